@@ -1,0 +1,144 @@
+"""What NOAA publishes: products and their keys, and how far each run reaches.
+
+Data with sources; no decisions. Model versions, their dates and lead times: NCEP's HRRR implementation notices and
+listings of the bucket ``noaa-hrrr-bdp-pds``, whose keys these are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from hrrr_dask.records import GribFile
+
+__all__ = [
+    "ARCHIVE_START",
+    "DOMAINS",
+    "ERAS",
+    "PRODUCTS",
+    "Era",
+    "Product",
+    "inventory_key",
+    "last_lead_hour",
+    "object_key",
+]
+
+ARCHIVE_START: Final = datetime(2014, 7, 30)
+"""Init time of the first run in the archive."""
+
+SYNOPTIC_HOURS: Final = (0, 6, 12, 18)
+"""Runs that reach further than the others since v3 [h UTC]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One kind of file of a run."""
+
+    name: str
+    """As it stands in the key after ``wrf``."""
+    title: str
+    """For people."""
+    file_bytes: int
+    """Typical size of a file [B]."""
+
+
+PRODUCTS: Final = {
+    product.name: product
+    for product in (
+        Product("sfc", "two-dimensional fields, hourly", 150_000_000),
+        Product("prs", "pressure levels, hourly", 440_000_000),
+        Product("nat", "native levels, hourly", 770_000_000),
+        Product("subh", "two-dimensional fields, every 15 minutes", 190_000_000),
+    )
+}
+
+DOMAINS: Final = {"conus": "", "alaska": ".ak"}
+"""Domain to the infix of its keys before ``.grib2``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """A stretch of the archive in which one model version ran."""
+
+    version: str
+    """HRRR version."""
+    start: datetime
+    """First init time, UTC."""
+    synoptic_hours: int
+    """Furthest lead time of the 00, 06, 12 and 18 UTC runs [h]."""
+    other_hours: int
+    """Furthest lead time of all other runs [h]."""
+
+
+ERAS: Final = {
+    "conus": (
+        Era("v1", datetime(2014, 7, 30), 15, 15),
+        Era("v2", datetime(2016, 8, 23, 12), 18, 18),
+        Era("v3", datetime(2018, 7, 12, 12), 36, 18),
+        Era("v4", datetime(2020, 12, 2, 12), 48, 18),
+    ),
+    "alaska": (
+        Era("v3", datetime(2018, 7, 12, 12), 36, 18),
+        Era("v4", datetime(2020, 12, 2, 12), 48, 18),
+    ),
+}
+"""Domain to its eras, oldest first."""
+
+SUBHOURLY_HOURS: Final = 18
+"""Furthest lead time of the sub-hourly product at every run [h]."""
+
+ALASKA_EVERY_HOURS: Final = 3
+"""Alaska runs start every three hours."""
+
+
+def last_lead_hour(init_time: datetime, product: str = "sfc", domain: str = "conus") -> int | None:
+    """How far the run started at ``init_time`` reaches.
+
+    Parameters
+    ----------
+    init_time : datetime
+        Start of the run, UTC.
+    product, domain : str
+        Names in :data:`PRODUCTS` and :data:`DOMAINS`.
+
+    Returns
+    -------
+    int or None
+        Furthest lead time [h]; None when the archive has no such run.
+
+    Examples
+    --------
+    >>> last_lead_hour(datetime(2024, 1, 1, 6)), last_lead_hour(datetime(2024, 1, 1, 7))
+    (48, 18)
+    >>> last_lead_hour(datetime(2014, 7, 29, 23)) is None
+    True
+    """
+    if domain == "alaska" and init_time.hour % ALASKA_EVERY_HOURS:
+        return None
+    era = next((era for era in reversed(ERAS[domain]) if era.start <= init_time), None)
+    if era is None:
+        return None
+    reach = era.synoptic_hours if init_time.hour in SYNOPTIC_HOURS else era.other_hours
+    return min(reach, SUBHOURLY_HOURS) if product == "subh" else reach
+
+
+def object_key(file: GribFile) -> str:
+    """Key of a file in the bucket, and path below a directory laid out like it.
+
+    Examples
+    --------
+    >>> object_key(GribFile(datetime(2024, 1, 1, 6), 5))
+    'hrrr.20240101/conus/hrrr.t06z.wrfsfcf05.grib2'
+    >>> object_key(GribFile(datetime(2024, 1, 1, 6), 5, domain="alaska"))
+    'hrrr.20240101/alaska/hrrr.t06z.wrfsfcf05.ak.grib2'
+    """
+    return (
+        f"hrrr.{file.init_time:%Y%m%d}/{file.domain}/"
+        f"hrrr.t{file.init_time:%H}z.wrf{file.product}f{file.lead_hours:02d}{DOMAINS[file.domain]}.grib2"
+    )
+
+
+def inventory_key(file: GribFile) -> str:
+    """Key of the file's inventory."""
+    return object_key(file) + ".idx"

@@ -1,0 +1,144 @@
+"""Which message is meant: element, level and time window.
+
+A selector is written ``ELEMENT:LEVEL`` or ``ELEMENT:LEVEL:WINDOW`` in the inventory's own words. Windows are relative
+to the lead time, so that one selector serves every file:
+
+=================  ==========================================================================
+``instant``        the value at the valid time
+``1 hour acc``     the last hour's accumulation; also ``ave``, ``max``, ``min``; also ``15 min ave``
+``run acc``        from the init time on; also ``ave``, ``max``, ``min``
+(left out)         whatever single window the file has; two are an error
+=================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, get_args
+
+from hrrr_dask.errors import ConfigError
+from hrrr_dask.records import Window, WindowKind
+
+__all__ = ["ANY_WINDOW", "INSTANT", "Selector", "WindowSpec"]
+
+_STATISTICS: Final = tuple(kind for kind in get_args(WindowKind) if kind != "instant")
+_MINUTES: Final = {"hour": 60, "min": 1}
+_RELATIVE = re.compile(r"(\d+) (hour|min) (acc|ave|max|min)")
+_RUN = re.compile(r"run (acc|ave|max|min)")
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpec:
+    """A window relative to the lead time; ``kind`` None takes any."""
+
+    kind: WindowKind | None
+    """``instant``, a statistic, or None."""
+    minutes: int | None = None
+    """Length of the window [min]; None for the whole run so far. Unused for an instant."""
+
+    @classmethod
+    def parse(cls, text: str) -> WindowSpec:
+        """Read the third part of a selector.
+
+        Raises
+        ------
+        ConfigError
+            If the text is none of the forms in the module's table.
+
+        Examples
+        --------
+        >>> WindowSpec.parse("1 hour acc")
+        WindowSpec(kind='acc', minutes=60)
+        """
+        if text == "instant":
+            return INSTANT
+        if match := _RELATIVE.fullmatch(text):
+            minutes = int(match[1]) * _MINUTES[match[2]]
+            if minutes:
+                return cls(match[3], minutes)  # type: ignore[arg-type]  # the pattern admits only statistics
+        if match := _RUN.fullmatch(text):
+            return cls(match[1], None)  # type: ignore[arg-type]  # the pattern admits only statistics
+        raise ConfigError(
+            f"time window {text!r} is not understood: windows are relative to the lead time, write 'instant', "
+            f"'N hour KIND', 'N min KIND' or 'run KIND' with KIND one of {', '.join(_STATISTICS)}"
+        )
+
+    def at(self, lead_hours: int) -> Window | None:
+        """The window that this means at a lead time.
+
+        Parameters
+        ----------
+        lead_hours : int
+            Lead time [h].
+
+        Returns
+        -------
+        Window or None
+            None when no such window exists there: any window will do, or the window would begin before the run.
+
+        Examples
+        --------
+        >>> WindowSpec("acc", 60).at(5)
+        Window(kind='acc', start=240, stop=300)
+        """
+        stop = 60 * lead_hours
+        if self.kind is None:
+            return None
+        if self.kind == "instant":
+            return Window("instant", stop, stop)
+        start = 0 if self.minutes is None else stop - self.minutes
+        return None if start < 0 else Window(self.kind, start, stop)
+
+    def exists_at(self, lead_hours: int) -> bool:
+        """Whether a run can have such a window at a lead time: an hour's sum needs an hour."""
+        return self.kind is None or self.at(lead_hours) is not None
+
+    def __str__(self) -> str:
+        """The form that :meth:`parse` reads."""
+        if self.kind is None or self.kind == "instant":
+            return self.kind or ""
+        if self.minutes is None:
+            return f"run {self.kind}"
+        hours, rest = divmod(self.minutes, 60)
+        return f"{self.minutes} min {self.kind}" if rest else f"{hours} hour {self.kind}"
+
+
+INSTANT: Final = WindowSpec("instant")
+ANY_WINDOW: Final = WindowSpec(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Element, level and window of the one message that is wanted from each file."""
+
+    element: str
+    """Parameter abbreviation as the inventory spells it."""
+    level: str
+    """Level as the inventory spells it."""
+    window: WindowSpec = ANY_WINDOW
+    """Window relative to the lead time."""
+
+    @classmethod
+    def parse(cls, text: str) -> Selector:
+        """Read ``ELEMENT:LEVEL[:WINDOW]``.
+
+        Raises
+        ------
+        ConfigError
+            If a part is missing or the window is not understood.
+
+        Examples
+        --------
+        >>> str(Selector.parse("APCP:surface:1 hour acc"))
+        'APCP:surface:1 hour acc'
+        """
+        parts = [part.strip() for part in text.split(":")]
+        if len(parts) not in (2, 3) or not all(parts):
+            raise ConfigError(f"selector {text!r} is not ELEMENT:LEVEL or ELEMENT:LEVEL:WINDOW, such as 'TMP:surface'")
+        return cls(parts[0], parts[1], WindowSpec.parse(parts[2]) if len(parts) == 3 else ANY_WINDOW)
+
+    def __str__(self) -> str:
+        """The form that :meth:`parse` reads."""
+        parts = [self.element, self.level, str(self.window)]
+        return ":".join(part for part in parts if part)
