@@ -1,0 +1,349 @@
+"""The first sections of a GRIB2 message, read without decoding it.
+
+Sections 0 (indicator), 1 (identification), 3 (grid) and 4 (product) say what a message is; together they fit in a few
+hundred bytes. Layouts and code tables: WMO Manual on Codes I.2, FM 92 GRIB edition 2, whose octets count from 1 in
+every section. Bytes from outside are never trusted: whatever they are, only this package's errors come out.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from hrrr_dask.elements import spell_element
+from hrrr_dask.errors import DecodeError, TruncatedError, WrongIdentityError
+from hrrr_dask.records import Window, WindowKind
+
+__all__ = ["MAGIC", "MessageHeader", "check_whole", "read_header", "spell_level"]
+
+MAGIC: Final = b"GRIB"
+"""First four bytes of a message."""
+END: Final = b"7777"
+"""Last four bytes of a message."""
+
+# Fixed parts of the sections; octets count from 1.
+_INDICATOR: Final = struct.Struct(">4sHBBQ")  # section 0: magic, reserved, discipline, edition, length
+_SECTION: Final = struct.Struct(">IB")  # octets 1-5 of every other section: length, number
+_IDENTIFICATION: Final = struct.Struct(">HHBBBHBBBBB")  # section 1, 6-19: centre, …, local tables, …, year … second
+_PARAMETER: Final = struct.Struct(">HBB")  # section 4, 8-11: template, category, number
+_FORECAST: Final = struct.Struct(">BI")  # templates 4.0 to 4.15, 18-22: unit of time, forecast time
+_SURFACE: Final = struct.Struct(">BBI")  # the same, 23-28 and 29-34: type, scale factor, scaled value
+_INTERVAL: Final = struct.Struct(">BIBBBI")  # template 4.8, 42-53: ranges, …, process, …, unit of time, length
+
+_FOLLOWERS: Final = {0: (1,), 1: (2, 3), 2: (3,), 3: (4,), 4: (5,), 5: (6,), 6: (7,), 7: (2, 3, 4)}
+"""Section to those that may come next."""
+_LAST_HORIZONTAL: Final = 15
+"""Templates 4.0 to 4.15 begin alike and have a level."""
+_INSTANT: Final = 0
+_STATISTIC: Final = 8
+
+_SECONDS: Final = {0: 60, 1: 3600, 2: 86400, 10: 3 * 3600, 11: 6 * 3600, 12: 12 * 3600, 13: 1}
+"""Code table 4.4: unit of time in seconds."""
+_KINDS: Final[dict[int, WindowKind]] = {0: "ave", 1: "acc", 2: "max", 3: "min"}
+"""Code table 4.10: statistical process."""
+
+_DAMAGED: Final = "the message is damaged, read it from another source"
+
+_PASCAL_TYPES: Final = (100, 108)
+"""Types of surface whose value is in Pa and is spelled in mb."""
+_NO_SURFACE: Final = 255
+
+_LEVELS: Final = {
+    1: "surface",
+    2: "cloud base",
+    3: "cloud top",
+    4: "0C isotherm",
+    5: "level of adiabatic condensation from sfc",
+    6: "max wind",
+    7: "tropopause",
+    8: "top of atmosphere",
+    10: "entire atmosphere",
+    14: "level of free convection",
+    20: "{} K level",
+    100: "{} mb",
+    101: "mean sea level",
+    102: "{} m above mean sea level",
+    103: "{} m above ground",
+    104: "{} sigma level",
+    105: "{} hybrid level",
+    106: "{} m underground",
+    107: "{} K isentropic level",
+    108: "{} mb above ground",
+    200: "entire atmosphere (considered as a single layer)",
+    204: "highest tropospheric freezing level",
+    211: "boundary layer cloud layer",
+    214: "low cloud layer",
+    215: "cloud ceiling",
+    220: "planetary boundary layer",
+    224: "middle cloud layer",
+    234: "high cloud layer",
+    247: "equilibrium level",
+}
+"""Code table 4.5, from 192 on NCEP's: type of a surface to wgrib2's words for it."""
+_LAYERS: Final = {
+    100: "{}-{} mb",
+    102: "{}-{} m above mean sea level",
+    103: "{}-{} m above ground",
+    104: "{}-{} sigma layer",
+    105: "{}-{} hybrid layer",
+    106: "{}-{} m below ground",
+    107: "{}-{} K isentropic layer",
+    108: "{}-{} mb above ground",
+}
+"""Type of both surfaces of a layer to wgrib2's words for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageHeader:
+    """What a message says about itself."""
+
+    length: int
+    """Of the whole message, from section 0 [B]."""
+    discipline: int
+    """Code table 0.0."""
+    category: int
+    """Code table 4.1."""
+    number: int
+    """Code table 4.2."""
+    element: str
+    """Abbreviation, or raw spelling, as :func:`hrrr_dask.elements.canonical_element` gives it."""
+    reference_time: datetime
+    """The run's init time, UTC."""
+    level: str
+    """In wgrib2's words, as in column 5 of an inventory."""
+    window: Window | None
+    """The time window; None when the message is no plain forecast (an ensemble member, a probability, …)."""
+    grid_section: bytes
+    """Section 3 with its 5-byte beginning: the same bytes, the same grid."""
+    centre: int
+    """Originating centre, common code table C-11."""
+
+
+def read_header(data: bytes) -> MessageHeader:
+    """Read what a message is from its first bytes.
+
+    Parameters
+    ----------
+    data : bytes
+        The message from its ``GRIB`` on, at least to the end of section 4.
+
+    Returns
+    -------
+    MessageHeader
+        Of the message's first field.
+
+    Raises
+    ------
+    TruncatedError
+        If the bytes end before section 4 does: give more of them.
+    WrongIdentityError
+        If this is no GRIB2 message, or a section of it makes no sense.
+    """
+    discipline, length = _read_indicator(data)
+    sections = _sections_to_product(data, length)
+    centre, _, _, local_table, _, *moment = _fields(_IDENTIFICATION, sections[1], 6)
+    template, category, number = _fields(_PARAMETER, sections[4], 8)
+    try:
+        reference_time = datetime(*moment)
+    except ValueError as error:
+        raise WrongIdentityError(
+            f"wanted the run's init time in section 1, found the numbers {moment}: {_DAMAGED}"
+        ) from error
+    return MessageHeader(
+        length=length,
+        discipline=discipline,
+        category=category,
+        number=number,
+        element=spell_element(discipline, category, number, local_table, centre),
+        reference_time=reference_time,
+        level=_level(sections[4], template),
+        window=_window(sections[4], template),
+        grid_section=sections[3],
+        centre=centre,
+    )
+
+
+def check_whole(message: bytes) -> None:
+    """Check that some bytes are one message with one field, from ``GRIB`` to ``7777``.
+
+    Raises
+    ------
+    TruncatedError
+        If the message ends too early.
+    WrongIdentityError
+        If it is no GRIB2 message, has bytes after its end, or its sections do not chain to ``7777``.
+    DecodeError
+        If it holds several fields, which HRRR's messages never do.
+    """
+    _, length = _read_indicator(message)
+    if length > len(message):
+        raise TruncatedError(
+            f"wanted a message of {length:,} bytes, found {len(message):,}: read it again or from another source"
+        )
+    if length < len(message):
+        raise WrongIdentityError(
+            f"wanted one message of {length:,} bytes, found {len(message):,}: "
+            "the inventory is of another file, walk the file itself instead"
+        )
+    if not message.endswith(END):
+        raise TruncatedError(
+            f"wanted 7777 at the end of the message, found {message[-4:]!r}: read it again or from another source"
+        )
+    start, previous, fields = _INDICATOR.size, 0, 0
+    while start < length - len(END):
+        previous, start = _next_section(message, start, length, previous)
+        fields += previous == 7
+    if fields > 1:
+        raise DecodeError(f"wanted one field in the message, found {fields}: such messages are not supported")
+    if previous != 7:
+        raise WrongIdentityError(f"wanted section 7 before the message's end, found section {previous}: {_DAMAGED}")
+
+
+def spell_level(
+    first_type: int,
+    first_scale: int | None,
+    first_value: int | None,
+    second_type: int = _NO_SURFACE,
+    second_scale: int | None = None,
+    second_value: int | None = None,
+) -> str:
+    """Name a level or layer in wgrib2's words.
+
+    Parameters
+    ----------
+    first_type, second_type : int
+        Code table 4.5; 255 for no second surface.
+    first_scale, second_scale : int or None
+        Power of ten that the value was multiplied by; None when missing.
+    first_value, second_value : int or None
+        Scaled value [Pa for types 100 and 108, otherwise as the words say]; None when missing.
+
+    Examples
+    --------
+    >>> spell_level(103, 0, 80)
+    '80 m above ground'
+    >>> spell_level(104, 1, 5, 104, 1, 8)
+    '0.5-0.8 sigma layer'
+    """
+    first = _spell_value(first_type, first_scale, first_value)
+    if second_type == _NO_SURFACE:
+        return _spell_surface(first_type, first)
+    second = _spell_value(second_type, second_scale, second_value)
+    if first_type == second_type and first_type in _LAYERS:
+        return _LAYERS[first_type].format(first, second)
+    return f"{_spell_surface(first_type, first)} - {_spell_surface(second_type, second)}"
+
+
+def _spell_surface(kind: int, value: str) -> str:
+    if kind in _LEVELS:
+        return _LEVELS[kind].format(value)
+    return f"level type {kind}" if value == "missing" else f"level type {kind} value {value}"
+
+
+def _spell_value(kind: int, scale: int | None, value: int | None) -> str:
+    if scale is None or value is None:
+        return "missing"
+    number = value / 10**scale if scale >= 0 else float(value * 10**-scale)
+    return f"{number / 100 if kind in _PASCAL_TYPES else number:g}"
+
+
+def _read_indicator(data: bytes) -> tuple[int, int]:
+    """Discipline, and length of the message, from section 0."""
+    if not (data.startswith(MAGIC) or MAGIC.startswith(data)):
+        raise WrongIdentityError(
+            f"wanted a message that begins with GRIB, found {data[:8]!r}: "
+            "the byte range or the object is not what it should be, walk the file itself instead"
+        )
+    if len(data) < _INDICATOR.size:
+        raise TruncatedError(f"wanted the {_INDICATOR.size} bytes of section 0, found {len(data)}: read more of them")
+    _, _, discipline, edition, length = _INDICATOR.unpack_from(data)
+    if edition != 2:
+        raise WrongIdentityError(f"wanted GRIB edition 2, found edition {edition}: this is not a message of HRRR's")
+    if length < _INDICATOR.size + len(END):
+        raise WrongIdentityError(f"wanted the message's length in section 0, found {length}: {_DAMAGED}")
+    return discipline, length
+
+
+def _sections_to_product(data: bytes, length: int) -> dict[int, bytes]:
+    """Sections 1 to 4 by number."""
+    sections: dict[int, bytes] = {}
+    start, number = _INDICATOR.size, 0
+    while number != 4:
+        number, stop = _next_section(data, start, length, number)
+        sections[number] = data[start:stop]
+        start = stop
+    return sections
+
+
+def _next_section(data: bytes, start: int, length: int, previous: int) -> tuple[int, int]:
+    """Number and stop of the section that starts at ``start`` of a message of ``length`` bytes."""
+    limit = length - len(END)
+    wanted = _FOLLOWERS[previous]
+    if start + _SECTION.size > min(limit, len(data)):
+        size, number = _SECTION.size, wanted[0]
+    else:
+        size, number = _SECTION.unpack_from(data, start)
+    if number not in wanted or size < _SECTION.size or start + size > limit:
+        raise WrongIdentityError(
+            f"wanted section {' or '.join(map(str, wanted))} at byte {start} of a message of {length:,} bytes, "
+            f"found section {number} of {size:,} bytes: {_DAMAGED}"
+        )
+    if start + size > len(data):
+        raise TruncatedError(
+            f"wanted section {number} up to byte {start + size}, found {len(data)} bytes: read more of them"
+        )
+    return number, start + size
+
+
+def _fields(layout: struct.Struct, section: bytes, octet: int) -> tuple[Any, ...]:
+    """The fields of a section from an octet on, which counts from 1."""
+    if len(section) < octet - 1 + layout.size:
+        raise WrongIdentityError(
+            f"wanted {octet - 1 + layout.size} bytes or more in section {section[4]}, found {len(section)}: {_DAMAGED}"
+        )
+    return layout.unpack_from(section, octet - 1)
+
+
+def _level(product: bytes, template: int) -> str:
+    if template > _LAST_HORIZONTAL:
+        return f"product template 4.{template}"
+    first, second = (
+        (kind, _signed(scale, 8), _signed(value, 32))
+        for kind, scale, value in (_fields(_SURFACE, product, octet) for octet in (23, 29))
+    )
+    return spell_level(*first, *second)
+
+
+def _signed(raw: int, bits: int) -> int | None:
+    """A GRIB integer: the first bit is the sign, all bits set is missing."""
+    if raw == (1 << bits) - 1:
+        return None
+    magnitude = raw & ~(1 << (bits - 1))
+    return magnitude if magnitude == raw else -magnitude
+
+
+def _window(product: bytes, template: int) -> Window | None:
+    if template not in (_INSTANT, _STATISTIC):
+        return None
+    unit, forecast_time = _fields(_FORECAST, product, 18)
+    start = _minutes(forecast_time, unit)
+    if start is None:
+        return None
+    if template == _INSTANT:
+        return Window("instant", start, start)
+    ranges, _, process, _, range_unit, range_length = _fields(_INTERVAL, product, 42)
+    duration = _minutes(range_length, range_unit)
+    if ranges != 1 or process not in _KINDS or duration is None:
+        return None
+    return Window(_KINDS[process], start, start + duration)
+
+
+def _minutes(raw: int, unit: int) -> int | None:
+    """A stretch of time [min]; None when negative, missing, in an unknown unit or no whole number of minutes."""
+    count = _signed(raw, 32)
+    if count is None or count < 0 or unit not in _SECONDS:
+        return None
+    minutes, rest = divmod(count * _SECONDS[unit], 60)
+    return None if rest else minutes
