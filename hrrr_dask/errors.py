@@ -121,7 +121,7 @@ class AccessDeniedError(ArchiveError):
 
 
 class InventoryError(ArchiveError):
-    """The inventory text is empty, malformed, of another file, or beyond the object's end."""
+    """The inventory text is empty, malformed, too large, or of another run."""
 
     code = "bad-inventory"
 

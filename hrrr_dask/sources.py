@@ -1,0 +1,106 @@
+"""Where a file of the archive lives: the public mirrors, or anything laid out like the bucket.
+
+The mirrors' addresses and reach are NOAA's and the clouds' own: registry.opendata.aws/noaa-hrrr-pds,
+console.cloud.google.com/marketplace/product/noaa-public/hrrr, planetarycomputer.microsoft.com/dataset/storage/noaa-hrrr
+and nomads.ncep.noaa.gov.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from hrrr_dask.errors import ConfigError
+from hrrr_dask.locations import NO_OPTIONS, check_options, local_path, normal_url
+
+__all__ = ["SOURCES", "Source", "object_url", "parse_source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A place that holds the archive, or a part of it, under the bucket's own keys."""
+
+    name: str
+    """A name in :data:`SOURCES`, else the URL."""
+    url: str
+    """``s3://``, ``gs://``, ``http(s)://`` or ``file://``, without a slash at the end."""
+    options: tuple[tuple[str, str], ...] = ()
+    """How to reach it, sorted; see :mod:`hrrr_dask.locations`. Never a secret."""
+
+
+SOURCES: Final = {
+    source.name: source
+    for source in (
+        # The endpoint is spelled out: AWS_ENDPOINT_URL, set for one's own store, must not redirect the public bucket.
+        Source(
+            "aws",
+            "s3://noaa-hrrr-bdp-pds",
+            (("anonymous", "true"), ("endpoint", "https://s3.us-east-1.amazonaws.com"), ("region", "us-east-1")),
+        ),
+        Source("google", "gs://high-resolution-rapid-refresh", (("anonymous", "true"),)),
+        Source("azure", "https://noaahrrr.blob.core.windows.net/hrrr"),
+        Source("nomads", "https://nomads.ncep.noaa.gov/pub/data/nccf/com/hrrr/prod"),
+    )
+}
+"""The public mirrors by name. Azure begins at 2021-03-21; NOMADS keeps two days."""
+
+
+def parse_source(text: str, options: Mapping[str, str] = NO_OPTIONS) -> Source:
+    """Read what stands after ``--source``.
+
+    Parameters
+    ----------
+    text : str
+        A name in :data:`SOURCES`, a URL, or the path of an existing directory.
+    options : mapping of str to str
+        How to reach it; for a name, they go before the mirror's own.
+
+    Returns
+    -------
+    Source
+        Directories are made absolute.
+
+    Raises
+    ------
+    ConfigError
+        If the text is none of these, the directory does not exist, or an option is unknown or looks like a secret.
+
+    Examples
+    --------
+    >>> parse_source("aws").url
+    's3://noaa-hrrr-bdp-pds'
+    >>> parse_source("s3://my-mirror/hrrr/", {"anonymous": "true"})
+    Source(name='s3://my-mirror/hrrr', url='s3://my-mirror/hrrr', options=(('anonymous', 'true'),))
+    """
+    if (known := SOURCES.get(text)) is not None:
+        return Source(known.name, known.url, check_options(known.url, dict(known.options) | dict(options)))
+    if not text.strip():
+        raise ConfigError(f"a source is empty: write one of {', '.join(SOURCES)}, a URL or a directory")
+    url = normal_url(text)
+    directory = local_path(url)
+    if directory is not None and not directory.is_dir():
+        raise ConfigError(_not_a_source(text))
+    return Source(url, url, check_options(url, options))
+
+
+def _not_a_source(text: str) -> str:
+    near = difflib.get_close_matches(text.lower(), SOURCES, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return (
+        f"source {text!r} is neither a known name nor an existing directory: {hint}Write one of {', '.join(SOURCES)}, "
+        "a URL (s3://, gs://, http(s)://, file://) or the path of a directory laid out like the bucket"
+    )
+
+
+def object_url(source: Source, key: str) -> str:
+    """What to call an object in messages and in the ledger: a URL, or a path for a directory.
+
+    Examples
+    --------
+    >>> object_url(SOURCES["google"], "hrrr.20240101/conus/hrrr.t06z.wrfsfcf05.grib2.idx")
+    'gs://high-resolution-rapid-refresh/hrrr.20240101/conus/hrrr.t06z.wrfsfcf05.grib2.idx'
+    """
+    directory = local_path(source.url)
+    return f"{source.url}/{key}" if directory is None else str(directory / key)
