@@ -1,0 +1,35 @@
+"""An archive with known values, ways to break it, and an S3 to put it on: for tests, benchmarks and the demo.
+
+>>> import tempfile
+>>> from datetime import datetime
+>>> with tempfile.TemporaryDirectory() as root:
+...     archive = write_archive(root, init_times=[datetime(2024, 1, 1, 6)], lead_hours=[1, 5])
+...     [archive.path(file).name for file in archive.files]
+['hrrr.t06z.wrfsfcf01.grib2', 'hrrr.t06z.wrfsfcf05.grib2']
+"""
+
+from __future__ import annotations
+
+from hrrr_dask.testing.archive import SyntheticArchive, encode_file, write_archive
+from hrrr_dask.testing.faults import delete, drop_message, remove_inventories, stale_inventory, truncate
+from hrrr_dask.testing.fields import expected_field
+from hrrr_dask.testing.grids import DEFAULT_WINDOW, GridWindow
+from hrrr_dask.testing.messages import DECOYS
+from hrrr_dask.testing.s3 import LoopbackS3, loopback_s3
+
+__all__ = [
+    "DECOYS",
+    "DEFAULT_WINDOW",
+    "GridWindow",
+    "LoopbackS3",
+    "SyntheticArchive",
+    "delete",
+    "drop_message",
+    "encode_file",
+    "expected_field",
+    "loopback_s3",
+    "remove_inventories",
+    "stale_inventory",
+    "truncate",
+    "write_archive",
+]

@@ -1,0 +1,271 @@
+"""What every cell of the synthetic archive holds: a known function of variable, init time, lead time, row and column.
+
+Fields are made of integers, so the same bits come out on every machine and from every window: a whole number of
+*quanta* per cell, times the variable's quantum. Quanta are powers of two, and few enough that GRIB packing loses
+nothing: a decoded value equals :func:`expected_field` bit for bit. The ingredients are
+
+``swell``
+    triangular waves of one quantum per cell that travel with valid time;
+``texture``
+    ``(2 row + 5 column + stamp) mod 13``, which sets neighbouring cells apart, plus
+    ``((1597 row + 2731 column + 997 stamp) mod 8191) // 683``, which sets files apart, with
+    ``stamp = 49 init_hours + lead_hours + 3 number``;
+``sun`` and ``warmth``
+    daily courses in the column's local time;
+``terrain``
+    waves that stand still.
+
+The weather is only plausible: dew point stays below temperature, nights are dark, precipitation adds up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrrr_dask.errors import ConfigError
+from hrrr_dask.testing.grids import GridWindow
+
+__all__ = ["QUANTA", "expected_field"]
+
+Quanta = NDArray[np.int32]
+"""dims (y, x), or one of them of length 1 [quantum of the variable]."""
+
+EPOCH: Final = datetime(2014, 1, 1)
+"""Hours are counted from here."""
+
+ALASKA_SHIFT: Final = 211
+"""Added to Alaska's rows, so that the domains differ [cell]."""
+
+SUN_MAX: Final = 64
+"""The sun's height at noon; 0 is below the horizon."""
+
+
+def expected_field(variable: str, init_time: datetime, lead_hours: int, window: GridWindow) -> NDArray[np.float32]:
+    """The field that the synthetic archive holds for a variable.
+
+    Parameters
+    ----------
+    variable : str
+        A key of :data:`QUANTA`: a catalogued name or that of a decoy. Wind components are along the grid's axes.
+    init_time : datetime
+        When the run started, UTC, a whole hour.
+    lead_hours : int
+        Lead time [h].
+    window : GridWindow
+        Which cells; a window's values are the whole grid's.
+
+    Returns
+    -------
+    ndarray
+        dims (y, x) [unit of the catalogue].
+
+    Raises
+    ------
+    ConfigError
+        If there is no recipe for the variable.
+
+    Examples
+    --------
+    >>> expected_field("temperature_2m", datetime(2024, 1, 1), 0, GridWindow(288, 794, 2, 3))
+    array([[286.375 , 286.125 , 285.8125],
+           [285.875 , 285.5625, 286.0625]], dtype=float32)
+    """
+    if variable not in _RECIPES:
+        raise ConfigError(f"variable {variable!r} has no synthetic field: use one of {', '.join(_RECIPES)}")
+    quanta = _RECIPES[variable](_Weather(init_time, lead_hours, window))
+    return np.broadcast_to(quanta, window.shape).astype(np.float32) * np.float32(QUANTA[variable])
+
+
+def _fold(position: Quanta, half: int) -> Quanta:
+    """Triangular wave of slope one between ``-half`` and ``half``."""
+    return np.abs(position % (4 * half) - 2 * half) - half
+
+
+@dataclass(frozen=True, slots=True)
+class _Weather:
+    init_time: datetime
+    lead_hours: int
+    window: GridWindow
+
+    @property
+    def init_hours(self) -> int:
+        return int((self.init_time - EPOCH) / timedelta(hours=1))
+
+    @property
+    def valid_hours(self) -> int:
+        return self.init_hours + self.lead_hours
+
+    @property
+    def rows(self) -> Quanta:
+        first = self.window.row + ALASKA_SHIFT * (self.window.domain == "alaska")
+        return np.arange(first, first + self.window.ny, dtype=np.int32)[:, np.newaxis]
+
+    @property
+    def columns(self) -> Quanta:
+        return np.arange(self.window.column, self.window.column + self.window.nx, dtype=np.int32)[np.newaxis, :]
+
+    def swell(self, number: int, span: int) -> Quanta:
+        """Within ``-span - 1`` and ``span + 1``; the half periods differ so that the pattern is slow to return."""
+        north_south = _fold(self.rows + 3 * self.valid_hours + 89 * number, span // 2)
+        return north_south + _fold(self.columns + 5 * self.valid_hours + 31 * number, span // 2 + 1)
+
+    def texture(self, number: int) -> Quanta:
+        """0 to 23."""
+        stamp = 49 * self.init_hours + self.lead_hours + 3 * number
+        fine = ((2 * self.rows + stamp) % 13 + 5 * self.columns % 13) % 13
+        scattered = (1597 * self.rows + 2731 * self.columns + 997 * stamp % 8191) % 8191
+        return fine + scattered // 683
+
+    def terrain(self, span: int) -> Quanta:
+        return _fold(self.rows, span // 2) + _fold(self.columns, span // 2)
+
+    @property
+    def local_minutes(self) -> Quanta:
+        """Minutes of the day in the column's local time: 5 to 8 hours behind UTC."""
+        return (60 * (self.valid_hours % 24) - 490 + self.columns * 7 // 64) % 1440
+
+    @property
+    def sun(self) -> Quanta:
+        """0 from 18 to 6 o'clock, a parabola by day."""
+        from_noon = np.minimum(np.abs(self.local_minutes - 720), 360)
+        return SUN_MAX * (360**2 - from_noon**2) // 360**2
+
+    @property
+    def warmth(self) -> Quanta:
+        """64 at three in the afternoon, 0 at three at night."""
+        return np.abs((self.local_minutes - 180) % 1440 - 720) * -64 // 720 + 64
+
+
+def _temperature(weather: _Weather) -> Quanta:
+    return 280 * 16 + 2 * weather.warmth + weather.swell(1, 96) + weather.texture(1)
+
+
+def _depression(weather: _Weather) -> Quanta:
+    return 90 + weather.warmth + weather.swell(2, 60) + weather.texture(2)
+
+
+def _relative_humidity(weather: _Weather) -> Quanta:
+    """5 % less for each kelvin of dew point depression (Lawrence 2005, BAMS 86, 225-234)."""
+    return 1600 - 5 * _depression(weather)
+
+
+def _pressure(weather: _Weather) -> Quanta:
+    return 93_000 + 20 * weather.terrain(400) + weather.swell(3, 400) + 3 * weather.texture(3)
+
+
+def _roughness(weather: _Weather) -> Quanta:
+    return 480 + weather.terrain(400) + weather.swell(4, 24) + weather.texture(4)
+
+
+def _by_day(weather: _Weather, quanta: Quanta) -> Quanta:
+    return quanta * (weather.sun > 0)
+
+
+def _direct_normal(weather: _Weather) -> Quanta:
+    day: Quanta = 13 * weather.sun + weather.swell(5, 24) + 24 + weather.texture(5)
+    return _by_day(weather, day)
+
+
+def _diffuse(weather: _Weather) -> Quanta:
+    day: Quanta = 2 * weather.sun + weather.swell(6, 24) + 24 + weather.texture(6)
+    return _by_day(weather, day)
+
+
+def _global_horizontal(weather: _Weather) -> Quanta:
+    return _direct_normal(weather) * weather.sun // SUN_MAX + _diffuse(weather)
+
+
+def _along_x(weather: _Weather) -> Quanta:
+    return 40 + weather.swell(7, 144) + weather.texture(7)
+
+
+def _along_y(weather: _Weather) -> Quanta:
+    return 15 + weather.swell(8, 160) + weather.texture(8)
+
+
+def _aloft(wind: Quanta) -> Quanta:
+    return wind + wind // 4 + 5
+
+
+def _gust(weather: _Weather) -> Quanta:
+    return np.abs(_along_x(weather)) + np.abs(_along_y(weather)) + 16
+
+
+def _cloud(weather: _Weather) -> Quanta:
+    cover: Quanta = np.clip(38 + weather.swell(9, 40) + weather.texture(9), 0, 100)
+    return cover
+
+
+def _wetness(weather: _Weather) -> Quanta:
+    """0 to 54; some cells are wet at all times."""
+    wetness: Quanta = np.maximum(weather.swell(10, 24) + 2 * weather.texture(10) - 18, 0)
+    return wetness
+
+
+def _precipitation_run(weather: _Weather) -> Quanta:
+    """Grows with lead time alone, by up to five quarters of a millimetre an hour, beginning at a cell's own moment."""
+    start = replace(weather, lead_hours=0)
+    begun = 2 * start.texture(13)
+    return (_wetness(start) * 5 * weather.lead_hours + begun) // 53
+
+
+def _precipitation_hour(weather: _Weather) -> Quanta:
+    hour_before = replace(weather, lead_hours=max(weather.lead_hours - 1, 0))
+    return _precipitation_run(weather) - _precipitation_run(hour_before)
+
+
+def _reflectivity(weather: _Weather) -> Quanta:
+    return 14 * _wetness(weather) - 160
+
+
+def _mixed_layer(weather: _Weather) -> Quanta:
+    return 16 * (250 + 18 * weather.sun + weather.swell(11, 100)) + 37 * weather.texture(11)
+
+
+_RECIPES: Final[dict[str, Callable[[_Weather], Quanta]]] = {
+    "surface_pressure": _pressure,
+    "surface_roughness": _roughness,
+    "visible_beam_downward_solar_flux": _direct_normal,
+    "visible_diffuse_downward_solar_flux": _diffuse,
+    "temperature_2m": _temperature,
+    "dewpoint_2m": lambda weather: _temperature(weather) - _depression(weather),
+    "relative_humidity_2m": _relative_humidity,
+    "u_component_wind_10m": _along_x,
+    "v_component_wind_10m": _along_y,
+    "u_component_wind_80m": lambda weather: _aloft(_along_x(weather)),
+    "v_component_wind_80m": lambda weather: _aloft(_along_y(weather)),
+    "wind_gust_surface": _gust,
+    "downward_shortwave_flux": _global_horizontal,
+    "total_cloud_cover": _cloud,
+    "precipitation_1h": _precipitation_hour,
+    "boundary_layer_height": _mixed_layer,
+    "composite_reflectivity": _reflectivity,
+    "precipitation_run": _precipitation_run,
+    "temperature_surface": lambda weather: _temperature(weather) + weather.warmth // 2 - 16,
+    "temperature_500mb": lambda weather: _temperature(weather) - 40 * 16,
+    "potential_temperature_2m": lambda weather: _temperature(weather) + 5 * 16,
+    "u_component_wind_500mb": lambda weather: 2 * _along_x(weather) + 160,
+    "v_component_wind_500mb": lambda weather: 2 * _along_y(weather) + 80,
+    "wind_speed_10m_max": lambda weather: _gust(weather) - 8,
+    "boundary_layer_cloud_cover": lambda weather: 100 - _cloud(weather),
+    "lightning_threat": lambda weather: 2 * weather.texture(12) + weather.swell(12, 24) + 26,
+}
+
+QUANTA: Final = dict.fromkeys(_RECIPES, 2.0**-4) | {
+    "surface_pressure": 1.0,
+    "surface_roughness": 2.0**-10,
+    "visible_beam_downward_solar_flux": 1.0,
+    "visible_diffuse_downward_solar_flux": 1.0,
+    "downward_shortwave_flux": 1.0,
+    "total_cloud_cover": 1.0,
+    "boundary_layer_cloud_cover": 1.0,
+    "precipitation_1h": 0.25,
+    "precipitation_run": 0.25,
+}
+"""Name to the step between neighbouring values [unit of the catalogue]; the names are all that can be written."""

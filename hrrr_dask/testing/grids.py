@@ -1,0 +1,169 @@
+"""Windows of the two HRRR grids, computed from the projections alone.
+
+Shares no code with :mod:`hrrr_dask.grid`, so that each can check the other. Grid definitions: HRRR messages' section 3;
+formulas: Snyder, Map Projections - A Working Manual (USGS 1395), spherical Lambert conformal conic with one standard
+parallel and polar stereographic.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hrrr_dask.errors import ConfigError
+
+__all__ = ["DEFAULT_WINDOW", "GridWindow"]
+
+EARTH_RADIUS: Final = 6_371_229.0
+"""Radius of the sphere, GRIB2 shape of the earth 6 [m]."""
+
+SPACING: Final = 3000.0
+"""Distance of neighbouring cells along both axes [m]."""
+
+GRID_RELATIVE: Final = 0x08
+"""Resolution and component flags: vectors lie along the grid's axes."""
+
+FROM_SOUTH_WEST: Final = 0x40
+"""Scanning mode: rows run eastward, from south to north."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Domain:
+    ny: int
+    nx: int
+    first_latitude: float
+    first_longitude: float
+    standard_parallel: float
+    meridian: float
+
+
+_DOMAINS: Final = {
+    "conus": _Domain(1059, 1799, 21.138123, 237.280472, 38.5, 262.5),
+    "alaska": _Domain(919, 1299, 41.612949, 185.117126, 60.0, 225.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GridWindow:
+    """A rectangle of cells of an HRRR grid.
+
+    Examples
+    --------
+    >>> GridWindow.whole("conus").shape
+    (1059, 1799)
+    >>> latitude, longitude = GridWindow(0, 0, 2, 2).latlon(0, 0)
+    >>> round(float(latitude), 6), round(float(longitude), 6)
+    (21.138123, 237.280472)
+    """
+
+    row: int
+    """First row, counted from the south of the whole grid."""
+    column: int
+    """First column, counted from the west of the whole grid."""
+    ny: int
+    """Number of rows."""
+    nx: int
+    """Number of columns."""
+    domain: str = "conus"
+    """``conus`` (Lambert conformal) or ``alaska`` (polar stereographic)."""
+
+    def __post_init__(self) -> None:
+        if self.domain not in _DOMAINS:
+            raise ConfigError(f"domain {self.domain!r} is unknown: use {' or '.join(_DOMAINS)}")
+        whole = _DOMAINS[self.domain]
+        inside = (
+            min(self.row, self.column) >= 0 and self.row + self.ny <= whole.ny and self.column + self.nx <= whole.nx
+        )
+        if not inside or min(self.ny, self.nx) < 2:
+            raise ConfigError(
+                f"a window has two rows and columns or more, all within the {whole.ny} x {whole.nx} cells of "
+                f"{self.domain}; found {self}: move or resize it"
+            )
+
+    @classmethod
+    def whole(cls, domain: str = "conus") -> Self:
+        """Every cell of a domain's grid."""
+        if domain not in _DOMAINS:
+            raise ConfigError(f"domain {domain!r} is unknown: use {' or '.join(_DOMAINS)}")
+        return cls(0, 0, _DOMAINS[domain].ny, _DOMAINS[domain].nx, domain)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of rows and columns, as of a field."""
+        return self.ny, self.nx
+
+    def latlon(self, y: ArrayLike, x: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Centres of cells.
+
+        Parameters
+        ----------
+        y, x : array_like
+            Row and column within the window.
+
+        Returns
+        -------
+        latitude, longitude : ndarray
+            dims as broadcast from ``y`` and ``x`` [degrees_north, degrees_east], longitude 0 to 360.
+        """
+        rows = np.asarray(y, dtype=np.float64) + self.row
+        columns = np.asarray(x, dtype=np.float64) + self.column
+        latitude, longitude = (_lambert if self.domain == "conus" else _stereographic)(rows, columns)
+        return latitude, longitude % 360.0
+
+    def section3(self) -> bytes:
+        """The grid definition section that HRRR would write for this window, WMO templates 3.30 and 3.20."""
+        domain = _DOMAINS[self.domain]
+        latitude, longitude = self.latlon(0, 0)
+        parallel, meridian = _millionths(domain.standard_parallel), _millionths(domain.meridian)
+        spacing = round(1000 * SPACING)
+        lambert = self.domain == "conus"
+        body = struct.pack(">BIBBH", 0, self.ny * self.nx, 0, 0, 30 if lambert else 20)
+        body += struct.pack(">B15x", 6)  # shape of the earth; NCEP writes zeros, not missing, for the unused radii
+        body += struct.pack(">IIII", self.nx, self.ny, _millionths(latitude), _millionths(longitude))
+        body += struct.pack(">BII", GRID_RELATIVE, parallel, meridian)
+        body += struct.pack(">IIBB", spacing, spacing, 0, FROM_SOUTH_WEST)
+        if lambert:
+            body += struct.pack(">II8x", parallel, parallel)
+        return struct.pack(">IB", 5 + len(body), 3) + body
+
+
+DEFAULT_WINDOW: Final = GridWindow(288, 794, 24, 32)
+"""72 x 96 km around the Roscoe wind farms in Texas, near 32.27 N 100.36 W."""
+
+
+def _millionths(degrees: float | NDArray[np.float64]) -> int:
+    return round(float(degrees) * 1e6)
+
+
+def _lambert(row: NDArray[np.float64], column: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    domain = _DOMAINS["conus"]
+    parallel = math.radians(domain.standard_parallel)
+    n = math.sin(parallel)
+    scale = EARTH_RADIUS * math.cos(parallel) * math.tan(math.pi / 4 + parallel / 2) ** n / n
+
+    def radius(latitude: float) -> float:
+        return float(scale / math.tan(math.pi / 4 + math.radians(latitude) / 2) ** n)
+
+    angle = n * math.radians(domain.first_longitude - domain.meridian)
+    x = radius(domain.first_latitude) * math.sin(angle) + SPACING * column
+    south = radius(domain.first_latitude) * math.cos(angle) - SPACING * row  # distance below the cone's apex
+    latitude = 2 * np.arctan((scale / np.hypot(x, south)) ** (1 / n)) - math.pi / 2
+    return np.degrees(latitude), domain.meridian + np.degrees(np.arctan2(x, south)) / n
+
+
+def _stereographic(
+    row: NDArray[np.float64], column: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    domain = _DOMAINS["alaska"]
+    scale = EARTH_RADIUS * (1 + math.sin(math.radians(domain.standard_parallel)))
+    first = scale * math.tan(math.pi / 4 - math.radians(domain.first_latitude) / 2)
+    angle = math.radians(domain.first_longitude - domain.meridian)
+    x = first * math.sin(angle) + SPACING * column
+    south = first * math.cos(angle) - SPACING * row  # distance below the pole
+    latitude = math.pi / 2 - 2 * np.arctan(np.hypot(x, south) / scale)
+    return np.degrees(latitude), domain.meridian + np.degrees(np.arctan2(x, south))

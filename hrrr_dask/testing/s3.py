@@ -1,0 +1,124 @@
+"""An S3 on this machine: moto's server on the loopback interface."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from hrrr_dask.errors import ConfigError
+
+__all__ = ["LoopbackS3", "loopback_s3"]
+
+REGION: Final = "us-east-1"
+LOOPBACK: Final = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class LoopbackS3:
+    """A running server; it forgets everything when its context ends."""
+
+    port: int
+    """TCP port on 127.0.0.1."""
+
+    @property
+    def endpoint(self) -> str:
+        """URL of the server."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables that send botocore, obstore and s3fs here, with made-up keys."""
+        return {
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self) -> Any:
+        """A botocore S3 client of this server."""
+        import botocore.session  # noqa: PLC0415  # slow to import, and only needed here
+
+        return botocore.session.Session().create_client(
+            "s3",
+            region_name=REGION,
+            endpoint_url=self.endpoint,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",  # noqa: S106  # made up
+        )
+
+    def create_bucket(self, name: str) -> None:
+        """Make an empty bucket."""
+        self.client().create_bucket(Bucket=name)
+
+    def upload(self, directory: str | Path, bucket: str, prefix: str = "") -> tuple[str, ...]:
+        """Put every file below a directory into a bucket.
+
+        Parameters
+        ----------
+        directory : str or Path
+            Where the files are; their paths below it become keys.
+        bucket : str
+            An existing bucket.
+        prefix : str
+            Put before every key, with a slash between.
+
+        Returns
+        -------
+        tuple of str
+            The keys, sorted.
+        """
+        client = self.client()
+        root = Path(directory)
+        before = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        paths = {before + path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+        for key, path in paths.items():
+            client.put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
+        return tuple(sorted(paths))
+
+
+@contextmanager
+def loopback_s3() -> Iterator[LoopbackS3]:
+    """Run an S3 server on a free port of 127.0.0.1 for the length of a ``with`` block.
+
+    Yields
+    ------
+    LoopbackS3
+        Empty. One at a time: servers of one process share their buckets.
+
+    Raises
+    ------
+    ConfigError
+        If moto is not installed.
+    """
+    try:
+        from moto.server import ThreadedMotoServer  # noqa: PLC0415  # an optional dependency
+    except ImportError as error:
+        raise ConfigError(
+            f"the loopback S3 needs moto's server, which cannot be imported ({error}): pip install hrrr-dask[test]"
+        ) from error
+    server = ThreadedMotoServer(ip_address=LOOPBACK, port=0, verbose=False)
+    server.start()
+    try:
+        _, port = server.get_host_and_port()
+        _forget(port)
+        yield LoopbackS3(port)
+        _forget(port)
+    finally:
+        server.stop()
+
+
+def _forget(port: int) -> None:
+    """Empty moto's process-wide memory."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
+    try:
+        connection.request("POST", "/moto-api/reset")
+        connection.getresponse().read()
+    finally:
+        connection.close()
