@@ -1,0 +1,51 @@
+"""The slow second opinion: cfgrib through xarray, the message as a file of its own."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from pathlib import Path
+from typing import Final
+
+import cfgrib
+import eccodes
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from hrrr_dask.errors import DecodeError
+
+__all__ = ["CfgribEngine"]
+
+_LOCK: Final = threading.Lock()  # cfgrib is not safe in threads in several versions
+
+
+class CfgribEngine:
+    """Decode with ``xarray.open_dataset(engine="cfgrib")``."""
+
+    name = "cfgrib"
+
+    def points(self, message: bytes, cells: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Decode the wanted cells of one message; see :class:`hrrr_dask.decode.Engine`."""
+        with _LOCK, tempfile.TemporaryDirectory(prefix="hrrr-dask-") as directory:
+            path = Path(directory) / "message.grib2"
+            path.write_bytes(message)
+            field = _field(path)
+        if cells.size and (int(cells.min()) < 0 or int(cells.max()) >= field.size):
+            raise DecodeError(
+                f"the message has {field.size} values, cells up to {int(cells.max())} are wanted: "
+                f"its grid is not the one that the points were placed on"
+            )
+        return field[cells].astype(np.float32)
+
+
+def _field(path: Path) -> NDArray[np.float32]:
+    try:
+        with xr.open_dataset(path, engine="cfgrib", backend_kwargs={"indexpath": "", "errors": "raise"}) as dataset:
+            names = list(dataset.data_vars)
+            if len(names) != 1:
+                raise DecodeError(f"cfgrib sees {len(names)} variables in the message: one is wanted")
+            field: NDArray[np.float32] = dataset[names[0]].to_numpy().ravel()
+    except (cfgrib.DatasetBuildError, eccodes.CodesInternalError, EOFError, OSError, ValueError) as error:
+        raise DecodeError(f"cfgrib cannot read the message: {error}") from error
+    return field
