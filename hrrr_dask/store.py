@@ -1,0 +1,399 @@
+"""The Zarr store: made once from its template, grown by metadata, written in whole shards, opened by anybody.
+
+Together with the ledger this is all that writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import xarray as xr
+from numpy.typing import NDArray
+from zarr.storage import ObjectStore
+
+from hrrr_dask.assemble import Slab
+from hrrr_dask.blobs import Blobs
+from hrrr_dask.config import Selection
+from hrrr_dask.errors import StoreConflictError, StoreError, StoreMismatchError
+from hrrr_dask.ledger import Ledger, fold
+from hrrr_dask.locations import local_path, normal_url
+from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED
+from hrrr_dask.plan import Axis, Layout, offered
+from hrrr_dask.storage import open_object_store
+from hrrr_dask.template import (
+    FORMAT_VERSION,
+    ROOT_KEY,
+    StoreSpec,
+    build_template,
+    decode_array,
+    encode_array,
+    identity,
+)
+from hrrr_dask.variables import parse_variables
+
+__all__ = ["Existing", "Store", "find_store", "find_store_at", "fold_outcomes", "open_dataset"]
+
+GROW_ATTEMPTS: Final = 20
+"""How often growing is tried against other writers."""
+
+
+class Existing:
+    """What a store that is already there says of itself: its root document, read once.
+
+    Parameters
+    ----------
+    url : str
+        The store.
+    root : dict
+        Its root document.
+    """
+
+    def __init__(self, url: str, root: dict[str, Any]) -> None:
+        self.url = url
+        self.documents: dict[str, Any] = root["consolidated_metadata"]["metadata"]
+        self._settings: dict[str, Any] = root["attributes"]["hrrr_dask"]
+
+    @property
+    def selection(self) -> Selection:
+        """What it holds of every run."""
+        said = self._settings
+        return Selection(
+            variables=parse_variables(said["variables"]),
+            lead_hours=tuple(said["lead_hours"]),
+            cycles=tuple(said["cycles"]),
+            product=said["product"],
+            domain=said["domain"],
+            method=said["method"],
+        )
+
+    @property
+    def layout(self) -> Layout:
+        """Its sizes of shards and chunks."""
+        return Layout(**self._settings["layout"])
+
+    @property
+    def axis(self) -> Axis:
+        """Its init_time axis."""
+        return Axis(datetime.fromisoformat(self._settings["first_day"]), tuple(self._settings["cycles"]))
+
+    @property
+    def n_days(self) -> int:
+        """Days of its init_time axis [d]."""
+        return int(self._settings["n_days"])
+
+    @property
+    def n_init(self) -> int:
+        """Length of its init_time axis."""
+        return self.n_days * len(self.axis.cycles)
+
+    @property
+    def n_points(self) -> int:
+        """Number of its points."""
+        return int(self.documents["point_id"]["shape"][0])
+
+    @property
+    def grid_section(self) -> bytes:
+        """Section 3 of the messages that its points were placed on."""
+        return bytes.fromhex(self._settings["grid_section"])
+
+    def check_same(self, wanted: Mapping[str, Any]) -> None:
+        """Refuse to continue a store that was made otherwise.
+
+        Parameters
+        ----------
+        wanted : mapping
+            As :func:`hrrr_dask.template.identity` gives it.
+
+        Raises
+        ------
+        StoreMismatchError
+            Saying all that differs.
+        """
+        said = self._settings
+        differing = [
+            f"  {key.replace('_', '-')}: the store has {_short(said.get(key))}, this run asks for {_short(value)}"
+            for key, value in wanted.items()
+            if said.get(key) != value
+        ]
+        if differing:
+            raise StoreMismatchError(
+                f"{self.url} exists and was made with other settings:\n"
+                + "\n".join(differing)
+                + "\nRepeat the store's own settings to continue it, or write to another --store"
+            )
+
+
+def find_store_at(url: str, options: Mapping[str, str]) -> Existing | None:
+    """The same as :func:`find_store`, for a URL; a directory that does not exist is not made."""
+    directory = local_path(normal_url(url))
+    if directory is not None and not directory.exists():
+        return None
+    return find_store(Blobs(url, options))
+
+
+def find_store(blobs: Blobs) -> Existing | None:
+    """Read the root document of a store.
+
+    Returns
+    -------
+    Existing or None
+        None when there is nothing yet, or only the beginnings of a store that was never finished.
+
+    Raises
+    ------
+    StoreMismatchError
+        If something else lies there: another Zarr store, other files, or a store of another format version.
+    """
+    data = blobs.get(ROOT_KEY)
+    if data is None:
+        _refuse_foreign_files(blobs)
+        return None
+    try:
+        root = json.loads(data)
+        settings = root["attributes"]["hrrr_dask"]
+        version = settings["format_version"]
+    except (ValueError, KeyError, TypeError):
+        raise StoreMismatchError(
+            f"{blobs.url} holds a Zarr store that hrrr_dask did not make; it is left alone: choose another --store"
+        ) from None
+    if version != FORMAT_VERSION:
+        raise StoreMismatchError(
+            f"{blobs.url} has format version {version}, this hrrr_dask reads {FORMAT_VERSION}: "
+            f"use the release that made it (package_version {settings.get('package_version')})"
+        )
+    return Existing(blobs.url, root)
+
+
+def _refuse_foreign_files(blobs: Blobs) -> None:
+    """Allow an empty place and the remains of a creation that was killed before its root document."""
+    names = blobs.top_level()
+    if not names or ".hrrr" in names:
+        return
+    some = ", ".join(sorted(names)[:5])
+    raise StoreMismatchError(
+        f"{blobs.url} is not empty and not a store of hrrr_dask (it holds {some}): choose another --store"
+    )
+
+
+class Store:
+    """A store to write to.
+
+    Parameters
+    ----------
+    blobs : Blobs
+        Its objects.
+    spec : StoreSpec
+        What it is.
+    """
+
+    def __init__(self, blobs: Blobs, spec: StoreSpec) -> None:
+        self.blobs = blobs
+        self.spec = spec
+        self.ledger = Ledger(blobs)
+
+    def create(self, package_version: str) -> None:
+        """Write every document, the root last.
+
+        A creation that is killed leaves no root: nothing can open it, and the next attempt begins anew.
+
+        Raises
+        ------
+        StoreConflictError
+            If another writer made a store there meanwhile.
+        """
+        self.blobs.put(".hrrr/README", _README.encode())
+        *parts, (root_key, root) = build_template(self.spec, package_version).items()
+        for key, data in parts:
+            self.blobs.put(key, data)
+        self.blobs.put_new(root_key, root)
+
+    def grow(self, n_days: int) -> Store:
+        """Let the init_time axis reach further: a change of metadata, the root document last.
+
+        Parameters
+        ----------
+        n_days : int
+            Days that the axis must have at least [d]; it never shrinks.
+
+        Returns
+        -------
+        Store
+            With the grown specification.
+
+        Raises
+        ------
+        StoreConflictError
+            If other writers were faster too often.
+        """
+        for _ in range(GROW_ATTEMPTS):
+            found = self.blobs.get_with_etag(ROOT_KEY)
+            if found is None:
+                raise StoreError(f"{self.blobs.url} lost its root document while it was in use")
+            data, etag = found
+            settings = json.loads(data)["attributes"]["hrrr_dask"]
+            grown = Store(self.blobs, replace(self.spec, n_days=max(n_days, settings["n_days"])))
+            if grown.spec.n_days == settings["n_days"]:
+                return grown
+            *parts, (_, root) = build_template(grown.spec, settings["package_version"]).items()
+            for key, part in parts:
+                self.blobs.put(key, part)
+            try:
+                self.blobs.replace(ROOT_KEY, root, etag)
+            except StoreConflictError:
+                continue
+            return grown
+        raise StoreConflictError(f"{self.blobs.url} is being grown by too many writers: run the command again")
+
+    def read_slab(self, number: int) -> Slab:
+        """What is committed in a partition; NaN where nothing is.
+
+        Values that an attempt wrote without committing them do not count.
+        """
+        spec = self.spec
+        first = number * spec.span
+        rows = self.ledger.read(number)
+        codes = fold_outcomes(rows, spec.selection, spec.axis, slice(first, first + spec.span))
+        values = np.full((*codes.shape, len(spec.points)), np.nan, dtype=np.float32)
+        if rows.num_rows:
+            existing = self._existing()
+            for v, variable in enumerate(spec.selection.variables):
+                values[v] = self._read_array(existing, variable.name, number)
+            values[codes != COMPLETE] = np.nan
+        return Slab(values, codes)
+
+    def write_slab(self, number: int, slab: Slab) -> int:
+        """Replace the shards of a partition whole; the caller commits by the ledger entry that follows.
+
+        Returns
+        -------
+        int
+            Bytes written [B].
+
+        Raises
+        ------
+        StoreMismatchError
+            If the store is no longer the one this writer knows.
+        ValueError
+            If the slab is not the partition's shape.
+        """
+        spec = self.spec
+        if slab.values.shape != (*slab.outcomes.shape, len(spec.points)) or slab.outcomes.shape[1] != spec.span:
+            raise ValueError(f"a slab of shape {slab.values.shape} is not a partition of {spec.span} init times")
+        existing = self._existing()
+        existing.check_same(identity(spec.selection, spec.points))
+        if (number + 1) * spec.span > -(-existing.n_init // spec.span) * spec.span:
+            raise ValueError(f"partition {number} lies beyond the store's {existing.n_init} init times")
+        padding = -len(spec.points) % spec.layout.shard_points
+        written = 0
+        for v, variable in enumerate(spec.selection.variables):
+            padded = np.pad(slab.values[v], ((0, 0), (0, 0), (0, padding)), constant_values=np.nan)
+            written += self._put_array(existing, variable.name, padded, (number * spec.span, 0, 0))
+        return written + self._put_array(existing, "status", slab.status, (number * spec.span, 0))
+
+    def folded(self) -> NDArray[np.uint8]:
+        """Outcome numbers of every value, dims (variable, init_time, lead_time)."""
+        return fold_outcomes(self.ledger.read(), self.spec.selection, self.spec.axis, slice(0, self.spec.n_init))
+
+    def _existing(self) -> Existing:
+        existing = find_store(self.blobs)
+        if existing is None:
+            raise StoreError(f"{self.blobs.url} lost its root document while it was in use")
+        return existing
+
+    def _read_array(self, existing: Existing, name: str, number: int) -> NDArray[np.float32]:
+        spec = self.spec
+        document = existing.documents[name]
+        blocks = -(-len(spec.points) // spec.layout.shard_points)
+        keys = [f"c/{number}/0/{block}" for block in range(blocks)]
+        objects = {f"c/0/0/{block}": self.blobs.get(f"{name}/{key}") for block, key in enumerate(keys)}
+        shape = (spec.span, len(spec.selection.lead_hours), len(spec.points))
+        found: NDArray[np.float32] = decode_array(json.dumps(document).encode(), objects, shape)
+        return found
+
+    def _put_array(self, existing: Existing, name: str, values: NDArray[Any], offset: tuple[int, ...]) -> int:
+        encoded = encode_array(json.dumps(existing.documents[name]).encode(), values, offset)
+        written = 0
+        for key, data in encoded.items():
+            if data is None:
+                self.blobs.delete([f"{name}/{key}"])
+            else:
+                self.blobs.put(f"{name}/{key}", data)
+                written += len(data)
+        return written
+
+
+def fold_outcomes(rows: pa.Table, selection: Selection, axis: Axis, inits: slice) -> NDArray[np.uint8]:
+    """What the ledger and the catalogue say of each value.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        Of the ledger.
+    selection : Selection
+        What is wanted.
+    axis : Axis
+        The store's axis.
+    inits : slice
+        Part of it, from start to stop.
+
+    Returns
+    -------
+    ndarray of uint8, dims (variable, init_time, lead_time)
+        Outcome numbers.
+    """
+    names = [variable.name for variable in selection.variables]
+    codes = fold(rows, axis, inits.stop, selection.lead_hours, names)[:, inits.start :]
+    for k in range(codes.shape[1]):
+        absent = (codes[:, k] == NOT_INGESTED) & ~offered(selection, axis.init_time(inits.start + k))
+        codes[:, k][absent] = NOT_OFFERED
+    return codes
+
+
+def open_dataset(url: str, *, chunks: Any = None, **options: str) -> xr.Dataset:
+    """Open a store for reading.
+
+    Parameters
+    ----------
+    url : str
+        A directory, or ``s3://bucket/prefix`` and the like.
+    chunks : int, dict, 'auto' or None
+        None reads lazily without Dask, which is fastest for a few points; ``{}`` makes one Dask task per chunk.
+    **options
+        Endpoint options without secrets, such as ``endpoint="http://localhost:9000"``.
+
+    Returns
+    -------
+    xarray.Dataset
+        Variables with dims ``(init_time, lead_time, point)``, float32, in the units of their attributes; ``point``
+        can be selected by ``point_id``: ``ds.sel(point_id="kboi")``.
+
+    Raises
+    ------
+    StoreMismatchError
+        If there is no store of hrrr_dask at that place.
+    StoreAccessError
+        If the place cannot be read.
+    """
+    if find_store_at(url, options) is None:
+        raise StoreMismatchError(f"{url} holds no store: check the URL, or make one with hrrr-dask backfill")
+    store = ObjectStore(open_object_store(url, options), read_only=True)
+    dataset = xr.open_zarr(store, chunks=chunks, consolidated=True, zarr_format=3)
+    labelled: xr.Dataset = dataset.set_xindex("point_id")
+    return labelled
+
+
+def _short(value: Any, width: int = 300) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= width else f"{text[:width]}…"
+
+
+_README: Final = """\
+hrrr_dask keeps its ledger here: one Parquet file per partition and attempt, below ledger/.
+Read it with hrrr_dask.ledger.to_dataframe(url), DuckDB or pyarrow. Zarr readers do not need it.
+"""
