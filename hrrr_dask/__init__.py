@@ -2,4 +2,35 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hrrr_dask.api import Report, Status, backfill, plan, status
+    from hrrr_dask.points import read_points
+    from hrrr_dask.store import open_dataset
+
 __version__ = "0.1.0"
+
+__all__ = ["Report", "Status", "__version__", "backfill", "open_dataset", "plan", "read_points", "status"]
+
+_HOMES = {
+    "Report": "api",
+    "Status": "api",
+    "backfill": "api",
+    "open_dataset": "store",
+    "plan": "api",
+    "read_points": "points",
+    "status": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: a worker that only extracts loads no more than it needs."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hrrr_dask' has no attribute {name!r}")
+    return getattr(import_module(f"hrrr_dask.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

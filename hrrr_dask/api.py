@@ -1,0 +1,372 @@
+"""What the package does, as functions: plan, backfill, status. The command line calls these and prints."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from distributed import Client
+from numpy.typing import NDArray
+
+import hrrr_dask
+from hrrr_dask.blobs import Blobs
+from hrrr_dask.clusters import open_client
+from hrrr_dask.config import parse_period, parse_selection, resolve_settings
+from hrrr_dask.decode import engine_named
+from hrrr_dask.errors import PlanError, StoreMismatchError
+from hrrr_dask.fetch import FetchSettings
+from hrrr_dask.ledger import Ledger, count_gaps, finished
+from hrrr_dask.locations import check_options, normal_url
+from hrrr_dask.outcomes import COMPLETE, NOT_OFFERED
+from hrrr_dask.pipeline import Job, PartitionReport
+from hrrr_dask.plan import Axis, Plan, choose_layout, first_axis, iter_partitions, make_plan
+from hrrr_dask.points import Points, read_points
+from hrrr_dask.probe import find_grid, place_points
+from hrrr_dask.records import GribFile, Partition
+from hrrr_dask.run import Progress, run
+from hrrr_dask.sources import SOURCES, Source, parse_source
+from hrrr_dask.store import Existing, Store, find_store_at, fold_outcomes
+from hrrr_dask.template import StoreSpec, identity
+
+__all__ = ["Report", "Status", "backfill", "plan", "status"]
+
+PointsLike = str | os.PathLike[str] | pd.DataFrame | Points
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a backfill did, and how its period stands now."""
+
+    store: str
+    """URL of the store."""
+    files_wanted: int
+    """Files that the archive is expected to have in the period."""
+    files_done_before: int
+    """Of these, already in the store when the command began."""
+    files_read: int
+    """Read and committed by this command."""
+    gaps: dict[str, int]
+    """Reason to the number of values (init_time, lead_time, variable) in the period that are missing."""
+    gaps_by_variable: dict[str, int]
+    """The same by variable."""
+    partitions_written: int
+    """Partitions committed by this command."""
+    bytes_read: int
+    """From the archive [B]."""
+    requests: int
+    """To the archive, retries included."""
+    bytes_written: int
+    """To the store [B]."""
+    seconds: float
+    """Wall time [s]."""
+    interrupted: bool
+    """Stopped before its end; the same command does the rest."""
+
+    @property
+    def outcome(self) -> str:
+        """``done``, ``done-with-gaps`` or ``interrupted``."""
+        if self.interrupted:
+            return "interrupted"
+        return "done-with-gaps" if self.gaps else "done"
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 interrupted, 3 done with gaps."""
+        return {"done": 0, "interrupted": 1, "done-with-gaps": 3}[self.outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a store stands."""
+
+    store: str
+    """URL of the store."""
+    first_init_time: datetime
+    """Begin of its axis, UTC."""
+    last_init_time: datetime
+    """End of its axis, UTC."""
+    n_points: int
+    """Number of points."""
+    variables: tuple[str, ...]
+    """Names."""
+    files_complete: int
+    """Files of which every variable is there."""
+    files_with_gaps: int
+    """Files of which something is missing for a reason."""
+    files_to_do: int
+    """Files that the archive is expected to have and nobody has read yet."""
+    gaps: dict[str, int]
+    """Reason to the number of values that are missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A request, checked against the archive and the store as far as that is possible without writing."""
+
+    settings: dict[str, Any]
+    points: Points
+    plan: Plan
+    axis: Axis
+    existing: Existing | None
+    sources: tuple[Source, ...]
+    fetch: FetchSettings
+
+
+def plan(points: PointsLike, start: str | datetime, end: str | datetime, *, store: str = "", **settings: Any) -> Plan:
+    """Say what a backfill would do; nothing is written, and the archive is not read.
+
+    Parameters
+    ----------
+    points : path, DataFrame or Points
+        The places; see :func:`hrrr_dask.points.read_points`.
+    start, end : str or datetime
+        First and last init time, both included, UTC.
+    store : str
+        A store to continue, whose layout then holds.
+    **settings
+        As in :data:`hrrr_dask.config.DEFAULTS`, with underscores.
+
+    Raises
+    ------
+    UsageError
+        If the request cannot be met.
+    """
+    return _prepare(points, start, end, store, settings, _utc_now()).plan
+
+
+def backfill(
+    points: PointsLike,
+    start: str | datetime,
+    end: str | datetime,
+    store: str,
+    *,
+    client: Client | None = None,
+    retry_gaps: bool = False,
+    show: Callable[[Progress], None] | None = None,
+    **settings: Any,
+) -> Report:
+    """Read every file of a period that the store does not have yet.
+
+    Parameters
+    ----------
+    points : path, DataFrame or Points
+        The places; see :func:`hrrr_dask.points.read_points`.
+    start, end : str or datetime
+        First and last init time, both included, UTC: dates (as an end: that day's last run) or full hours.
+    store : str
+        URL or directory of the Zarr store; made when it is not there, continued when it is.
+    client : distributed.Client, optional
+        A cluster of your own; by default the setting ``cluster`` decides.
+    retry_gaps : bool
+        Read files with gaps again even when their gaps are not expected to heal.
+    show : callable, optional
+        Called with :class:`~hrrr_dask.run.Progress` as the work goes on.
+    **settings
+        As in :data:`hrrr_dask.config.DEFAULTS`, with underscores.
+
+    Returns
+    -------
+    Report
+        What was done, and the gaps of the period.
+
+    Raises
+    ------
+    UsageError
+        If the request cannot be met; nothing was written.
+    StoreError
+        If the store cannot be read or written; what was committed stays.
+    RunError
+        If the cluster fails; what was committed stays.
+
+    Examples
+    --------
+    >>> report = backfill("farms.csv", "2024-01-01", "2024-01-31", "s3://my-bucket/farms.zarr")  # doctest: +SKIP
+    """
+    began, now = time.perf_counter(), _utc_now()
+    prepared = _prepare(points, start, end, store, settings, now)
+    target = _open_for_writing(prepared, store)
+    folded = target.folded()
+    done = finished(folded, target.spec.axis, now, retry_gaps=retry_gaps)
+    partitions = list(_count(iter_partitions(prepared.plan, target.spec.axis, done)))
+    to_read = sum(count for _, count in partitions)
+    reports: tuple[PartitionReport, ...] = ()
+    interrupted = False
+    if to_read:
+        work = iter_partitions(prepared.plan, target.spec.axis, done)
+        with _cluster(client, prepared.settings) as connected:
+            progress = Progress(files_total=to_read, dashboard=connected.dashboard_link or "")
+            result = run(connected, _job(prepared, target), work, progress, show or _silent)
+        reports, interrupted = result.reports, result.interrupted
+        folded = target.folded()
+    period = _period_slice(prepared.plan, target.spec.axis)
+    gaps = folded[:, period]
+    by_variable = zip(target.spec.selection.variables, gaps, strict=True)
+    return Report(
+        store=store,
+        files_wanted=prepared.plan.n_files,
+        files_done_before=prepared.plan.n_files - to_read,
+        files_read=sum(report.files for report in reports),
+        gaps=count_gaps(gaps),
+        gaps_by_variable={v.name: n for v, codes in by_variable if (n := sum(count_gaps(codes).values()))},
+        partitions_written=len(reports),
+        bytes_read=sum(report.bytes_read for report in reports),
+        requests=sum(report.requests for report in reports),
+        bytes_written=sum(report.bytes_written for report in reports),
+        seconds=time.perf_counter() - began,
+        interrupted=interrupted,
+    )
+
+
+def status(store: str, **options: str) -> Status:
+    """Say how a store stands, from its ledger.
+
+    Parameters
+    ----------
+    store : str
+        URL or directory.
+    **options
+        Endpoint options without secrets.
+
+    Raises
+    ------
+    StoreMismatchError
+        If there is no store of hrrr_dask at that place.
+    """
+    existing = find_store_at(store, options)
+    if existing is None:
+        raise StoreMismatchError(f"{store} holds no store: check the URL, or make one with hrrr-dask backfill")
+    rows = Ledger(Blobs(store, options)).read()
+    codes = fold_outcomes(rows, existing.selection, existing.axis, slice(0, existing.n_init))
+    wanted = (codes != NOT_OFFERED).any(axis=0)
+    read = ((codes != 0) & (codes != NOT_OFFERED)).any(axis=0)
+    whole = ((codes == COMPLETE) | (codes == NOT_OFFERED)).all(axis=0) & wanted
+    axis = existing.axis
+    return Status(
+        store=store,
+        first_init_time=axis.init_time(0),
+        last_init_time=axis.init_time(existing.n_init - 1),
+        n_points=existing.n_points,
+        variables=tuple(variable.name for variable in existing.selection.variables),
+        files_complete=int(whole.sum()),
+        files_with_gaps=int((read & ~whole).sum()),
+        files_to_do=int((wanted & ~read).sum()),
+        gaps=count_gaps(codes),
+    )
+
+
+def _prepare(
+    points: PointsLike, start: str | datetime, end: str | datetime, store: str, given: dict[str, Any], now: datetime
+) -> _Prepared:
+    settings = resolve_settings(**given)
+    selection = parse_selection(settings)
+    period = parse_period(start, end, selection.cycles)
+    places = read_points(points)
+    fetch = settings["fetch"]
+    patience = FetchSettings(**{key.replace("-", "_"): value for key, value in fetch.items() if key != "merge-gap-kb"})
+    engine_named(settings["engine"])
+    sources = tuple(_source(text, settings["source-options"]) for text in settings["source"])
+    existing = None
+    if store:
+        check_options(normal_url(store), settings["store-options"])
+        existing = find_store_at(store, settings["store-options"])
+    if existing is not None:
+        existing.check_same(identity(selection, places))
+        layout, axis = existing.layout, existing.axis
+        if period.start < axis.first_day:
+            raise StoreMismatchError(
+                f"{store} begins on {axis.first_day:%Y-%m-%d} and cannot grow backwards to {period.start:%Y-%m-%d}: "
+                f"make another store that begins there"
+            )
+    else:
+        layout = choose_layout(selection, len(places), settings["partition-days"])
+        axis = first_axis(selection, period)
+    made = make_plan(selection, period, n_points=len(places), layout=layout, now=now, axis=axis)
+    limit = settings["memory-limit-mb"] * 1_000_000
+    if made.worker_bytes > limit:
+        raise PlanError(
+            f"a worker would need {made.worker_bytes / 1e6:,.0f} MB, more than memory-limit-mb = {limit / 1e6:,.0f}: "
+            f"raise --memory-limit-mb, lower --partition-days (now {layout.partition_days}), or ask for less"
+        )
+    return _Prepared(settings, places, made, axis, existing, sources, patience)
+
+
+def _source(text: str, options: dict[str, str]) -> Source:
+    """The public mirrors know how they are reached; the options are for a source of one's own."""
+    return parse_source(text, {} if text in SOURCES else options)
+
+
+def _open_for_writing(prepared: _Prepared, url: str) -> Store:
+    """The store, made or grown as far as the plan needs."""
+    existing, made = prepared.existing, prepared.plan
+    if existing is None:
+        section = find_grid(_probe_files(prepared), prepared.sources, prepared.fetch)
+    else:
+        section = existing.grid_section
+    spec = StoreSpec(
+        selection=made.selection,
+        points=prepared.points,
+        cells=place_points(prepared.points, section, made.selection.method),
+        grid_section=section,
+        layout=made.layout,
+        axis=prepared.axis,
+        n_days=existing.n_days if existing else prepared.axis.days_to(made.period.end),
+    )
+    store = Store(Blobs(url, prepared.settings["store-options"], create=True), spec)
+    if existing is None:
+        store.create(hrrr_dask.__version__)
+        return store
+    return store.grow(prepared.axis.days_to(made.period.end))
+
+
+def _probe_files(prepared: _Prepared) -> Iterator[GribFile]:
+    """One file of each run first, so that a missing day is soon left behind."""
+    nothing: NDArray[np.bool_] = np.zeros((0, 0), dtype=bool)
+    files = [file for part in iter_partitions(prepared.plan, prepared.axis, nothing) for file in part.files]
+    seen: set[datetime] = set()
+    for file in files:
+        if file.init_time not in seen:
+            seen.add(file.init_time)
+            yield file
+
+
+def _job(prepared: _Prepared, store: Store) -> Job:
+    settings = prepared.settings
+    return Job(
+        job_id=uuid.uuid4().hex[:8],
+        spec=store.spec,
+        store_url=store.blobs.url,
+        store_options=tuple(sorted(settings["store-options"].items())),
+        sources=prepared.sources,
+        fetch=prepared.fetch,
+        engine=settings["engine"],
+        merge_gap_bytes=settings["fetch"]["merge-gap-kb"] * 1024,
+        package_version=hrrr_dask.__version__,
+    )
+
+
+def _cluster(client: Client | None, settings: dict[str, Any]) -> AbstractContextManager[Client]:
+    return nullcontext(client) if client is not None else open_client(settings["cluster"], settings["workers"])
+
+
+def _count(partitions: Iterator[Partition]) -> Iterator[tuple[int, int]]:
+    return ((partition.number, len(partition.files)) for partition in partitions)
+
+
+def _period_slice(made: Plan, axis: Axis) -> slice:
+    return slice(axis.index(made.period.start), axis.index(made.period.end) + 1)
+
+
+def _silent(progress: Progress) -> None:
+    del progress
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

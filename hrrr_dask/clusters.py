@@ -1,0 +1,102 @@
+"""Where the workers are: on this machine, or behind a scheduler's address."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from distributed import Client, LocalCluster
+
+import hrrr_dask
+from hrrr_dask.errors import ConfigError, RunError
+
+__all__ = ["check_workers", "open_client"]
+
+CONNECT_TIMEOUT_S = 20
+"""For a scheduler to answer [s]."""
+
+
+@contextmanager
+def open_client(cluster: str = "local", workers: int = 0) -> Iterator[Client]:
+    """Connect to a cluster, or start one on this machine; what was started here is stopped at the end.
+
+    Parameters
+    ----------
+    cluster : str
+        ``local``, or a scheduler's address such as ``tcp://10.0.0.5:8786``.
+    workers : int
+        Worker processes of a local cluster; 0 takes one for each core.
+
+    Yields
+    ------
+    distributed.Client
+
+    Raises
+    ------
+    ConfigError
+        If ``cluster`` is neither.
+    RunError
+        If no scheduler answers, or its workers run another version.
+    """
+    if cluster == "local":
+        with (
+            LocalCluster(
+                n_workers=workers or None,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=f"127.0.0.1:{8787 if _is_free(8787) else 0}",
+            ) as local,
+            Client(local) as client,
+        ):
+            yield client
+        return
+    if not re.fullmatch(r"(tcp|tls|ws|wss|ucx)://\S+:\d+", cluster):
+        raise ConfigError(f"cluster {cluster!r} is unknown: write 'local' or a scheduler's address, tcp://HOST:8786")
+    try:
+        client = Client(cluster, timeout=CONNECT_TIMEOUT_S)
+    except (OSError, TimeoutError) as error:
+        raise RunError(
+            f"no Dask scheduler answers at {cluster}: check the address and that it runs ({error})"
+        ) from error
+    with client:
+        check_workers(client)
+        yield client
+
+
+def check_workers(client: Client) -> None:
+    """Refuse workers that have no hrrr_dask, or another version of it.
+
+    Raises
+    ------
+    RunError
+        Naming them.
+    """
+    found: dict[str, str] = client.run(_installed_version)
+    other = {address: version for address, version in found.items() if version != hrrr_dask.__version__}
+    if other:
+        some = ", ".join(f"{address} has {version or 'none'}" for address, version in list(other.items())[:3])
+        raise RunError(
+            f"{len(other)} of {len(found)} workers do not have hrrr_dask {hrrr_dask.__version__}: {some}; "
+            f"install the same version there"
+        )
+
+
+def _installed_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  runs on the worker
+
+    try:
+        return version("hrrr-dask")
+    except PackageNotFoundError:
+        return ""
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,121 @@
+"""The main job in small, offline: a synthetic archive, a backfill on local workers, a store, a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+import xarray as xr
+
+from hrrr_dask.api import Report, backfill
+from hrrr_dask.config import DEFAULTS
+from hrrr_dask.run import Progress
+from hrrr_dask.store import open_dataset
+from hrrr_dask.testing import write_archive
+
+__all__ = ["DemoResult", "draw_fan", "run_demo"]
+
+START: Final = datetime(2024, 7, 1)
+END: Final = datetime(2024, 7, 2, 18)
+CYCLES: Final = (0, 6, 12, 18)
+LEAD_HOURS: Final = tuple(range(0, 37, 3))
+
+POINTS: Final = (
+    ("roscoe", "Roscoe wind farm, Texas", 32.265, -100.345),
+    ("sweetwater", "Sweetwater, Texas", 32.470, -100.406),
+    ("champion", "Champion, Texas", 32.380, -100.520),
+)
+"""point_id, name, latitude, longitude: within the synthetic archive's window of the grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """Where everything is."""
+
+    report: Report
+    """Of the backfill."""
+    store: Path
+    """The Zarr store."""
+    plot: Path
+    """The picture."""
+
+
+def run_demo(directory: str | Path, *, show: Callable[[Progress], None], say: Callable[[str], None]) -> DemoResult:
+    """Write an archive, back-fill it, draw what came out. A second call reads nothing again.
+
+    Parameters
+    ----------
+    directory : str or Path
+        Made if need be.
+    show : callable
+        Follows the backfill.
+    say : callable
+        Told what happens next.
+
+    Returns
+    -------
+    DemoResult
+        Report and paths.
+    """
+    root = Path(directory)
+    archive, store, plot, points = (root / name for name in ("archive", "demo.zarr", "demo.png", "points.csv"))
+    if not archive.is_dir():
+        say(f"writing a synthetic archive, laid out like NOAA's bucket, to {archive}")
+        write_archive(archive, start=START, end=END, cycles=CYCLES, lead_hours=LEAD_HOURS)
+    pd.DataFrame(POINTS, columns=["point_id", "name", "latitude", "longitude"]).to_csv(points, index=False)
+    say(f"reading {len(POINTS)} points out of every file into {store}")
+    report = backfill(
+        points,
+        START,
+        END,
+        str(store),
+        show=show,
+        source=[str(archive)],
+        cycles=list(CYCLES),
+        lead_hours=list(LEAD_HOURS),
+        variables=[*DEFAULTS["variables"], "wind_gust_surface", "precipitation_1h"],
+    )
+    draw_fan(open_dataset(str(store)), POINTS[0][0], plot)
+    return DemoResult(report, store, plot)
+
+
+def draw_fan(dataset: xr.Dataset, point_id: str, path: Path) -> None:
+    """Draw every run's forecast of temperature and wind at one point over its valid times.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        An open store.
+    point_id : str
+        Which point.
+    path : Path
+        PNG to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  only the plot needs matplotlib
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    one = dataset.sel(point_id=point_id).load()
+    wind = (one.u_component_wind_80m**2 + one.v_component_wind_80m**2) ** 0.5
+    panels = ((one.temperature_2m - 273.15, "2 m temperature [°C]"), (wind, "80 m wind speed [m s⁻¹]"))
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(panels), 1, sharex=True)
+    shades = [f"{0.75 - 0.75 * k / max(one.sizes['init_time'] - 1, 1):.2f}" for k in range(one.sizes["init_time"])]
+    for panel, (series, label) in zip(axes, panels, strict=True):
+        for k, shade in enumerate(shades):
+            panel.plot(one.valid_time[k], series[k], color=shade, linewidth=1)
+        panel.plot(one.valid_time[:, 0], series[:, 0], "o", color="tab:red", markersize=4, label="analysis (lead 0)")
+        panel.set_ylabel(label)
+        panel.grid(alpha=0.3)
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    axes[-1].xaxis.set_major_locator(locator)
+    axes[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axes[-1].set_xlabel("valid time [UTC]")
+    axes[0].set_title(f"{one.name.item()}: every run a line, the newest darkest (synthetic data)")
+    axes[0].legend(loc="upper right")
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,184 @@
+"""What people see on stderr: a progress bar while it runs, tables before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import (
+    Progress as Bar,
+)
+from rich.table import Table
+
+from hrrr_dask.api import Report, Status
+from hrrr_dask.catalog import PRODUCTS
+from hrrr_dask.outcomes import OUTCOMES
+from hrrr_dask.plan import Plan
+from hrrr_dask.run import Progress
+
+__all__ = ["ProgressLine", "live_progress", "plan_table", "report_table", "status_table"]
+
+
+class ProgressLine:
+    """One line that follows a run; before the first file it is not there."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Bar(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[gaps]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=False,
+        )
+        self._task: int | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        """Show how far the run is."""
+        if self._task is None:
+            if progress.dashboard:
+                self._console.print(f"Dask dashboard: [link={progress.dashboard}]{progress.dashboard}[/link]")
+            self._bar.start()
+            self._task = self._bar.add_task("files", total=progress.files_total, rate="", gaps="")
+        task = self._bar.tasks[0]
+        rate = progress.bytes_read / 1e6 / max(task.elapsed or 0, 1e-3)
+        self._bar.update(
+            task.id,
+            completed=progress.files_done,
+            description="committing what is read" if progress.draining else "files",
+            rate=f"{rate:.1f} MB/s",
+            gaps=f"{progress.gaps} gaps" if progress.gaps else "",
+        )
+
+    def stop(self) -> None:
+        """Leave the line as it is."""
+        if self._task is not None:
+            self._bar.stop()
+
+
+@contextmanager
+def live_progress(console: Console) -> Iterator[ProgressLine]:
+    """A progress line that ends with the block."""
+    line = ProgressLine(console)
+    try:
+        yield line
+    finally:
+        line.stop()
+
+
+def plan_table(plan: Plan) -> Table:
+    """What a plan holds, a row a figure."""
+    selection, layout = plan.selection, plan.layout
+    whole = plan.n_files * PRODUCTS[selection.product].file_bytes
+    table = _table("plan")
+    rows = [
+        ("runs", f"{plan.n_runs:,} from {plan.period.start:%Y-%m-%dT%H} to {plan.period.end:%Y-%m-%dT%H}"),
+        ("lead hours", _hours(selection.lead_hours)),
+        ("variables", ", ".join(variable.name for variable in selection.variables)),
+        ("points", f"{plan.n_points:,}, {selection.method}"),
+        ("files", f"{plan.n_files:,} of wrf{selection.product}, {selection.domain}"),
+        ("to read", f"about {_size(plan.bytes_to_read)} of {_size(whole)}, in about {plan.requests:,} requests"),
+        (
+            "partitions",
+            f"{plan.n_partitions:,} of {layout.partition_days} days, {_size(plan.partition_bytes)} raw each",
+        ),
+        (
+            "shards",
+            f"{layout.partition_days} days x all leads x {layout.shard_points} points, "
+            f"chunks of {layout.chunk_points} points",
+        ),
+        ("memory", f"about {_size(plan.worker_bytes)} a worker"),
+    ]
+    rows += [("not reached", f"lead hour {lead}: {count:,} runs end before") for lead, count in _skips(plan)]
+    if plan.not_started:
+        rows.append(("in the future", f"{plan.not_started:,} runs have not started yet and are left out"))
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def report_table(report: Report) -> Table:
+    """What a backfill did."""
+    table = _table(report.outcome)
+    rate = report.bytes_read / 1e6 / max(report.seconds, 1e-3)
+    table.add_row("store", report.store)
+    table.add_row(
+        "files", f"{report.files_read:,} read, {report.files_done_before:,} done before, of {report.files_wanted:,}"
+    )
+    table.add_row("read", f"{_size(report.bytes_read)} in {report.requests:,} requests, {rate:.1f} MB/s")
+    table.add_row("written", f"{_size(report.bytes_written)} in {report.partitions_written:,} partitions")
+    table.add_row("time", f"{report.seconds:.1f} s")
+    for reason, count in report.gaps.items():
+        table.add_row("gaps", f"{count:,} {reason}: {OUTCOMES[reason].meaning}")
+    if report.gaps_by_variable:
+        table.add_row("", ", ".join(f"{name} {count:,}" for name, count in report.gaps_by_variable.items()))
+    if report.interrupted:
+        table.add_row("", "interrupted: run the same command again for the rest")
+    return table
+
+
+def status_table(status: Status) -> Table:
+    """How a store stands."""
+    table = _table("status")
+    table.add_row("store", status.store)
+    table.add_row("runs", f"{status.first_init_time:%Y-%m-%dT%H} to {status.last_init_time:%Y-%m-%dT%H}")
+    table.add_row("points", f"{status.n_points:,}")
+    table.add_row("variables", ", ".join(status.variables))
+    table.add_row(
+        "files",
+        f"{status.files_complete:,} complete, {status.files_with_gaps:,} with gaps, {status.files_to_do:,} to do",
+    )
+    for reason, count in status.gaps.items():
+        table.add_row("gaps", f"{count:,} {reason}: {OUTCOMES[reason].meaning}")
+    return table
+
+
+def _table(title: str) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    return table
+
+
+def _hours(hours: tuple[int, ...]) -> str:
+    """Spell ascending hours as ranges."""
+    parts: list[list[int]] = []
+    for hour in hours:
+        if parts and hour == parts[-1][-1] + 1:
+            parts[-1].append(hour)
+        else:
+            parts.append([hour])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
+
+
+def _skips(plan: Plan) -> list[tuple[str, int]]:
+    """Lead hours that some runs do not reach, neighbours with the same count together."""
+    grouped: dict[int, list[int]] = {}
+    for lead, count in plan.skipped.items():
+        grouped.setdefault(count, []).append(lead)
+    return [(_hours(tuple(leads)), count) for count, leads in grouped.items()]
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:,.3g} TB"

@@ -1,0 +1,300 @@
+"""Feeds partitions to a cluster: one ``extract`` task a file, one ``write`` task a partition, a window in flight.
+
+The client and the scheduler hold the window, never the archive. An interrupt commits what is extracted and stops.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from distributed import Client, Future, get_worker
+from distributed.scheduler import KilledWorker
+
+from hrrr_dask.errors import RunError, StoreError, UsageError
+from hrrr_dask.pipeline import Job, PartitionReport, extract_file, failed_extract, write_partition
+from hrrr_dask.records import Extract, GribFile, Partition
+
+__all__ = ["Progress", "RunResult", "run", "window_size"]
+
+PARTITION_TRIES: Final = 3
+"""How often a partition is submitted before the run gives up."""
+
+_WRITE_FIRST: Final = 1_000_000
+"""Priority of writing over extracting: a partition that is whole leaves memory."""
+
+_POLL_S: Final = 0.5
+"""How soon an interrupt is seen [s]."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is; updated as it goes."""
+
+    files_total: int
+    """Files to read."""
+    dashboard: str = ""
+    """Link of the Dask dashboard."""
+    files_done: int = 0
+    """Files extracted."""
+    gaps: int = 0
+    """Values missing so far."""
+    bytes_read: int = 0
+    """From the archive [B]."""
+    partitions_done: int = 0
+    """Partitions committed."""
+    draining: bool = False
+    """An interrupt was seen: what is extracted is being committed."""
+    lock: Any = field(default_factory=threading.Lock, repr=False)
+    """Guards the counts: worker events come in on another thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What came of a run."""
+
+    reports: tuple[PartitionReport, ...]
+    """One for each partition committed."""
+    interrupted: bool
+    """Stopped before its end; the same command does the rest."""
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One partition in flight."""
+
+    partition: Partition
+    attempt: int
+    extracts: dict[GribFile, Future]
+    write: Future
+
+
+def window_size(n_threads: int, files_per_partition: int) -> int:
+    """Partitions in flight: enough that no thread waits while the oldest one is written.
+
+    Examples
+    --------
+    >>> window_size(2, 720), window_size(1000, 720)
+    (2, 5)
+    """
+    return math.ceil(2.5 * n_threads / max(files_per_partition, 1)) + 1
+
+
+def run(
+    client: Client, job: Job, partitions: Iterator[Partition], progress: Progress, show: Callable[[Progress], None]
+) -> RunResult:
+    """Read and commit partitions until there are none left, or an interrupt comes.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    job : Job
+        What the workers need to know.
+    partitions : iterator of Partition
+        Drawn from as the window moves.
+    progress : Progress
+        Updated in place.
+    show : callable
+        Called after every change.
+
+    Raises
+    ------
+    RunError
+        If the cluster is lost or a partition fails again and again.
+    StoreError, UsageError
+        If the store refuses: what is in flight is dropped, what is committed stays.
+    """
+    loop = _Loop(client, job, progress, show)
+    topic = f"hrrr-{job.job_id}"
+    client.subscribe_topic(topic, loop.on_event)
+    try:
+        with _interrupts(loop.interrupt):
+            return loop.drive(partitions)
+    finally:
+        loop.abandon()
+        if client.status == "running":
+            client.unsubscribe_topic(topic)
+
+
+class _Loop:
+    def __init__(self, client: Client, job: Job, progress: Progress, show: Callable[[Progress], None]) -> None:
+        self._client = client
+        self._job = job
+        self._progress = progress
+        self._show = show
+        self._flights: dict[int, _Flight] = {}
+        self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._suspects: dict[int, set[GribFile]] = {}
+        self._job_future = client.submit(_same, job, key=f"job-{job.job_id}", pure=False)
+
+    def drive(self, partitions: Iterator[Partition]) -> RunResult:
+        reports: list[PartitionReport] = []
+        self._fill(partitions)
+        while self._flights:
+            if self._stop.is_set() and not self._progress.draining:
+                self._drain()
+            try:
+                future = self._ended.get(timeout=_POLL_S)
+            except queue.Empty:
+                continue
+            flight = next((flight for flight in self._flights.values() if flight.write.key == future.key), None)
+            if flight is None:  # a write that was replaced, by a drain or by another attempt
+                continue
+            report = self._finish(flight)
+            if report is not None:
+                reports.append(report)
+                self._progress.partitions_done += 1
+                self._show(self._progress)
+            self._fill(partitions)
+        return RunResult(tuple(reports), self._stop.is_set())
+
+    def interrupt(self) -> None:
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+        self._stop.set()
+
+    def on_event(self, event: tuple[Any, dict[str, int]]) -> None:
+        _, counts = event
+        with self._progress.lock:
+            self._progress.files_done += 1
+            self._progress.gaps += counts["gaps"]
+            self._progress.bytes_read += counts["bytes_read"]
+        self._show(self._progress)
+
+    def abandon(self) -> None:
+        for flight in self._flights.values():
+            if self._client.status == "running":
+                self._client.cancel([flight.write, *flight.extracts.values()])
+        self._flights.clear()
+
+    def _fill(self, partitions: Iterator[Partition]) -> None:
+        while not self._stop.is_set():
+            threads = sum(self._client.nthreads().values()) or 1
+            files = max((len(flight.partition.files) for flight in self._flights.values()), default=1)
+            if self._flights and len(self._flights) >= window_size(threads, files):
+                return
+            partition = next(partitions, None)
+            if partition is None:
+                return
+            self._submit(partition, attempt=1)
+
+    def _submit(self, partition: Partition, attempt: int) -> None:
+        suspects = self._suspects.get(partition.number, set())
+        extracts = {
+            file: self._client.submit(
+                _extract_task,
+                file,
+                self._job_future,
+                killed_a_worker=file in suspects,
+                key=f"extract-{file.label}-{self._job.job_id}-{attempt}",
+                pure=False,
+                priority=-partition.number,
+            )
+            for file in partition.files
+        }
+        self._write(partition, attempt, extracts)
+
+    def _write(self, partition: Partition, attempt: int, extracts: dict[GribFile, Future]) -> None:
+        write = self._client.submit(
+            _write_task,
+            partition,
+            list(extracts.values()),
+            self._job_future,
+            key=f"write-{partition.label}-{self._job.job_id}-{attempt}",
+            pure=False,
+            priority=_WRITE_FIRST,
+        )
+        self._flights[partition.number] = _Flight(partition, attempt, extracts, write)
+        write.add_done_callback(self._ended.put)
+
+    def _drain(self) -> None:
+        """Commit what is extracted, drop the rest."""
+        self._progress.draining = True
+        self._show(self._progress)
+        for flight in list(self._flights.values()):
+            ready = {file: extract for file, extract in flight.extracts.items() if extract.status == "finished"}
+            if len(ready) == len(flight.extracts):
+                continue
+            self._client.cancel([flight.write])
+            self._client.cancel([extract for file, extract in flight.extracts.items() if file not in ready])
+            del self._flights[flight.partition.number]
+            if ready:
+                self._write(replace(flight.partition, files=tuple(ready)), flight.attempt + PARTITION_TRIES, ready)
+
+    def _finish(self, flight: _Flight) -> PartitionReport | None:
+        """The report of a partition that is committed; None when it had to be submitted again."""
+        del self._flights[flight.partition.number]
+        if flight.write.status == "finished":
+            report: PartitionReport = flight.write.result()
+            return report
+        if flight.write.status != "error":
+            raise RunError(f"the cluster lost {flight.write.key} ({flight.write.status}): run the same command again")
+        _refuse_hopeless(flight.write.exception(), flight)
+        killers = {file for file, extract in flight.extracts.items() if _killed_a_worker(extract)}
+        self._suspects.setdefault(flight.partition.number, set()).update(killers)
+        if not self._stop.is_set():
+            self._submit(flight.partition, flight.attempt + 1)
+        return None
+
+
+def _refuse_hopeless(error: BaseException, flight: _Flight) -> None:
+    """Raise what another attempt cannot mend."""
+    if isinstance(error, StoreError | UsageError) and not error.retryable:
+        raise error
+    if flight.attempt >= PARTITION_TRIES:
+        raise RunError(
+            f"partition {flight.partition.label} failed {flight.attempt} times, at last with "
+            f"{type(error).__name__}: {error}. What was committed stays; run the same command again"
+        ) from error
+
+
+def _killed_a_worker(extract: Future) -> bool:
+    return extract.status == "error" and isinstance(extract.exception(), KilledWorker)
+
+
+def _same(job: Job) -> Job:
+    """The job as a task's result: computed again wherever a worker is lost."""
+    return job
+
+
+def _extract_task(file: GribFile, job: Job, *, killed_a_worker: bool) -> Extract:
+    if killed_a_worker:
+        extract = failed_extract(file, job, "reading this file ended its worker: it is not tried again in this run")
+    else:
+        try:
+            extract = extract_file(file, job)
+        except (StoreError, UsageError):
+            raise  # nothing that is wrong with this one file
+        except Exception:  # noqa: BLE001  our own fault on one file must not end the run: it is in the ledger
+            extract = failed_extract(file, job, traceback.format_exc(limit=-5))
+    counts = {"gaps": len(extract.outcome.reasons), "bytes_read": extract.outcome.bytes_read}
+    get_worker().log_event(f"hrrr-{job.job_id}", counts)
+    return extract
+
+
+def _write_task(partition: Partition, extracts: list[Extract], job: Job) -> PartitionReport:
+    return write_partition(partition, extracts, job)
+
+
+@contextmanager
+def _interrupts(handler: Callable[[], None]) -> Iterator[None]:
+    """Call ``handler`` on SIGINT and SIGTERM while the block runs; only possible in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: handler()) for number in signals}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
