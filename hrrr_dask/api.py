@@ -26,12 +26,12 @@ from hrrr_dask.fetch import FetchSettings
 from hrrr_dask.ledger import Ledger, count_gaps, finished
 from hrrr_dask.locations import check_options, normal_url
 from hrrr_dask.outcomes import COMPLETE, NOT_OFFERED
-from hrrr_dask.pipeline import Job, PartitionReport
+from hrrr_dask.pipeline import Job
 from hrrr_dask.plan import Axis, Plan, choose_layout, first_axis, iter_partitions, make_plan
 from hrrr_dask.points import Points, read_points
 from hrrr_dask.probe import find_grid, place_points
-from hrrr_dask.records import GribFile, Partition
-from hrrr_dask.run import Progress, run
+from hrrr_dask.records import GribFile
+from hrrr_dask.run import Progress, RunResult, run
 from hrrr_dask.sources import SOURCES, Source, parse_source
 from hrrr_dask.store import Existing, Store, find_store_at, fold_outcomes
 from hrrr_dask.template import StoreSpec, identity
@@ -192,37 +192,17 @@ def backfill(
     """
     began, now = time.perf_counter(), _utc_now()
     prepared = _prepare(points, start, end, store, settings, now)
-    target = _open_for_writing(prepared, store)
-    folded = target.folded()
-    done = finished(folded, target.spec.axis, now, retry_gaps=retry_gaps)
-    partitions = list(_count(iter_partitions(prepared.plan, target.spec.axis, done)))
-    to_read = sum(count for _, count in partitions)
-    reports: tuple[PartitionReport, ...] = ()
-    interrupted = False
+    target = _target(prepared, store)
+    done = _done(prepared, target, now, retry_gaps=retry_gaps)
+    to_read = sum(len(partition.files) for partition in iter_partitions(prepared.plan, prepared.axis, done))
+    result = RunResult((), interrupted=False)
     if to_read:
-        work = iter_partitions(prepared.plan, target.spec.axis, done)
         with _cluster(client, prepared.settings) as connected:
+            target = target.ready(prepared.axis.days_to(prepared.plan.period.end), hrrr_dask.__version__)
             progress = Progress(files_total=to_read, dashboard=connected.dashboard_link or "")
-            result = run(connected, _job(prepared, target), work, progress, show or _silent)
-        reports, interrupted = result.reports, result.interrupted
-        folded = target.folded()
-    period = _period_slice(prepared.plan, target.spec.axis)
-    gaps = folded[:, period]
-    by_variable = zip(target.spec.selection.variables, gaps, strict=True)
-    return Report(
-        store=store,
-        files_wanted=prepared.plan.n_files,
-        files_done_before=prepared.plan.n_files - to_read,
-        files_read=sum(report.files for report in reports),
-        gaps=count_gaps(gaps),
-        gaps_by_variable={v.name: n for v, codes in by_variable if (n := sum(count_gaps(codes).values()))},
-        partitions_written=len(reports),
-        bytes_read=sum(report.bytes_read for report in reports),
-        requests=sum(report.requests for report in reports),
-        bytes_written=sum(report.bytes_written for report in reports),
-        seconds=time.perf_counter() - began,
-        interrupted=interrupted,
-    )
+            partitions = iter_partitions(prepared.plan, prepared.axis, done)
+            result = run(connected, _job(prepared, target), partitions, progress, show or _silent)
+    return _report(prepared, target, result, to_read, time.perf_counter() - began)
 
 
 def status(store: str, **options: str) -> Status:
@@ -303,8 +283,8 @@ def _source(text: str, options: dict[str, str]) -> Source:
     return parse_source(text, {} if text in SOURCES else options)
 
 
-def _open_for_writing(prepared: _Prepared, url: str) -> Store:
-    """The store, made or grown as far as the plan needs."""
+def _target(prepared: _Prepared, url: str) -> Store:
+    """The store as it is, or as it will be; nothing is written yet, and the points are known to lie on the grid."""
     existing, made = prepared.existing, prepared.plan
     if existing is None:
         section = find_grid(_probe_files(prepared), prepared.sources, prepared.fetch)
@@ -317,24 +297,51 @@ def _open_for_writing(prepared: _Prepared, url: str) -> Store:
         grid_section=section,
         layout=made.layout,
         axis=prepared.axis,
-        n_days=existing.n_days if existing else prepared.axis.days_to(made.period.end),
+        n_days=existing.n_days if existing else 0,
     )
-    store = Store(Blobs(url, prepared.settings["store-options"], create=True), spec)
-    if existing is None:
-        store.create(hrrr_dask.__version__)
-        return store
-    return store.grow(prepared.axis.days_to(made.period.end))
+    return Store(url, prepared.settings["store-options"], spec)
+
+
+def _done(prepared: _Prepared, target: Store, now: datetime, *, retry_gaps: bool) -> NDArray[np.bool_]:
+    """Which files need not be read, dims (init_time, lead_time)."""
+    if prepared.existing is None:
+        return np.zeros((0, len(prepared.plan.selection.lead_hours)), dtype=bool)
+    return finished(target.folded(), prepared.axis, now, retry_gaps=retry_gaps)
+
+
+def _report(prepared: _Prepared, target: Store, result: RunResult, to_read: int, seconds: float) -> Report:
+    made, reports = prepared.plan, result.reports
+    period = slice(prepared.axis.index(made.period.start), prepared.axis.index(made.period.end) + 1)
+    codes = target.folded()[:, period]
+    by_variable = {
+        variable.name: sum(count_gaps(own).values())
+        for variable, own in zip(made.selection.variables, codes, strict=True)
+    }
+    return Report(
+        store=target.url,
+        files_wanted=made.n_files,
+        files_done_before=made.n_files - to_read,
+        files_read=sum(report.files for report in reports),
+        gaps=count_gaps(codes),
+        gaps_by_variable={name: count for name, count in by_variable.items() if count},
+        partitions_written=len(reports),
+        bytes_read=sum(report.bytes_read for report in reports),
+        requests=sum(report.requests for report in reports),
+        bytes_written=sum(report.bytes_written for report in reports),
+        seconds=seconds,
+        interrupted=result.interrupted,
+    )
 
 
 def _probe_files(prepared: _Prepared) -> Iterator[GribFile]:
     """One file of each run first, so that a missing day is soon left behind."""
     nothing: NDArray[np.bool_] = np.zeros((0, 0), dtype=bool)
-    files = [file for part in iter_partitions(prepared.plan, prepared.axis, nothing) for file in part.files]
-    seen: set[datetime] = set()
-    for file in files:
-        if file.init_time not in seen:
-            seen.add(file.init_time)
-            yield file
+    last: datetime | None = None
+    for partition in iter_partitions(prepared.plan, prepared.axis, nothing):
+        for file in partition.files:
+            if file.init_time != last:
+                yield file
+            last = file.init_time
 
 
 def _job(prepared: _Prepared, store: Store) -> Job:
@@ -342,7 +349,7 @@ def _job(prepared: _Prepared, store: Store) -> Job:
     return Job(
         job_id=uuid.uuid4().hex[:8],
         spec=store.spec,
-        store_url=store.blobs.url,
+        store_url=normal_url(store.url),
         store_options=tuple(sorted(settings["store-options"].items())),
         sources=prepared.sources,
         fetch=prepared.fetch,
@@ -354,14 +361,6 @@ def _job(prepared: _Prepared, store: Store) -> Job:
 
 def _cluster(client: Client | None, settings: dict[str, Any]) -> AbstractContextManager[Client]:
     return nullcontext(client) if client is not None else open_client(settings["cluster"], settings["workers"])
-
-
-def _count(partitions: Iterator[Partition]) -> Iterator[tuple[int, int]]:
-    return ((partition.number, len(partition.files)) for partition in partitions)
-
-
-def _period_slice(made: Plan, axis: Axis) -> slice:
-    return slice(axis.index(made.period.start), axis.index(made.period.end) + 1)
 
 
 def _silent(progress: Progress) -> None:

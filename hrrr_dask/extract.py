@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.decode import Engine
-from hrrr_dask.derive import combine, turn
+from hrrr_dask.derive import combine
 from hrrr_dask.errors import ArchiveError, DecodeError
-from hrrr_dask.projection import Grid
+from hrrr_dask.projection import Grid, rotate_to_earth
 from hrrr_dask.records import Cells
 from hrrr_dask.selectors import Selector
 from hrrr_dask.variables import Variable, companion_of
@@ -106,4 +106,4 @@ def _earth_relative(
     if isinstance(partner, ArchiveError):
         return type(partner)(f"{selector} cannot be turned to earth-relative: {partner}")
     x, y = (field, partner) if axis == 0 else (partner, field)
-    return turn(x, y, placement.angle)[axis]
+    return rotate_to_earth(x, y, placement.angle)[axis]

@@ -33,6 +33,9 @@ __all__ = ["Found", "read_messages"]
 
 _MAGIC: Final = ByteRange(0, 4)
 
+INDICATOR_BYTES: Final = 16
+"""Length of section 0 [B]."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -103,6 +106,24 @@ def _walk(client: Client, file: GribFile, first: Response, tally: Tally) -> tupl
     return walk_file(read, first.size)
 
 
+def _check_complete(client: Client, file: GribFile, records: tuple[Record, ...], tally: Tally) -> None:
+    """Refuse an inventory that ends before its file does: what it does not list may still be there.
+
+    Raises
+    ------
+    InventoryError
+        If the last message listed is not the last of the file.
+    """
+    start = records[-1].byte_range.start
+    indicator = client.read_range(object_key(file), ByteRange(start, start + INDICATOR_BYTES), tally)
+    stop = start + int.from_bytes(indicator.data[8:16], "big")  # section 0, octets 9 to 16: the message's length
+    if stop != indicator.size:
+        raise InventoryError(
+            f"the inventory of {file.label} ends with the message at bytes {start:,} to {stop:,}, "
+            f"the file has {indicator.size:,}: it is cut off, or of another file"
+        )
+
+
 def _read_selected(
     client: Client,
     file: GribFile,
@@ -123,6 +144,8 @@ def _read_selected(
             chosen[selector] = select(records, selector, file.lead_hours)
         except (MessageNotFoundError, AmbiguousMessageError) as error:
             gaps[selector] = error
+    if strict and gaps:
+        _check_complete(client, file, records, tally)
     merged = merge_ranges([record.byte_range for record in chosen.values()], gap_bytes)
     responses = client.read_ranges(object_key(file), merged, tally, etag) if merged else []
     if responses:

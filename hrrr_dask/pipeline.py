@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from hrrr_dask.assemble import assemble
-from hrrr_dask.blobs import Blobs
 from hrrr_dask.catalog import object_key
 from hrrr_dask.decode import engine_named
 from hrrr_dask.errors import ArchiveError
@@ -137,7 +136,7 @@ def _extract_from(source: Source, file: GribFile, job: Job) -> Extract:
 
 def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job) -> PartitionReport:
     """Lay the extracts over what the partition holds, write its shards, then commit by the ledger entry."""
-    store = Store(Blobs(job.store_url, dict(job.store_options)), job.spec)
+    store = Store(job.store_url, dict(job.store_options), job.spec)
     selection = job.spec.selection
     names = [variable.name for variable in selection.variables]
     slab = assemble(

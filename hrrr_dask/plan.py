@@ -24,7 +24,7 @@ PARTITION_DAYS: Final = (30, 7, 1)
 PARTITION_BYTES: Final = 256_000_000
 """Most raw bytes of one partition, all variables [B]."""
 
-PARTITION_FILES: Final = 5_000
+PARTITION_FILES: Final = 10_000
 """Most files of one partition: what a kill may cost is bounded by it."""
 
 CHUNK_POINTS: Final = 50

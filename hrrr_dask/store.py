@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -117,7 +118,7 @@ class Existing:
         """
         said = self._settings
         differing = [
-            f"  {key.replace('_', '-')}: the store has {_short(said.get(key))}, this run asks for {_short(value)}"
+            f"  {key.replace('_', '-')}: {_difference(said.get(key), value)}"
             for key, value in wanted.items()
             if said.get(key) != value
         ]
@@ -182,20 +183,48 @@ def _refuse_foreign_files(blobs: Blobs) -> None:
 
 
 class Store:
-    """A store to write to.
+    """A store to write to. Nothing is read or written until a method is called.
 
     Parameters
     ----------
-    blobs : Blobs
-        Its objects.
+    url : str
+        Directory, or ``s3://bucket/prefix`` and the like.
+    options : mapping of str to str
+        Its endpoint, without secrets.
     spec : StoreSpec
-        What it is.
+        What it is; ``n_days`` is 0 for a store that is to be made.
     """
 
-    def __init__(self, blobs: Blobs, spec: StoreSpec) -> None:
-        self.blobs = blobs
+    def __init__(self, url: str, options: Mapping[str, str], spec: StoreSpec) -> None:
+        self.url = url
+        self.options = dict(options)
         self.spec = spec
-        self.ledger = Ledger(blobs)
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        """Its objects."""
+        return Blobs(self.url, self.options, create=True)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was done."""
+        return Ledger(self.blobs)
+
+    def ready(self, n_days: int, package_version: str) -> Store:
+        """Make the store, or let it grow, as far as it must reach.
+
+        Parameters
+        ----------
+        n_days : int
+            Days that the init_time axis must have at least [d].
+        package_version : str
+            Recorded in a new store.
+        """
+        if self.spec.n_days:
+            return self.grow(n_days)
+        made = Store(self.url, self.options, replace(self.spec, n_days=n_days))
+        made.create(package_version)
+        return made
 
     def create(self, package_version: str) -> None:
         """Write every document, the root last.
@@ -234,10 +263,10 @@ class Store:
         for _ in range(GROW_ATTEMPTS):
             found = self.blobs.get_with_etag(ROOT_KEY)
             if found is None:
-                raise StoreError(f"{self.blobs.url} lost its root document while it was in use")
+                raise StoreError(f"{self.url} lost its root document while it was in use")
             data, etag = found
             settings = json.loads(data)["attributes"]["hrrr_dask"]
-            grown = Store(self.blobs, replace(self.spec, n_days=max(n_days, settings["n_days"])))
+            grown = Store(self.url, self.options, replace(self.spec, n_days=max(n_days, settings["n_days"])))
             if grown.spec.n_days == settings["n_days"]:
                 return grown
             *parts, (_, root) = build_template(grown.spec, settings["package_version"]).items()
@@ -248,7 +277,7 @@ class Store:
             except StoreConflictError:
                 continue
             return grown
-        raise StoreConflictError(f"{self.blobs.url} is being grown by too many writers: run the command again")
+        raise StoreConflictError(f"{self.url} is being grown by too many writers: run the command again")
 
     def read_slab(self, number: int) -> Slab:
         """What is committed in a partition; NaN where nothing is.
@@ -303,7 +332,7 @@ class Store:
     def _existing(self) -> Existing:
         existing = find_store(self.blobs)
         if existing is None:
-            raise StoreError(f"{self.blobs.url} lost its root document while it was in use")
+            raise StoreError(f"{self.url} lost its root document while it was in use")
         return existing
 
     def _read_array(self, existing: Existing, name: str, number: int) -> NDArray[np.float32]:
@@ -388,9 +417,15 @@ def open_dataset(url: str, *, chunks: Any = None, **options: str) -> xr.Dataset:
     return labelled
 
 
-def _short(value: Any, width: int = 300) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= width else f"{text[:width]}…"
+def _difference(there: Any, asked: Any) -> str:
+    """Say what differs; of two lists only what is in one of them."""
+    if not isinstance(there, list) or not isinstance(asked, list):
+        return f"the store has {there}, this run asks for {asked}"
+    parts = [
+        (", ".join(str(item) for item in there if item not in asked), "only in the store: "),
+        (", ".join(str(item) for item in asked if item not in there), "only asked for: "),
+    ]
+    return "; ".join(word + items for items, word in parts if items) or "the same, in another order"
 
 
 _README: Final = """\
