@@ -259,7 +259,7 @@ def _prepare(
         existing = find_store_at(store, settings["store-options"])
     if existing is not None:
         existing.check_same(identity(selection, places))
-        layout, axis = existing.layout, existing.axis
+        selection, layout, axis = existing.selection, existing.layout, existing.axis
         if period.start < axis.first_day:
             raise StoreMismatchError(
                 f"{store} begins on {axis.first_day:%Y-%m-%d} and cannot grow backwards to {period.start:%Y-%m-%d}: "

@@ -215,6 +215,7 @@ def _plan_answer(made: Any) -> dict[str, Any]:
         "not_started": made.not_started,
         "files": made.n_files,
         "lead_hours_not_reached": made.skipped,
+        "variables_never_there": made.absent,
         "points": made.n_points,
         "variables": {variable.name: str(variable.selector) for variable in made.selection.variables},
         "partitions": made.n_partitions,

@@ -7,10 +7,11 @@ Flags win over ``DASK_HRRR__…`` environment variables, which win over ``hrrr:`
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, get_args
 
 import dask.config
@@ -203,7 +204,11 @@ def parse_period(start: str | datetime, end: str | datetime, cycles: tuple[int, 
 def _parse_time(what: str, value: str | datetime) -> tuple[datetime, bool]:
     """The time, and whether only its date was given."""
     if isinstance(value, datetime):
-        return value.replace(minute=0, second=0, microsecond=0, tzinfo=None), False
+        moment = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        hour = moment.replace(minute=0, second=0, microsecond=0)
+        if hour != moment:
+            raise PlanError(f"{what} {value} is not a full hour: runs start on the hour")
+        return hour, False
     text = value.strip().removesuffix("Z")
     try:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
@@ -234,7 +239,9 @@ def resolve_settings(**flags: Any) -> dict[str, Any]:
         If a key is unknown or a value has the wrong type.
     """
     settings = {key: dict(value) if isinstance(value, dict) else value for key, value in DEFAULTS.items()}
-    _merge(settings, dask.config.get("hrrr", {}) or {}, "hrrr.")
+    configured = dask.config.get("hrrr", {}) or {}
+    _refuse_no_section("hrrr", configured, DEFAULTS)
+    _merge(settings, configured, "hrrr.")
     given = {key.replace("_", "-"): value for key, value in flags.items() if value is not None}
     _merge(settings, given, "")
     return settings
@@ -249,27 +256,44 @@ def _merge(into: dict[str, Any], update: Mapping[str, Any], prefix: str) -> None
             raise ConfigError(f"setting {prefix}{key} is unknown: {hint}")
         default = into[key]
         if key in ("source-options", "store-options"):
-            into[key] = {str(name): str(option) for name, option in dict(value).items()}
+            _refuse_no_section(prefix + key, value, ("endpoint", "region", "…"))
+            into[key] = {str(name): str(option) for name, option in value.items()}
         elif isinstance(default, dict):
-            if not isinstance(value, Mapping):
-                raise ConfigError(f"setting {prefix}{key} is a section with keys {', '.join(default)}, not {value!r}")
+            _refuse_no_section(prefix + key, value, default)
             _merge(default, value, f"{prefix}{key}.")
         else:
             into[key] = _like(default, value, prefix + key)
 
 
+def _refuse_no_section(key: str, value: Any, keys: Iterable[str]) -> None:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"setting {key} is a section with keys {', '.join(keys)}, not {value!r}")
+
+
 def _like(default: Any, value: Any, key: str) -> Any:
-    if isinstance(default, list):
-        return _as_list(value)
-    if isinstance(default, str):
-        return value if isinstance(value, str) else str(value).strip("[]()")
+    if isinstance(default, list | str):
+        words = _words(value)
+        if words is None:
+            raise ConfigError(f"setting {key} is text or a list of it, not {value!r}")
+        return _as_list(words) if isinstance(default, list) else ",".join(words)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"setting {key} is a number, not {value!r}")
-    if value < 0 or value != value or (isinstance(default, int) and value != int(value)):
+    if value < 0 or not math.isfinite(value) or (isinstance(default, int) and value != int(value)):
         raise ConfigError(
             f"setting {key} is a {'whole ' if isinstance(default, int) else ''}number from 0 on, not {value}"
         )
     return type(default)(value)
+
+
+def _words(value: Any) -> list[str] | None:
+    """The text, or texts, that a setting was given as; None when it is neither."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, int) and not isinstance(value, bool):  # a single hour; so YAML and the environment read it
+        return [str(value)]
+    if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
+        return [str(item) for item in value]
+    return None
 
 
 def _as_list(value: Any) -> list[str]:

@@ -107,6 +107,8 @@ def plan_table(plan: Plan) -> Table:
         ("memory", f"about {_size(plan.worker_bytes)} a worker"),
     ]
     rows += [("not reached", f"lead hour {lead}: {count:,} runs end before") for lead, count in _skips(plan)]
+    if plan.absent:
+        rows.append(("never there", f"{', '.join(plan.absent)}: no file of these runs and lead times has them"))
     if plan.not_started:
         rows.append(("in the future", f"{plan.not_started:,} runs have not started yet and are left out"))
     for row in rows:

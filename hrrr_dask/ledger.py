@@ -100,23 +100,13 @@ class Ledger:
             ) from error
 
 
-def encode_entry(
-    outcomes: Iterable[FileOutcome],
-    variables: Sequence[str],
-    *,
-    offered: Iterable[NDArray[np.bool_]],
-    note: dict[str, Any],
-) -> bytes:
+def encode_entry(outcomes: Iterable[FileOutcome], note: dict[str, Any]) -> bytes:
     """Spell an entry as Parquet.
 
     Parameters
     ----------
     outcomes : iterable of FileOutcome
-        What came of each file.
-    variables : sequence of str
-        Names, in plan order.
-    offered : iterable of ndarray of bool, dims (variable,)
-        For each file, which variables the archive can have there; the others get no row.
+        What came of each file: a row for each variable that was wanted of it.
     note : dict
         About the attempt: package version, engine, job; kept in the Parquet metadata.
 
@@ -126,12 +116,12 @@ def encode_entry(
         The object.
     """
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
-    for outcome, here in zip(outcomes, offered, strict=True):
-        wanted = [name for name, yes in zip(variables, here, strict=True) if yes]
+    for outcome in outcomes:
+        wanted = outcome.wanted
         rows: dict[str, list[Any]] = {
             "init_time": [outcome.file.init_time] * len(wanted),
             "lead_hours": [outcome.file.lead_hours] * len(wanted),
-            "variable": wanted,
+            "variable": list(wanted),
             "outcome": [outcome.reasons.get(name, "complete") for name in wanted],
             "detail": [outcome.details.get(name, "") for name in wanted],
             "source": [outcome.source] * len(wanted),
@@ -168,11 +158,12 @@ def fold(
     hours = table["init_time"].to_numpy().astype("datetime64[h]").astype(np.int64)
     first = np.datetime64(axis.first_day, "h").astype(np.int64)
     day, hour = np.divmod(hours - first, 24)
-    inits = day * len(axis.cycles) + _positions(hour, axis.cycles)
+    cycles = _positions(hour, axis.cycles)
+    inits = day * len(axis.cycles) + cycles
     leads = _positions(table["lead_hours"].to_numpy(), lead_hours)
     names = _coded(table["variable"], {name: k for k, name in enumerate(variables)})
     codes = _coded(table["outcome"], {outcome.name: outcome.number for outcome in OUTCOMES.values()})
-    known = (names >= 0) & (codes >= 0) & (inits >= 0) & (inits < n_init) & (leads >= 0)
+    known = (names >= 0) & (codes >= 0) & (cycles >= 0) & (inits >= 0) & (inits < n_init) & (leads >= 0)
     place = (names[known], inits[known], leads[known])
     codes = codes[known].astype(np.uint8)
     folded[place] = codes  # numpy keeps the last of repeated places, which is the latest attempt

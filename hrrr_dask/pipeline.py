@@ -23,7 +23,6 @@ from hrrr_dask.fetch import FetchSettings, Tally, client_for
 from hrrr_dask.ledger import encode_entry
 from hrrr_dask.messages import Found, read_messages
 from hrrr_dask.outcomes import OUTCOMES
-from hrrr_dask.plan import offered
 from hrrr_dask.records import Extract, FileOutcome, GribFile, Partition
 from hrrr_dask.selectors import Selector
 from hrrr_dask.sources import Source, object_url
@@ -121,6 +120,7 @@ def _extract_from(source: Source, file: GribFile, job: Job) -> Extract:
     values, missing = point_values(variables, found.messages, found.gaps, job.placement, engine_named(job.engine))
     outcome = FileOutcome(
         file=file,
+        wanted=tuple(variable.name for variable in variables),
         reasons={name: _reason(error) for name, error in missing.items()},
         details={name: str(error) for name, error in missing.items()},
         source=object_url(source, object_key(file)),
@@ -149,16 +149,16 @@ def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job)
     )
     bytes_written = store.write_slab(partition.number, slab)
     outcomes = sorted((extract.outcome for extract in extracts), key=lambda outcome: outcome.file)
-    entry = encode_entry(outcomes, names, offered=_offered_rows(outcomes, job), note=_note(partition, job))
+    entry = encode_entry(outcomes, _note(partition, job))
     store.ledger.write(partition.number, _attempt_name(job), entry)
     return _report(partition, outcomes, bytes_written)
 
 
 def failed_extract(file: GribFile, job: Job, text: str) -> Extract:
     """What stands for a file on which our own code failed: every variable a gap, with the traceback."""
-    names = [variable.name for variable in job.offered(file)]
+    names = tuple(variable.name for variable in job.offered(file))
     reasons = dict.fromkeys(names, "internal-error")
-    outcome = FileOutcome(file=file, reasons=reasons, details=dict.fromkeys(names, text))
+    outcome = FileOutcome(file=file, wanted=names, reasons=reasons, details=dict.fromkeys(names, text))
     values = np.full((len(job.variables), len(job.spec.points)), np.nan, dtype=np.float32)
     return Extract(values, outcome)
 
@@ -177,12 +177,6 @@ def _in_plan_order(values: np.ndarray[Any, np.dtype[np.float32]], variables: Seq
     spread = np.full((len(job.variables), values.shape[1]), np.nan, dtype=np.float32)
     spread[[job.variables.index(variable) for variable in variables]] = values
     return spread
-
-
-def _offered_rows(outcomes: Sequence[FileOutcome], job: Job) -> list[Any]:
-    selection = job.spec.selection
-    lead_index = {lead: k for k, lead in enumerate(selection.lead_hours)}
-    return [offered(selection, outcome.file.init_time)[:, lead_index[outcome.file.lead_hours]] for outcome in outcomes]
 
 
 def _note(partition: Partition, job: Job) -> dict[str, Any]:

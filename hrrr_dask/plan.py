@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hrrr_dask.catalog import PRODUCTS, last_lead_hour
+from hrrr_dask.catalog import last_lead_hour
 from hrrr_dask.config import Period, Selection
 from hrrr_dask.errors import PlanError
 from hrrr_dask.records import GribFile, Partition
@@ -113,6 +113,8 @@ class Plan:
     """Partitions that the period touches."""
     skipped: dict[int, int]
     """Lead hour to the number of runs that do not reach it."""
+    absent: tuple[str, ...]
+    """Names of the variables that none of the files can have: they came later, or their window is longer."""
     not_started: int
     """Init times in the period that lie in the future."""
 
@@ -191,7 +193,7 @@ def make_plan(
     Raises
     ------
     PlanError
-        If a lead hour is reached by none of the runs, or no run has started yet.
+        If a lead hour is reached by none of the runs, no run has started yet, or none of them has the variables.
     """
     axis = axis or first_axis(selection, period)
     wanted = runs(period, selection.cycles)
@@ -200,14 +202,19 @@ def make_plan(
         raise PlanError(
             f"no run between {period.start} and {period.end} has started yet: it is {now:%Y-%m-%dT%H:%M} UTC"
         )
-    skipped: Counter[int] = Counter()
-    n_files = 0
-    for init_time in started:
-        reach = last_lead_hour(init_time, selection.product, selection.domain)
-        here = sum(1 for lead in selection.lead_hours if reach is not None and lead <= reach)
-        n_files += here
-        skipped.update(selection.lead_hours[here:])
+    reaches = [last_lead_hour(time, selection.product, selection.domain) for time in started]
+    skipped = {
+        lead: count
+        for lead in selection.lead_hours
+        if (count := sum(1 for reach in reaches if reach is None or reach < lead))
+    }
+    there = offered(selection, started)
     _refuse_unreachable(selection, started, skipped)
+    if not any(offered(selection, init_time).any() for init_time in started):
+        raise PlanError(
+            f"the archive has none of these variables at these lead hours between {started[0]:%Y-%m-%dT%H} and "
+            f"{started[-1]:%Y-%m-%dT%H}: ask for later runs (some variables begin in 2016), lead hours or others"
+        )
     span = layout.partition_days * len(selection.cycles)
     first, last = axis.index(started[0]) // span, axis.index(started[-1]) // span
     return Plan(
@@ -216,9 +223,10 @@ def make_plan(
         layout=layout,
         n_points=n_points,
         n_runs=len(started),
-        n_files=n_files,
+        n_files=int(np.any(there, axis=0).sum()),
         n_partitions=last - first + 1,
-        skipped=dict(sorted(skipped.items())),
+        skipped=skipped,
+        absent=tuple(v.name for v, own in zip(selection.variables, there, strict=True) if not own.any()),
         not_started=len(wanted) - len(started),
     )
 
@@ -236,8 +244,8 @@ def runs(period: Period, cycles: tuple[int, ...]) -> list[datetime]:
     return [time for time in times if period.start <= time <= period.end]
 
 
-def _refuse_unreachable(selection: Selection, started: list[datetime], skipped: Counter[int]) -> None:
-    unreachable = [lead for lead in selection.lead_hours if skipped[lead] == len(started)]
+def _refuse_unreachable(selection: Selection, started: list[datetime], skipped: dict[int, int]) -> None:
+    unreachable = [lead for lead in selection.lead_hours if skipped.get(lead) == len(started)]
     if not unreachable:
         return
     reaches = {last_lead_hour(time, selection.product, selection.domain) for time in started}
@@ -253,22 +261,28 @@ def _refuse_unreachable(selection: Selection, started: list[datetime], skipped: 
     )
 
 
-def offered(selection: Selection, init_time: datetime) -> NDArray[np.bool_]:
-    """Which values of one run the archive can have.
+def offered(selection: Selection, init_times: Sequence[datetime]) -> NDArray[np.bool_]:
+    """Which values the archive can have.
+
+    Parameters
+    ----------
+    selection : Selection
+        What is wanted.
+    init_times : sequence of datetime
+        Starts of runs, UTC.
 
     Returns
     -------
-    ndarray of bool, dims (variable, lead_time)
+    ndarray of bool, dims (variable, init_time, lead_time)
         False for leads beyond the run's reach, and for variables that the era or the lead time does not have.
     """
-    reach = last_lead_hour(init_time, selection.product, selection.domain)
-    return np.array(
-        [
-            [reach is not None and lead <= reach and variable.offered(init_time, lead) for lead in selection.lead_hours]
-            for variable in selection.variables
-        ],
-        dtype=bool,
-    )
+    variables, leads = selection.variables, np.asarray(selection.lead_hours)
+    reach = [last_lead_hour(time, selection.product, selection.domain) for time in init_times]
+    reached = leads <= np.array([-1 if hours is None else hours for hours in reach])[:, None]
+    since = np.array([[time >= variable.since for time in init_times] for variable in variables])
+    window = np.array([[variable.selector.window.exists_at(lead) for lead in leads.tolist()] for variable in variables])
+    there: NDArray[np.bool_] = reached[None] & since[:, :, None] & window[:, None]
+    return there
 
 
 def iter_partitions(plan: Plan, axis: Axis, done: NDArray[np.bool_]) -> Iterator[Partition]:
@@ -290,24 +304,15 @@ def iter_partitions(plan: Plan, axis: Axis, done: NDArray[np.bool_]) -> Iterator
     """
     selection = plan.selection
     span = plan.layout.partition_days * len(selection.cycles)
-    files: list[GribFile] = []
-    number = -1
-    for init_time in runs(plan.period, selection.cycles):
-        index = axis.index(init_time)
-        if index // span != number and files:
-            yield Partition(number, tuple(files))
-            files = []
-        number = index // span
-        here: NDArray[np.bool_] = np.any(offered(selection, init_time), axis=0)
-        files.extend(
-            GribFile(init_time, lead, selection.product, selection.domain)
-            for k, lead in enumerate(selection.lead_hours)
-            if here[k] and not (index < done.shape[0] and done[index, k])
+    for number, group in groupby(runs(plan.period, selection.cycles), lambda init_time: axis.index(init_time) // span):
+        init_times = list(group)
+        wanted = np.any(offered(selection, init_times), axis=0)
+        first = axis.index(init_times[0])
+        known = done[first : first + len(init_times)]
+        wanted[: len(known)] &= ~known
+        files = tuple(
+            GribFile(init_times[k], selection.lead_hours[lead], selection.product, selection.domain)
+            for k, lead in np.argwhere(wanted).tolist()
         )
-    if files:
-        yield Partition(number, tuple(files))
-
-
-def file_bytes(plan: Plan) -> int:
-    """Size of all files if they were read whole [B]."""
-    return plan.n_files * PRODUCTS[plan.selection.product].file_bytes
+        if files:
+            yield Partition(number, files)

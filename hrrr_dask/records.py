@@ -147,6 +147,8 @@ class FileOutcome:
 
     file: GribFile
     """Which file."""
+    wanted: tuple[str, ...]
+    """Names of the variables that the archive can have in it."""
     reasons: dict[str, str]
     """Variable name to gap code, for the variables that are missing; empty when all are there."""
     details: dict[str, str] = field(default_factory=dict)

@@ -120,7 +120,7 @@ class Existing:
         differing = [
             f"  {key.replace('_', '-')}: {_difference(said.get(key), value)}"
             for key, value in wanted.items()
-            if said.get(key) != value
+            if _unordered(said.get(key)) != _unordered(value)
         ]
         if differing:
             raise StoreMismatchError(
@@ -378,9 +378,8 @@ def fold_outcomes(rows: pa.Table, selection: Selection, axis: Axis, inits: slice
     """
     names = [variable.name for variable in selection.variables]
     codes = fold(rows, axis, inits.stop, selection.lead_hours, names)[:, inits.start :]
-    for k in range(codes.shape[1]):
-        absent = (codes[:, k] == NOT_INGESTED) & ~offered(selection, axis.init_time(inits.start + k))
-        codes[:, k][absent] = NOT_OFFERED
+    there = offered(selection, [axis.init_time(k) for k in range(inits.start, inits.stop)])
+    codes[(codes == NOT_INGESTED) & ~there] = NOT_OFFERED
     return codes
 
 
@@ -417,6 +416,10 @@ def open_dataset(url: str, *, chunks: Any = None, **options: str) -> xr.Dataset:
     return labelled
 
 
+def _unordered(value: Any) -> Any:
+    return sorted(value) if isinstance(value, list) else value
+
+
 def _difference(there: Any, asked: Any) -> str:
     """Say what differs; of two lists only what is in one of them."""
     if not isinstance(there, list) or not isinstance(asked, list):
@@ -425,7 +428,7 @@ def _difference(there: Any, asked: Any) -> str:
         (", ".join(str(item) for item in there if item not in asked), "only in the store: "),
         (", ".join(str(item) for item in asked if item not in there), "only asked for: "),
     ]
-    return "; ".join(word + items for items, word in parts if items) or "the same, in another order"
+    return "; ".join(word + items for items, word in parts if items)
 
 
 _README: Final = """\

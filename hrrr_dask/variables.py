@@ -255,7 +255,7 @@ def _catalogued(name: str) -> Variable:
     if name in CATALOG:
         return CATALOG[name]
     near = difflib.get_close_matches(name, CATALOG, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(CATALOG)}"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(CATALOG)}."
     raise ConfigError(f"variable {name!r} is unknown: {hint} Any message can be named as ELEMENT:LEVEL[:WINDOW]")
 
 
