@@ -27,7 +27,7 @@ from hrrr_dask.ledger import Ledger, count_gaps, finished
 from hrrr_dask.locations import check_options, normal_url
 from hrrr_dask.outcomes import COMPLETE, NOT_OFFERED
 from hrrr_dask.pipeline import Job
-from hrrr_dask.plan import Axis, Plan, choose_layout, first_axis, iter_partitions, make_plan
+from hrrr_dask.planning import Axis, Plan, choose_layout, first_axis, iter_partitions, make_plan
 from hrrr_dask.points import Points, read_points
 from hrrr_dask.probe import find_grid, place_points
 from hrrr_dask.records import GribFile

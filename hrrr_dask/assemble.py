@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, OUTCOMES
-from hrrr_dask.plan import Axis
+from hrrr_dask.planning import Axis
 from hrrr_dask.records import Extract
 
 __all__ = ["Slab", "assemble"]

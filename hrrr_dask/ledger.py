@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from hrrr_dask.blobs import Blobs
 from hrrr_dask.errors import StoreError
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, OUTCOMES, outcome_numbered
-from hrrr_dask.plan import Axis
+from hrrr_dask.planning import Axis
 from hrrr_dask.records import FileOutcome
 
 __all__ = ["LEDGER_PREFIX", "Ledger", "encode_entry", "finished", "fold", "to_dataframe"]

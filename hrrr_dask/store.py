@@ -25,7 +25,7 @@ from hrrr_dask.errors import StoreConflictError, StoreError, StoreMismatchError
 from hrrr_dask.ledger import Ledger, fold
 from hrrr_dask.locations import local_path, normal_url
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED
-from hrrr_dask.plan import Axis, Layout, offered
+from hrrr_dask.planning import Axis, Layout, offered
 from hrrr_dask.storage import open_object_store
 from hrrr_dask.template import (
     FORMAT_VERSION,

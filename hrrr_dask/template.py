@@ -21,7 +21,7 @@ from zarr.storage import MemoryStore
 from hrrr_dask.config import Selection
 from hrrr_dask.grid import read_grid
 from hrrr_dask.outcomes import NOT_INGESTED, OUTCOMES
-from hrrr_dask.plan import Axis, Layout
+from hrrr_dask.planning import Axis, Layout
 from hrrr_dask.points import Points
 from hrrr_dask.projection import Grid
 from hrrr_dask.records import Cells
