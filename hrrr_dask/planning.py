@@ -210,7 +210,7 @@ def make_plan(
     }
     there = offered(selection, started)
     _refuse_unreachable(selection, started, skipped)
-    if not any(offered(selection, init_time).any() for init_time in started):
+    if not there.any():
         raise PlanError(
             f"the archive has none of these variables at these lead hours between {started[0]:%Y-%m-%dT%H} and "
             f"{started[-1]:%Y-%m-%dT%H}: ask for later runs (some variables begin in 2016), lead hours or others"
