@@ -335,7 +335,7 @@ def _report(prepared: _Prepared, target: Store, result: RunResult, to_read: int,
 
 def _probe_files(prepared: _Prepared) -> Iterator[GribFile]:
     """One file of each run first, so that a missing day is soon left behind."""
-    nothing: NDArray[np.bool_] = np.zeros((0, 0), dtype=bool)
+    nothing: NDArray[np.bool_] = np.zeros((0, len(prepared.plan.selection.lead_hours)), dtype=bool)
     last: datetime | None = None
     for partition in iter_partitions(prepared.plan, prepared.axis, nothing):
         for file in partition.files:

@@ -279,7 +279,7 @@ def offered(selection: Selection, init_times: Sequence[datetime]) -> NDArray[np.
     variables, leads = selection.variables, np.asarray(selection.lead_hours)
     reach = [last_lead_hour(time, selection.product, selection.domain) for time in init_times]
     reached = leads <= np.array([-1 if hours is None else hours for hours in reach])[:, None]
-    since = np.array([[time >= variable.since for time in init_times] for variable in variables])
+    since = np.array([[time >= variable.since for time in init_times] for variable in variables], dtype=bool)
     window = np.array([[variable.selector.window.exists_at(lead) for lead in leads.tolist()] for variable in variables])
     there: NDArray[np.bool_] = reached[None] & since[:, :, None] & window[:, None]
     return there
