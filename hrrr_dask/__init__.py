@@ -6,8 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hrrr_dask.api import Report, Status, backfill, plan, status
+    from hrrr_dask.api import backfill, plan, status
     from hrrr_dask.points import read_points
+    from hrrr_dask.reports import Report, Status
     from hrrr_dask.store import open_dataset
 
 __version__ = "0.1.0"
@@ -15,8 +16,8 @@ __version__ = "0.1.0"
 __all__ = ["Report", "Status", "__version__", "backfill", "open_dataset", "plan", "read_points", "status"]
 
 _HOMES = {
-    "Report": "api",
-    "Status": "api",
+    "Report": "reports",
+    "Status": "reports",
     "backfill": "api",
     "open_dataset": "store",
     "plan": "api",

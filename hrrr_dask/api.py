@@ -22,6 +22,7 @@ from hrrr_dask.clusters import open_client
 from hrrr_dask.config import parse_period, parse_selection, resolve_settings
 from hrrr_dask.decode import engine_named
 from hrrr_dask.errors import PlanError, StoreMismatchError
+from hrrr_dask.existing import Existing, find_store_at
 from hrrr_dask.fetch import FetchSettings
 from hrrr_dask.ledger import Ledger, count_gaps, finished
 from hrrr_dask.locations import check_options, normal_url
@@ -31,80 +32,15 @@ from hrrr_dask.planning import Axis, Plan, choose_layout, first_axis, iter_parti
 from hrrr_dask.points import Points, read_points
 from hrrr_dask.probe import find_grid, place_points
 from hrrr_dask.records import GribFile
+from hrrr_dask.reports import Report, Status
 from hrrr_dask.run import Progress, RunResult, run
 from hrrr_dask.sources import SOURCES, Source, parse_source
-from hrrr_dask.store import Existing, Store, find_store_at, fold_outcomes
+from hrrr_dask.store import Store, fold_outcomes
 from hrrr_dask.template import StoreSpec, identity
 
-__all__ = ["Report", "Status", "backfill", "plan", "status"]
+__all__ = ["backfill", "plan", "status"]
 
 PointsLike = str | os.PathLike[str] | pd.DataFrame | Points
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a backfill did, and how its period stands now."""
-
-    store: str
-    """URL of the store."""
-    files_wanted: int
-    """Files that the archive is expected to have in the period."""
-    files_done_before: int
-    """Of these, already in the store when the command began."""
-    files_read: int
-    """Read and committed by this command."""
-    gaps: dict[str, int]
-    """Reason to the number of values (init_time, lead_time, variable) in the period that are missing."""
-    gaps_by_variable: dict[str, int]
-    """The same by variable."""
-    partitions_written: int
-    """Partitions committed by this command."""
-    bytes_read: int
-    """From the archive [B]."""
-    requests: int
-    """To the archive, retries included."""
-    bytes_written: int
-    """To the store [B]."""
-    seconds: float
-    """Wall time [s]."""
-    interrupted: bool
-    """Stopped before its end; the same command does the rest."""
-
-    @property
-    def outcome(self) -> str:
-        """``done``, ``done-with-gaps`` or ``interrupted``."""
-        if self.interrupted:
-            return "interrupted"
-        return "done-with-gaps" if self.gaps else "done"
-
-    @property
-    def exit_code(self) -> int:
-        """0 done, 1 interrupted, 3 done with gaps."""
-        return {"done": 0, "interrupted": 1, "done-with-gaps": 3}[self.outcome]
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How a store stands."""
-
-    store: str
-    """URL of the store."""
-    first_init_time: datetime
-    """Begin of its axis, UTC."""
-    last_init_time: datetime
-    """End of its axis, UTC."""
-    n_points: int
-    """Number of points."""
-    variables: tuple[str, ...]
-    """Names."""
-    files_complete: int
-    """Files of which every variable is there."""
-    files_with_gaps: int
-    """Files of which something is missing for a reason."""
-    files_to_do: int
-    """Files that the archive is expected to have and nobody has read yet."""
-    gaps: dict[str, int]
-    """Reason to the number of values that are missing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,8 @@ def assemble(
         file = extract.outcome.file
         row, lead = axis.index(file.init_time) - first_init, lead_index[file.lead_hours]
         for v, name in enumerate(variables):
+            if name not in extract.outcome.wanted:
+                continue
             number = OUTCOMES[extract.outcome.reasons.get(name, "complete")].number
             if number == COMPLETE:
                 values[v, row, lead] = extract.values[v]

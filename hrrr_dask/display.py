@@ -20,10 +20,10 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from hrrr_dask.api import Report, Status
 from hrrr_dask.catalog import PRODUCTS
 from hrrr_dask.outcomes import OUTCOMES
 from hrrr_dask.planning import Plan
+from hrrr_dask.reports import Report, Status
 from hrrr_dask.run import Progress
 
 __all__ = ["ProgressLine", "live_progress", "plan_table", "report_table", "status_table"]
