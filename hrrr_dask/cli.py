@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -177,7 +178,8 @@ def demo_command(directory: str) -> None:
         result = run_demo(directory, show=show, say=talk.print)
     Console().print(report_table(result.report))
     click.echo(f"\nstore  {result.store}\nplot   {result.plot}\n")
-    click.echo(f'open it with   python -c "import hrrr_dask; print(hrrr_dask.open_dataset({str(result.store)!r}))"')
+    code = f"import hrrr_dask; print(hrrr_dask.open_dataset({str(result.store)!r}))"
+    click.echo(f'open it with   {sys.executable} -c "{code}"')
     click.get_current_context().exit(result.report.exit_code)
 
 
