@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import hrrr_dask
 from hrrr_dask.blobs import Blobs
-from hrrr_dask.clusters import open_client
+from hrrr_dask.clusters import check_workers, open_client
 from hrrr_dask.config import parse_period, parse_selection, resolve_settings
 from hrrr_dask.decode import engine_named
 from hrrr_dask.errors import PlanError, StoreMismatchError
@@ -296,7 +296,10 @@ def _job(prepared: _Prepared, store: Store) -> Job:
 
 
 def _cluster(client: Client | None, settings: dict[str, Any]) -> AbstractContextManager[Client]:
-    return nullcontext(client) if client is not None else open_client(settings["cluster"], settings["workers"])
+    if client is None:
+        return open_client(settings["cluster"], settings["workers"])
+    check_workers(client)
+    return nullcontext(client)
 
 
 def _silent(progress: Progress) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import signal
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
 import hrrr_dask
 from hrrr_dask.errors import ConfigError, RunError
@@ -41,15 +44,8 @@ def open_client(cluster: str = "local", workers: int = 0) -> Iterator[Client]:
         If no scheduler answers, or its workers run another version.
     """
     if cluster == "local":
-        with (
-            LocalCluster(
-                n_workers=workers or None,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=f"127.0.0.1:{8787 if _is_free(8787) else 0}",
-            ) as local,
-            Client(local) as client,
-        ):
+        with _local_cluster(workers) as local, Client(local) as client:
+            client.register_plugin(_LeaveInterruptsToTheClient())  # for workers that are started again
             yield client
         return
     if not re.fullmatch(r"(tcp|tls|ws|wss|ucx)://\S+:\d+", cluster):
@@ -81,6 +77,44 @@ def check_workers(client: Client) -> None:
             f"{len(other)} of {len(found)} workers do not have hrrr_dask {hrrr_dask.__version__}: {some}; "
             f"install the same version there"
         )
+
+
+@contextmanager
+def _local_cluster(workers: int) -> Iterator[LocalCluster]:
+    """Worker processes that leave Ctrl-C to the client, which still needs them to commit what is extracted."""
+    with ExitStack() as stack:
+        with _interrupts_ignored():
+            local = LocalCluster(
+                n_workers=workers or None,
+                threads_per_worker=1,
+                processes=True,
+                silence_logs=logging.ERROR,  # an interrupt cancels tasks, of which every worker warns
+                dashboard_address=f"127.0.0.1:{8787 if _is_free(8787) else 0}",
+            )
+            stack.enter_context(local)
+        yield local
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignore SIGINT for the seconds of a start: children inherit that, and a half-started cluster cannot be closed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+class _LeaveInterruptsToTheClient(WorkerPlugin):  # type: ignore[misc]  # distributed says Any
+    """A terminal's Ctrl-C reaches the workers of this machine too: they must live on to commit what is read."""
+
+    name = "hrrr-dask-leave-interrupts-to-the-client"
+
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _installed_version() -> str:

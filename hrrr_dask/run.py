@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from distributed import Client, Future, get_worker
+from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from hrrr_dask.errors import RunError, StoreError, UsageError
@@ -118,6 +119,8 @@ def run(
     try:
         with _interrupts(loop.interrupt):
             return loop.drive(partitions)
+    except (CommClosedError, TimeoutError) as error:
+        raise RunError(f"the scheduler at {client.scheduler.address} was lost: run the same command again") from error
     finally:
         loop.abandon()
         if client.status == "running":

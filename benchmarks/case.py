@@ -1,0 +1,86 @@
+"""The case of :mod:`benchmarks.one_file`: a synthetic file, points on its grid, and the job for our path."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+import hrrr_dask
+from hrrr_dask.config import parse_selection, resolve_settings
+from hrrr_dask.fetch import FetchSettings
+from hrrr_dask.pipeline import Job
+from hrrr_dask.planning import Axis, choose_layout
+from hrrr_dask.points import Points
+from hrrr_dask.probe import find_grid, place_points
+from hrrr_dask.records import GribFile
+from hrrr_dask.sources import parse_source
+from hrrr_dask.template import StoreSpec
+from hrrr_dask.testing import GridWindow, write_archive
+from hrrr_dask.variables import DEFAULT_VARIABLES
+
+__all__ = ["FILE", "make_job", "prepare", "scatter_points"]
+
+FILE: Final = GribFile(datetime(2024, 7, 1, 12), 6)
+"""By day, so that the solar fields are fields."""
+
+N_POINTS: Final = 500
+
+
+def prepare(work: Path, window: GridWindow) -> Path:
+    """Write the file, the points on its grid and our job, unless an earlier run did.
+
+    Parameters
+    ----------
+    work : Path
+        Directory to keep them in.
+    window : GridWindow
+        Which cells the file has.
+
+    Returns
+    -------
+    Path
+        Directory of the case.
+    """
+    case = work / "-".join(["case", *map(str, (window.row, window.column, window.ny, window.nx))])
+    if not (case / "archive").is_dir():
+        draft = case / "draft"
+        write_archive(
+            draft, init_times=[FILE.init_time], lead_hours=[FILE.lead_hours], variables=DEFAULT_VARIABLES, window=window
+        )
+        draft.rename(case / "archive")
+    job = make_job(case / "archive", window)
+    (case / "job.pickle").write_bytes(pickle.dumps((FILE, job)))
+    np.save(case / "cells.npy", np.stack([job.spec.cells.y, job.spec.cells.x]))
+    return case
+
+
+def make_job(archive: Path, window: GridWindow) -> Job:
+    """What ``backfill`` would send to its workers for the eleven default variables and the points."""
+    settings = resolve_settings(cycles=[FILE.init_time.hour], lead_hours=[FILE.lead_hours], engine="eccodes")
+    selection, sources, fetch = parse_selection(settings), (parse_source(str(archive)),), FetchSettings()
+    points = scatter_points(window)
+    section = find_grid([FILE], sources, fetch)
+    spec = StoreSpec(
+        selection=selection,
+        points=points,
+        cells=place_points(points, section, selection.method),
+        grid_section=section,
+        layout=choose_layout(selection, len(points)),
+        axis=Axis(FILE.init_time.replace(hour=0), selection.cycles),
+        n_days=1,
+    )
+    merge_gap_bytes = settings["fetch"]["merge-gap-kb"] * 1024
+    return Job("one-file", spec, "", (), sources, fetch, settings["engine"], merge_gap_bytes, hrrr_dask.__version__)
+
+
+def scatter_points(window: GridWindow) -> Points:
+    """The same 500 places within a window, whenever asked."""
+    chance = np.random.default_rng(2024)
+    rows, columns = (chance.uniform(1, size - 2, N_POINTS) for size in window.shape)
+    latitude, longitude = window.latlon(rows, columns)
+    names = tuple(f"p{number:04d}" for number in range(N_POINTS))
+    return Points(names, names, latitude, longitude)

@@ -1,0 +1,312 @@
+"""One file, eleven variables, 500 points: what it costs here, and what it costs through cfgrib.
+
+Run ``python -m benchmarks.one_file --work /tmp/one-file``. Every measurement has a process of its own, and nothing is
+printed before all contenders have given the same values.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import pickle
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+# A contender's process loads this module: only the standard library and numpy here, or its imports would be shared.
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from hrrr_dask.testing import GridWindow
+
+WHOLE: Final = (0, 0, 1059, 1799)
+
+NANNY: Final = {"MALLOC_TRIM_THRESHOLD_": "65536"}
+"""What Dask's nanny sets for its workers."""
+
+PEER_KEYS: Final = {
+    "surface_pressure": ("sp", "surface", 0),
+    "surface_roughness": ("fsr", "surface", 0),
+    "visible_beam_downward_solar_flux": ("vbdsf", "surface", 0),
+    "visible_diffuse_downward_solar_flux": ("vddsf", "surface", 0),
+    "temperature_2m": ("2t", "heightAboveGround", 2),
+    "dewpoint_2m": ("2d", "heightAboveGround", 2),
+    "relative_humidity_2m": ("2r", "heightAboveGround", 2),
+    "u_component_wind_10m": ("10u", "heightAboveGround", 10),
+    "v_component_wind_10m": ("10v", "heightAboveGround", 10),
+    "u_component_wind_80m": ("u", "heightAboveGround", 80),
+    "v_component_wind_80m": ("v", "heightAboveGround", 80),
+}
+"""Variable to shortName, typeOfLevel and level, as ecCodes 2.50 has them."""
+
+Values = NDArray[np.float32]
+"""dims (variable, point) [units of the catalogue]."""
+
+Work = Callable[[], Values]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One contender, once."""
+
+    cpu_s: float
+    """User and system time of the work, all threads [s]."""
+    wall_s: float
+    """Of the work [s]."""
+    peak_bytes: int
+    """Most resident memory during the work, above what was resident before it [B]."""
+    imports_cpu_s: float
+    """User and system time until the work began: interpreter, imports, settings [s]."""
+    base_bytes: int
+    """Resident before the work [B]."""
+
+
+def extract_with_hrrr_dask(case: Path) -> Work:
+    """Our path: what a worker does with one file, winds turned to east and north included."""
+    import hrrr_dask.decode.eccodes_engine  # noqa: F401  a worker imports it once, at its first file
+    from hrrr_dask.pipeline import extract_file
+
+    file, job = pickle.loads((case / "job.pickle").read_bytes())
+
+    def work() -> Values:
+        extract = extract_file(file, job)
+        if extract.outcome.reasons:
+            raise RuntimeError(f"the synthetic file has gaps: {extract.outcome.details}")
+        return extract.values
+
+    return work
+
+
+def open_all_with_cfgrib(case: Path) -> Work:
+    """Peer (a): ``cfgrib.open_datasets`` on the file, then the eleven variables at the cells."""
+    import cfgrib
+    import xarray as xr
+
+    xr.backends.list_engines()
+    cells = _cells(case)
+
+    def work() -> Values:
+        found = {}
+        for dataset in cfgrib.open_datasets(str(_grib(case))):
+            for field in dataset.data_vars.values():
+                place = field.attrs["GRIB_typeOfLevel"]
+                if place in dataset.coords and dataset[place].ndim == 0:
+                    found[field.attrs["GRIB_shortName"], place, int(dataset[place])] = field
+        return np.stack([found[key].isel(cells).to_numpy() for key in PEER_KEYS.values()])
+
+    return work
+
+
+def open_each_with_xarray(case: Path) -> Work:
+    """Peer (b): ``xarray.open_dataset`` with a filter, once for each variable."""
+    import cfgrib  # noqa: F401  the engine
+    import xarray as xr
+
+    xr.backends.list_engines()
+    cells = _cells(case)
+
+    def one(short_name: str, place: str, level: int) -> Values:
+        keys = {"shortName": short_name, "typeOfLevel": place, "level": level}
+        options = {"filter_by_keys": keys, "indexpath": ""}
+        with xr.open_dataset(_grib(case), engine="cfgrib", backend_kwargs=options) as dataset:
+            (field,) = dataset.data_vars.values()
+            values: Values = field.isel(cells).to_numpy()
+            return values
+
+    return lambda: np.stack([one(*key) for key in PEER_KEYS.values()])
+
+
+CONTENDERS: Final[dict[str, Callable[[Path], Work]]] = {
+    "hrrr_dask": extract_with_hrrr_dask,
+    "cfgrib.open_datasets": open_all_with_cfgrib,
+    "xr.open_dataset x 11": open_each_with_xarray,
+}
+"""Label to a function that imports and prepares, and gives the work that is measured. The first is ours."""
+
+
+def compare(case: Path, label: str, values: Values, ours: Values) -> None:
+    """Refuse a contender whose values are not ours, bit for bit; a peer's winds are turned first.
+
+    Raises
+    ------
+    RuntimeError
+        Naming the variables that differ.
+    """
+    from hrrr_dask.projection import rotate_to_earth
+
+    names = list(PEER_KEYS)
+    turned = values.copy()
+    if label != next(iter(CONTENDERS)):
+        _, job = pickle.loads((case / "job.pickle").read_bytes())
+        angle = job.placement.angle[:, 0]
+        for height in ("10m", "80m"):
+            pair = [names.index(f"{axis}_component_wind_{height}") for axis in "uv"]
+            turned[pair] = rotate_to_earth(values[pair[0]], values[pair[1]], angle)
+    bits, wanted = turned.view(np.uint32), ours.view(np.uint32)
+    other = [name for k, name in enumerate(names) if np.isnan(turned[k]).any() or (bits[k] != wanted[k]).any()]
+    if other:
+        raise RuntimeError(f"{label} has other values than hrrr_dask: {', '.join(other)}; no figure is worth printing")
+
+
+def measure(label: str, case: Path) -> Measurement:
+    """Do the work once in this process, and leave the values in the case's directory."""
+    work = CONTENDERS[label](case)
+    gc.collect()
+    with suppress(OSError):  # where the kernel does not let us, the peak of the imports counts too
+        Path("/proc/self/clear_refs").write_text("5")
+    base, imports = _memory("VmRSS"), _cpu_s()
+    began = time.perf_counter()
+    values = work()
+    wall, cpu = time.perf_counter() - began, _cpu_s() - imports
+    peak = _memory("VmHWM") - base
+    np.save(case / "values.npy", values)
+    return Measurement(cpu, wall, peak, imports, base)
+
+
+def race(case: Path, repeats: int, environment: dict[str, str]) -> dict[str, list[Measurement]]:
+    """Measure the contenders in turn, again and again, and compare their values each time."""
+    found: dict[str, list[Measurement]] = {label: [] for label in CONTENDERS}
+    _grib(case).read_bytes()  # nobody pays for the disk
+    for _ in range(repeats):
+        ours: Values | None = None
+        for label in CONTENDERS:
+            for index in _grib(case).parent.glob(f"{_grib(case).name}.*.idx"):
+                index.unlink()  # cfgrib's own: in a back-fill every file is new
+            found[label].append(_spawn(label, case, environment))
+            values = np.load(case / "values.npy")
+            ours = values if ours is None else ours
+            compare(case, label, values, ours)
+    return found
+
+
+def summarise(found: dict[str, list[Measurement]]) -> dict[str, dict[str, float]]:
+    """Medians of each contender, and their ratios to ours."""
+    rows: dict[str, dict[str, float]] = {}
+    for label, measurements in found.items():
+        every = [asdict(measurement) for measurement in measurements]
+        rows[label] = {name: statistics.median(one[name] for one in every) for name in every[0]}
+    ours = dict(next(iter(rows.values())))
+    for row in rows.values():
+        row |= {f"{name}_ratio": row[name] / ours[name] for name in ("cpu_s", "wall_s", "peak_bytes")}
+    return rows
+
+
+def describe(case: Path, window: GridWindow, repeats: int, environment: dict[str, str]) -> dict[str, str]:
+    """Under which circumstances the figures hold."""
+    path = _grib(case)
+    messages = len(path.with_name(f"{path.name}.idx").read_text().splitlines())
+    n_points = np.load(case / "cells.npy").shape[1]
+    packages = ("hrrr-dask", "eccodes", "cfgrib", "xarray", "numpy")
+    return {
+        "file": f"{messages} messages of {window.ny} x {window.nx} cells, {path.stat().st_size / 1e6:.1f} MB",
+        "wanted": f"{len(PEER_KEYS)} variables at {n_points} points",
+        "repeats": f"{repeats}, interleaved, each in its own process; medians",
+        "environment": " ".join(f"{name}={value}" for name, value in environment.items()) or "default",
+        "versions": ", ".join(f"{package} {version(package)}" for package in packages),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}",
+        "values": "the same bits from all contenders, in every repeat",
+    }
+
+
+def print_table(about: dict[str, str], rows: dict[str, dict[str, float]]) -> None:
+    """Print for people."""
+    for name, text in about.items():
+        print(f"{name:<12} {text}")
+    print(f"\n{'':<22}{'CPU s':>8}{'ratio':>7}{'peak MB':>9}{'ratio':>7}{'wall s':>8}{'imports CPU s':>15}")
+    for label, row in rows.items():
+        print(
+            f"{label:<22}{row['cpu_s']:8.3f}{row['cpu_s_ratio']:7.2f}{row['peak_bytes'] / 1e6:9.1f}"
+            f"{row['peak_bytes_ratio']:7.2f}{row['wall_s']:8.3f}{row['imports_cpu_s']:15.2f}"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, measure, print."""
+    from benchmarks.case import prepare
+    from hrrr_dask.testing import GridWindow
+
+    given = _parser().parse_args(arguments)
+    window = GridWindow(*given.window)
+    environment = NANNY if given.nanny_environment else {}
+    case = prepare(given.work, window)
+    found = race(case, given.repeats, environment)
+    about, rows = describe(case, window, given.repeats, environment), summarise(found)
+    if given.json:
+        every = {label: [asdict(one) for one in measurements] for label, measurements in found.items()}
+        print(json.dumps({"about": about, "medians": rows, "measurements": every}, indent=1))
+    else:
+        print_table(about, rows)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.one_file", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--work", type=Path, required=True, metavar="DIR", help="keeps the synthetic file for next time"
+    )
+    parser.add_argument("--repeats", type=int, default=5, help="measurements of each contender (default 5)")
+    parser.add_argument("--nanny-environment", action="store_true", help="as on a Dask worker: MALLOC_TRIM_THRESHOLD_")
+    parser.add_argument("--json", action="store_true", help="print JSON, with every measurement")
+    parser.add_argument(
+        "--window", type=int, nargs=4, default=WHOLE, metavar=("ROW", "COLUMN", "NY", "NX"), help="only these cells"
+    )
+    return parser
+
+
+def _spawn(label: str, case: Path, environment: dict[str, str]) -> Measurement:
+    code = "import sys; from benchmarks.one_file import run_contender; run_contender(*sys.argv[1:])"
+    clean = {name: value for name, value in os.environ.items() if name not in NANNY} | environment
+    command = [sys.executable, "-c", code, label, str(case)]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, env=clean, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{label} failed:\n{done.stderr}")
+    return Measurement(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def run_contender(label: str, case: str) -> None:
+    """Measure in this process, for the parent that reads stdout."""
+    print(json.dumps(asdict(measure(label, Path(case)))))
+
+
+def _grib(case: Path) -> Path:
+    (path,) = case.glob("archive/*/*/*.grib2")
+    return path
+
+
+def _cells(case: Path) -> Any:
+    """What ``isel`` takes to pick single cells."""
+    import xarray as xr
+
+    return {
+        axis: xr.DataArray(index, dims="point") for axis, index in zip("yx", np.load(case / "cells.npy"), strict=True)
+    }
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _memory(field: str) -> int:
+    """VmRSS or VmHWM of this process [B]; ``ru_maxrss`` will not do, it survives the exec of a large parent."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return 1024 * int(value.split()[0])
+    raise RuntimeError(f"/proc/self/status has no {field}: this benchmark needs Linux")
+
+
+if __name__ == "__main__":
+    main()
