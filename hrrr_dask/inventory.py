@@ -22,17 +22,14 @@ from hrrr_dask.errors import (
 )
 from hrrr_dask.records import ByteRange, Record, Window, WindowKind
 from hrrr_dask.selectors import Selector, WindowSpec
-from hrrr_dask.walk import walk_file
 
 __all__ = [
     "check_extent",
-    "close_last",
     "locate",
     "merge_ranges",
     "parse_inventory",
     "parse_window",
     "select",
-    "walk_file",
 ]
 
 MAX_TEXT: Final = 8 << 20
@@ -166,24 +163,6 @@ def check_extent(records: Iterable[Record], size: int) -> None:
             f"wanted a message at byte {furthest:,}, found an object of {size:,} bytes: "
             "it is cut off or its inventory is of another file, read it from another source"
         )
-
-
-def close_last(records: Iterable[Record], size: int) -> tuple[Record, ...]:
-    """The same records with the end of the object [B] in place of an open stop.
-
-    Raises
-    ------
-    TruncatedError
-        If a record begins beyond the end.
-    """
-    records = tuple(records)
-    check_extent(records, size)
-    return tuple(
-        replace(record, byte_range=ByteRange(record.byte_range.start, size))
-        if record.byte_range.stop is None
-        else record
-        for record in records
-    )
 
 
 def select(records: Sequence[Record], selector: Selector, lead_hours: int) -> Record:

@@ -26,17 +26,15 @@ from hrrr_dask.errors import (
 from hrrr_dask.inventory import (
     MAX_TEXT,
     check_extent,
-    close_last,
     locate,
     merge_ranges,
     parse_inventory,
     parse_window,
     select,
-    walk_file,
 )
 from hrrr_dask.records import ByteRange, Record, Window
 from hrrr_dask.selectors import Selector
-from hrrr_dask.walk import BLOCK, MAX_HEADER
+from hrrr_dask.walk import BLOCK, MAX_HEADER, walk_file
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 REAL_INVENTORIES = sorted((SHARED / "idx").glob("*.idx"))
@@ -231,13 +229,6 @@ def test_record_beyond_the_object_says_both_numbers():
     check_extent(records, 101)
     with pytest.raises(TruncatedError, match="at byte 100, found an object of 100 bytes"):
         check_extent(records, 100)
-
-
-def test_last_range_is_closed_at_the_end_of_the_object():
-    closed = close_last(inventory("TMP:surface:anl", "RH:surface:anl"), 130)
-    assert [record.byte_range for record in closed] == [ByteRange(0, 100), ByteRange(100, 130)]
-    with pytest.raises(TruncatedError):
-        close_last(inventory("TMP:surface:anl", "RH:surface:anl"), 90)
 
 
 # selection
