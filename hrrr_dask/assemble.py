@@ -71,6 +71,7 @@ def assemble(
     for extract in extracts:
         file = extract.outcome.file
         row, lead = axis.index(file.init_time) - first_init, lead_index[file.lead_hours]
+        assert 0 <= row < values.shape[1], f"{file.label} is of another partition"
         for v, name in enumerate(variables):
             if name not in extract.outcome.wanted:
                 continue

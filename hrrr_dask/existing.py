@@ -142,6 +142,11 @@ def find_store(blobs: Blobs) -> Existing | None:
             f"{blobs.url} has format version {version}, this hrrr_dask reads {FORMAT_VERSION}: "
             f"use the release that made it (package_version {settings.get('package_version')})"
         )
+    if not root.get("consolidated_metadata"):
+        raise StoreMismatchError(
+            f"{blobs.url} lost its consolidated metadata, so another tool rewrote {ROOT_KEY}: "
+            f"bring it back with zarr.consolidate_metadata, or choose another --store"
+        )
     return Existing(blobs.url, root)
 
 

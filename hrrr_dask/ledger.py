@@ -93,7 +93,7 @@ class Ledger:
         data = self._blobs.get(key)
         try:
             return pq.read_table(BytesIO(data or b"")).cast(SCHEMA)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise StoreError(
                 f"the ledger entry {self._blobs.url}/{key} cannot be read: {error}. "
                 f"Remove it to have that partition read from the archive again"

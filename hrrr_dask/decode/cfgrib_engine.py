@@ -36,7 +36,10 @@ class CfgribEngine:
                 f"the message has {field.size} values, cells up to {int(cells.max())} are wanted: "
                 f"its grid is not the one that the points were placed on"
             )
-        return field[cells].astype(np.float32)
+        values = field[cells].astype(np.float32)
+        if np.isinf(values).any():
+            raise DecodeError("the message decodes to values beyond float32: its data section is damaged")
+        return values
 
 
 def _field(path: Path) -> NDArray[np.float32]:
@@ -45,7 +48,8 @@ def _field(path: Path) -> NDArray[np.float32]:
             names = list(dataset.data_vars)
             if len(names) != 1:
                 raise DecodeError(f"cfgrib sees {len(names)} variables in the message: one is wanted")
-            field: NDArray[np.float32] = dataset[names[0]].to_numpy().ravel()
-    except (cfgrib.DatasetBuildError, eccodes.CodesInternalError, EOFError, OSError, ValueError) as error:
+            with np.errstate(over="ignore"):  # becomes an infinity, which the caller refuses
+                field: NDArray[np.float32] = dataset[names[0]].to_numpy().ravel()
+    except (cfgrib.DatasetBuildError, eccodes.CodesInternalError, EOFError, KeyError, OSError, ValueError) as error:
         raise DecodeError(f"cfgrib cannot read the message: {error}") from error
     return field
