@@ -6,11 +6,15 @@ The client and the scheduler hold the window, never the archive. An interrupt co
 from __future__ import annotations
 
 import math
+import pickle
 import queue
 import signal
+import subprocess
+import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -30,6 +34,11 @@ PARTITION_TRIES: Final = 3
 
 _WRITE_FIRST: Final = 1_000_000
 """Priority of writing over extracting: a partition that is whole leaves memory."""
+
+TWICE_S: Final = 1.0
+"""Signals closer than this are one: timeout(1) sends its own to the command and to its group [s]."""
+
+NOTHING: Final[Mapping[GribFile, Future]] = {}
 
 _POLL_S: Final = 0.5
 """How soon an interrupt is seen [s]."""
@@ -136,6 +145,7 @@ class _Loop:
         self._flights: dict[int, _Flight] = {}
         self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._interrupted_at = 0.0
         self._suspects: dict[int, set[GribFile]] = {}
         self._job_future = client.submit(_same, job, key=f"job-{job.job_id}", pure=False)
 
@@ -161,9 +171,12 @@ class _Loop:
         return RunResult(tuple(reports), self._stop.is_set())
 
     def interrupt(self) -> None:
-        if self._stop.is_set():
+        first = not self._stop.is_set()
+        if first:
+            self._interrupted_at = time.monotonic()
+            self._stop.set()
+        elif time.monotonic() - self._interrupted_at > TWICE_S:
             raise KeyboardInterrupt
-        self._stop.set()
 
     def on_event(self, event: tuple[Any, dict[str, int]]) -> None:
         _, counts = event
@@ -190,14 +203,15 @@ class _Loop:
                 return
             self._submit(partition, attempt=1)
 
-    def _submit(self, partition: Partition, attempt: int) -> None:
+    def _submit(self, partition: Partition, attempt: int, ready: Mapping[GribFile, Future] = NOTHING) -> None:
         suspects = self._suspects.get(partition.number, set())
         extracts = {
-            file: self._client.submit(
+            file: ready.get(file)
+            or self._client.submit(
                 _extract_task,
                 file,
                 self._job_future,
-                killed_a_worker=file in suspects,
+                alone=file in suspects,
                 key=f"extract-{file.label}-{self._job.job_id}-{attempt}",
                 pure=False,
                 priority=-partition.number,
@@ -245,7 +259,8 @@ class _Loop:
         killers = {file for file, extract in flight.extracts.items() if _killed_a_worker(extract)}
         self._suspects.setdefault(flight.partition.number, set()).update(killers)
         if not self._stop.is_set():
-            self._submit(flight.partition, flight.attempt + 1)
+            ready = {file: extract for file, extract in flight.extracts.items() if extract.status == "finished"}
+            self._submit(flight.partition, flight.attempt + 1, ready)
         return None
 
 
@@ -269,18 +284,32 @@ def _same(job: Job) -> Job:
     return job
 
 
-def _extract_task(file: GribFile, job: Job, *, killed_a_worker: bool) -> Extract:
-    if killed_a_worker:
-        extract = failed_extract(file, job, "reading this file ended its worker: it is not tried again in this run")
-    else:
-        try:
-            extract = extract_file(file, job)
-        except (StoreError, UsageError):
-            raise  # nothing that is wrong with this one file
-        except Exception:  # noqa: BLE001  our own fault on one file must not end the run: it is in the ledger
-            extract = failed_extract(file, job, traceback.format_exc(limit=-5))
+def _extract_task(file: GribFile, job: Job, *, alone: bool) -> Extract:
+    try:
+        extract = _extract_alone(file, job) if alone else extract_file(file, job)
+    except (StoreError, UsageError):
+        raise  # nothing that is wrong with this one file
+    except Exception:  # noqa: BLE001  our own fault on one file must not end the run: it is in the ledger
+        extract = failed_extract(file, job, traceback.format_exc(limit=-5))
     counts = {"gaps": len(extract.outcome.reasons), "bytes_read": extract.outcome.bytes_read}
     get_worker().log_event(f"hrrr-{job.job_id}", counts)
+    return extract
+
+
+def _extract_alone(file: GribFile, job: Job) -> Extract:
+    """Read a file in a process of its own: it was being read, or waiting its turn, when a worker ended.
+
+    The blame is exact then, and the worker lives on. A worker that has a nanny may not use multiprocessing.
+    """
+    code = "import pickle, sys; file, job = pickle.load(sys.stdin.buffer); " + (
+        "from hrrr_dask.pipeline import extract_file; sys.stdout.buffer.write(pickle.dumps(extract_file(file, job)))"
+    )
+    command = [sys.executable, "-c", code]
+    child = subprocess.run(command, input=pickle.dumps((file, job)), capture_output=True, check=False)  # noqa: S603
+    if child.returncode:
+        last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        return failed_extract(file, job, f"reading this file ends its process with code {child.returncode}: {last}")
+    extract: Extract = pickle.loads(child.stdout)  # noqa: S301  written by our own child
     return extract
 
 

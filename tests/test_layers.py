@@ -24,7 +24,7 @@ LAYERS = {
     0: "errors",
     1: "records outcomes reports",
     2: "catalog elements selectors points point_rows locations projection",
-    3: "variables config grid grib sources storage",
+    3: "variables config grid grib packing sources storage",
     4: "answers assemble blobs decode derive existing extract fetch identity inventory ledger messages planning probe "
     "shards store template walk",
     5: "pipeline clusters",

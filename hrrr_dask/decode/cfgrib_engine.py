@@ -13,7 +13,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from hrrr_dask.decode.cells import take_cells
 from hrrr_dask.errors import DecodeError
+from hrrr_dask.packing import check_data_length
 
 __all__ = ["CfgribEngine"]
 
@@ -27,19 +29,12 @@ class CfgribEngine:
 
     def points(self, message: bytes, cells: NDArray[np.int64]) -> NDArray[np.float32]:
         """Decode the wanted cells of one message; see :class:`hrrr_dask.decode.Engine`."""
+        check_data_length(message)
         with _LOCK, tempfile.TemporaryDirectory(prefix="hrrr-dask-") as directory:
             path = Path(directory) / "message.grib2"
             path.write_bytes(message)
             field = _field(path)
-        if cells.size and (int(cells.min()) < 0 or int(cells.max()) >= field.size):
-            raise DecodeError(
-                f"the message has {field.size} values, cells up to {int(cells.max())} are wanted: "
-                f"its grid is not the one that the points were placed on"
-            )
-        values = field[cells].astype(np.float32)
-        if np.isinf(values).any():
-            raise DecodeError("the message decodes to values beyond float32: its data section is damaged")
-        return values
+        return take_cells(field, cells)
 
 
 def _field(path: Path) -> NDArray[np.float32]:

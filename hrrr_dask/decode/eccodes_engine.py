@@ -9,7 +9,9 @@ import eccodes
 import numpy as np
 from numpy.typing import NDArray
 
+from hrrr_dask.decode.cells import take_cells
 from hrrr_dask.errors import DecodeError
+from hrrr_dask.packing import check_data_length
 
 __all__ = ["EccodesEngine"]
 
@@ -26,17 +28,10 @@ class EccodesEngine:
 
     def points(self, message: bytes, cells: NDArray[np.int64]) -> NDArray[np.float32]:
         """Decode the wanted cells of one message; see :class:`hrrr_dask.decode.Engine`."""
+        check_data_length(message)
         field = _field(message)
-        if cells.size and (int(cells.min()) < 0 or int(cells.max()) >= field.size):
-            raise DecodeError(
-                f"the message has {field.size} values, cells up to {int(cells.max())} are wanted: "
-                f"its grid is not the one that the points were placed on"
-            )
-        values = field[cells]
-        values[values == MISSING] = np.nan
-        if np.isinf(values).any() or (np.abs(values) > np.finfo(np.float32).max).any():
-            raise DecodeError("the message decodes to values beyond float32: its data section is damaged")
-        return values.astype(np.float32)
+        field[field == MISSING] = np.nan
+        return take_cells(field, cells)
 
 
 def _field(message: bytes) -> NDArray[np.float64]:
