@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from distributed import Client
 from numpy.typing import NDArray
 
@@ -40,7 +39,10 @@ from hrrr_dask.template import StoreSpec, identity
 
 __all__ = ["backfill", "plan", "status"]
 
-PointsLike = str | os.PathLike[str] | pd.DataFrame | Points
+if TYPE_CHECKING:
+    import pandas as pd
+
+    PointsLike = str | os.PathLike[str] | pd.DataFrame | Points
 
 
 @dataclass(frozen=True, slots=True)

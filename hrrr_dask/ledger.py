@@ -13,10 +13,9 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from io import BytesIO
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -26,6 +25,9 @@ from hrrr_dask.errors import StoreError
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, OUTCOMES, outcome_numbered
 from hrrr_dask.planning import Axis
 from hrrr_dask.records import FileOutcome
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["LEDGER_PREFIX", "Ledger", "encode_entry", "finished", "fold", "to_dataframe"]
 

@@ -8,11 +8,12 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hrrr_dask.errors import PointsError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Row", "csv_rows", "frame_rows", "geojson_rows", "is_number", "read_text", "shortened", "text_of"]
 
@@ -130,9 +131,16 @@ def frame_rows(frame: pd.DataFrame) -> list[Row]:
         If its columns do not name latitude and longitude once each.
     """
     columns = _columns([str(name) for name in frame.columns], "the points table")
-    cells = zip(*(frame.iloc[:, at].tolist() for at in columns.values()), strict=True)
+    cells = zip(*(_listed(frame.iloc[:, at], what) for what, at in columns.items()), strict=True)
     rows = (dict(zip(columns, values, strict=True)) for values in cells)
     return [Row(number, f"{row['latitude']}, {row['longitude']}", **row) for number, row in enumerate(rows)]
+
+
+def _listed(column: pd.Series[Any], what: str) -> list[Any]:
+    """Its values, None for pandas' many ways to say that one is missing; of a coordinate, NaN stays a wrong number."""
+    number = what in ("latitude", "longitude")
+    values = zip(column.tolist(), column.notna().tolist(), strict=True)
+    return [value if there or (number and isinstance(value, float)) else None for value, there in values]
 
 
 def _columns(names: Sequence[str], label: str) -> dict[str, int]:
@@ -203,9 +211,8 @@ def _feature_row(number: int, feature: Any) -> Row:
 
 
 def text_of(value: Any) -> str:
-    """The value as one line of text, empty for None, NaN and pandas' other ways to say nothing."""
-    absent = value is None or (pd.api.types.is_scalar(value) and pd.isna(value))
-    return "" if absent else " ".join(str(value).split())
+    """The value as one line of text, empty for None."""
+    return "" if value is None else " ".join(str(value).split())
 
 
 def is_number(value: Any) -> bool:

@@ -12,17 +12,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from hrrr_dask.errors import PointsError
 from hrrr_dask.point_rows import Row, csv_rows, frame_rows, geojson_rows, is_number, read_text, shortened, text_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Points", "read_points"]
 
@@ -92,6 +95,12 @@ class Points:
         return self.latitude.astype("<f8").tobytes(), self.longitude.astype("<f8").tobytes()
 
 
+def _is_table(source: object) -> TypeGuard[pd.DataFrame]:
+    """Whether it is a pandas DataFrame; a program that has made one has imported pandas, others need not."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(source, pandas.DataFrame)
+
+
 def read_points(source: str | os.PathLike[str] | pd.DataFrame | Points) -> Points:
     """Read and check points.
 
@@ -114,14 +123,14 @@ def read_points(source: str | os.PathLike[str] | pd.DataFrame | Points) -> Point
 
     Examples
     --------
-    >>> table = pd.DataFrame({"Lat": [43.6], "Lon": [240.5], "id": ["boise"]})
+    >>>     >>> table = pd.DataFrame({"Lat": [43.6], "Lon": [240.5], "id": ["boise"]})
     >>> points = read_points(table)
     >>> points.point_id, points.longitude.tolist()
     (('boise',), [-119.5])
     """
     if isinstance(source, Points):
         return source
-    if isinstance(source, pd.DataFrame):
+    if _is_table(source):
         return _checked(frame_rows(source), "the points table", "row")
     if not isinstance(source, str | os.PathLike):
         raise PointsError(f"wanted points as a path, a pandas DataFrame or Points, found {type(source).__name__}")

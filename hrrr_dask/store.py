@@ -9,11 +9,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import xarray as xr
 from numpy.typing import NDArray
 from zarr.storage import ObjectStore
 
@@ -33,6 +32,9 @@ from hrrr_dask.template import (
     build_template,
     identity,
 )
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["Store", "fold_outcomes", "open_dataset"]
 
@@ -268,6 +270,8 @@ def open_dataset(url: str, *, chunks: Any = None, **options: str) -> xr.Dataset:
     """
     if find_store_at(url, options) is None:
         raise StoreMismatchError(f"{url} holds no store: check the URL, or make one with hrrr-dask backfill")
+    import xarray as xr  # noqa: PLC0415  workers write without it: half their start-up time
+
     store = ObjectStore(open_object_store(url, options), read_only=True)
     dataset = xr.open_zarr(store, chunks=chunks, consolidated=True, zarr_format=3)
     labelled: xr.Dataset = dataset.set_xindex("point_id")

@@ -310,46 +310,56 @@ def test_the_second_source_stands_in_for_what_the_first_lacks(few, pristine, pla
     assert elsewhere == {few.files[0], few.files[3], few.files[7]}
 
 
-def test_a_file_that_kills_its_worker_is_a_gap_until_it_no_longer_does(few, places, points, client, whole, tmp_path):
+POISON = """
+import os
+from hrrr_dask import pipeline
+healthy = pipeline.extract_file
+def extract_or_die(file, job):
+    if file.label == os.environ["POISON"]:
+        os._exit(139)
+    return healthy(file, job)
+pipeline.extract_file = extract_or_die
+"""
+
+
+def test_a_file_that_kills_its_worker_and_then_its_own_process_is_the_only_gap(
+    few, places, points, client, whole, tmp_path
+):
     deadly = few.files[5]
+    (tmp_path / "sitecustomize.py").write_text(POISON)
 
     class Poison(WorkerPlugin):  # local, so that it is pickled by value; set up again in every worker that is started
-        def __init__(self, label):
-            self.label = label
+        def __init__(self, label, directory, code):
+            self.label, self.directory, self.code = label, directory, code
 
         def setup(self, worker):
             import os
 
             from hrrr_dask import pipeline, run
 
-            def extract_or_die(file, job, label=self.label):
-                if file.label == label:
-                    os._exit(139)
-                return pipeline.extract_file(file, job)
-
-            run.extract_file = extract_or_die
+            os.environ |= {"POISON": self.label, "PYTHONPATH": self.directory}  # for the process of its own
+            exec(self.code, {})
+            run.extract_file = pipeline.extract_file
 
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster,
         Client(cluster) as poisoned,
     ):
-        poisoned.register_plugin(Poison(deadly.label))
+        poisoned.register_plugin(Poison(deadly.label, str(tmp_path), POISON))
         report = fill(few, points, tmp_path / "x.zarr", poisoned)
     rows = to_dataframe(str(tmp_path / "x.zarr"))
     lost = rows[rows.outcome != "complete"]
-    assert set(lost.detail) == {"reading this file ended its worker: it is not tried again in this run"}
-    gone = {
+    assert set(lost.detail) == {"reading this file ends its process with code 139: "}
+    gone = {(deadly, name) for name in FEW}
+    assert {
         (GribFile(init.to_pydatetime(), lead), name) for init, lead, name in lost.iloc[:, :3].itertuples(index=False)
-    }
-    assert {(deadly, name) for name in FEW} <= gone
-    # Dask cannot tell which of the tasks on a worker ended it: a neighbour or two may be blamed too
-    assert len(gone) <= 3 * len(FEW)
+    } == gone
     assert report.gaps == {"internal-error": len(gone)}
     assert assert_right(tmp_path / "x.zarr", few, places, SAME, gone) == (22 * 3 - len(gone)) * len(places)
 
     again = fill(few, points, tmp_path / "x.zarr", client)
-    assert (again.files_read, again.outcome) == (len(gone) / len(FEW), "done")
+    assert (again.files_read, again.outcome) == (1, "done")
     assert objects(tmp_path / "x.zarr") == objects(whole)
 
 
