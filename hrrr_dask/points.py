@@ -123,7 +123,8 @@ def read_points(source: str | os.PathLike[str] | pd.DataFrame | Points) -> Point
 
     Examples
     --------
-    >>>     >>> table = pd.DataFrame({"Lat": [43.6], "Lon": [240.5], "id": ["boise"]})
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"Lat": [43.6], "Lon": [240.5], "id": ["boise"]})
     >>> points = read_points(table)
     >>> points.point_id, points.longitude.tolist()
     (('boise',), [-119.5])
