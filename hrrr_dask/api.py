@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import hrrr_dask
 from hrrr_dask.blobs import Blobs
-from hrrr_dask.clusters import check_workers, open_client
+from hrrr_dask.clusters import check_cluster, check_workers, open_client
 from hrrr_dask.config import parse_period, parse_selection, resolve_settings
 from hrrr_dask.decode import engine_named
 from hrrr_dask.errors import PlanError, StoreMismatchError
@@ -190,6 +190,7 @@ def _prepare(
     fetch = settings["fetch"]
     patience = FetchSettings(**{key.replace("-", "_"): value for key, value in fetch.items() if key != "merge-gap-kb"})
     engine_named(settings["engine"])
+    check_cluster(settings["cluster"])
     sources = tuple(_source(text, settings["source-options"]) for text in settings["source"])
     existing = None
     if store:

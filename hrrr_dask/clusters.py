@@ -15,7 +15,7 @@ from distributed import Client, LocalCluster, Worker, WorkerPlugin
 import hrrr_dask
 from hrrr_dask.errors import ConfigError, RunError
 
-__all__ = ["check_workers", "open_client"]
+__all__ = ["check_cluster", "check_workers", "open_client"]
 
 CONNECT_TIMEOUT_S = 20
 """For a scheduler to answer [s]."""
@@ -48,8 +48,7 @@ def open_client(cluster: str = "local", workers: int = 0) -> Iterator[Client]:
             client.register_plugin(_LeaveInterruptsToTheClient())  # for workers that are started again
             yield client
         return
-    if not re.fullmatch(r"(tcp|tls|ws|wss|ucx)://\S+:\d+", cluster):
-        raise ConfigError(f"cluster {cluster!r} is unknown: write 'local' or a scheduler's address, tcp://HOST:8786")
+    check_cluster(cluster)
     try:
         client = Client(cluster, timeout=CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError) as error:
@@ -59,6 +58,18 @@ def open_client(cluster: str = "local", workers: int = 0) -> Iterator[Client]:
     with client:
         check_workers(client)
         yield client
+
+
+def check_cluster(cluster: str) -> None:
+    """Refuse what is neither ``local`` nor an address, before anything is started or read.
+
+    Raises
+    ------
+    ConfigError
+        Saying what to write.
+    """
+    if cluster != "local" and not re.fullmatch(r"(tcp|tls|ws|wss|ucx)://\S+:\d+", cluster):
+        raise ConfigError(f"cluster {cluster!r} is unknown: write 'local' or a scheduler's address, tcp://HOST:8786")
 
 
 def check_workers(client: Client) -> None:

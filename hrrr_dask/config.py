@@ -275,6 +275,8 @@ def _like(default: Any, value: Any, key: str) -> Any:
         words = _words(value)
         if words is None:
             raise ConfigError(f"setting {key} is text or a list of it, not {value!r}")
+        if key.endswith("source"):
+            return words  # a path may have commas
         return _as_list(words) if isinstance(default, list) else ",".join(words)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"setting {key} is a number, not {value!r}")

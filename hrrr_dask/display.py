@@ -106,7 +106,7 @@ def plan_table(plan: Plan) -> Table:
         ),
         ("memory", f"about {_size(plan.worker_bytes)} a worker"),
     ]
-    rows += [("not reached", f"lead hour {lead}: {count:,} runs end before") for lead, count in _skips(plan)]
+    rows += [("not reached", f"lead hour {lead}: {count:,} runs do not reach it") for lead, count in _skips(plan)]
     if plan.absent:
         rows.append(("never there", f"{', '.join(plan.absent)}: no file of these runs and lead times has them"))
     if plan.not_started:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Final
 
 from hrrr_dask.catalog import inventory_key, object_key
@@ -53,13 +52,24 @@ class Found:
     """Its Last-Modified, UTC."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is read, and how: the arguments of :func:`read_messages`."""
+
+    client: Client
+    file: GribFile
+    wanted: tuple[Selector, ...]
+    grid: Grid
+    tally: Tally
+    gap_bytes: int
+
+    @property
+    def key(self) -> str:
+        return object_key(self.file)
+
+
 def read_messages(
-    client: Client,
-    file: GribFile,
-    wanted: Iterable[Selector],
-    grid: Grid,
-    tally: Tally,
-    gap_bytes: int,
+    client: Client, file: GribFile, wanted: Iterable[Selector], grid: Grid, tally: Tally, gap_bytes: int
 ) -> Found:
     """Read the wanted messages of one file.
 
@@ -88,25 +98,61 @@ def read_messages(
     TruncatedError
         If it ends inside a message.
     """
-    read = partial(_read_selected, client, file, wanted, grid, tally, gap_bytes)
+    request = _Request(client, file, tuple(wanted), grid, tally, gap_bytes)
     try:
-        text = client.read_all(inventory_key(file), tally).data
-        records = parse_inventory(text.decode("utf-8", errors="replace"), file.init_time)
-        return read(records, "idx", "", strict=True)
-    except (NotPublishedError, AccessDeniedError, InventoryError, TruncatedError, WrongIdentityError):
-        # no inventory, a broken one, or one that its file contradicts: the file itself decides
-        first = client.read_range(object_key(file), _MAGIC, tally)
-        return read(_walk(client, file, first, tally), "walk", first.etag, strict=False)
+        return _read_by_inventory(request)
+    except (NotPublishedError, AccessDeniedError, InventoryError, TruncatedError, WrongIdentityError, DecodeError):
+        return _read_by_walk(request)
 
 
-def _walk(client: Client, file: GribFile, first: Response, tally: Tally) -> tuple[Record, ...]:
+def _read_by_inventory(request: _Request) -> Found:
+    """Trust the published inventory; anything that contradicts it is an error."""
+    text = request.client.read_all(inventory_key(request.file), request.tally).data
+    records = parse_inventory(text.decode("utf-8", errors="replace"), request.file.init_time)
+    chosen, gaps = _choose(request, records)
+    if gaps:
+        _check_complete(request, records)
+    responses, messages = _read_chosen(request, chosen, "")
+    if responses:
+        check_extent(records, responses[0].size)
+    for selector, message in messages.items():
+        _check(request, selector, chosen[selector], message)
+    return _found(messages, gaps, "idx", responses)
+
+
+def _read_by_walk(request: _Request) -> Found:
+    """Let the file itself say where its messages lie; a message that is wrong all the same is a gap."""
+    first = request.client.read_range(request.key, _MAGIC, request.tally)
+
     def read(start: int, stop: int) -> bytes:
-        return client.read_range(object_key(file), ByteRange(start, stop), tally, first.etag).data
+        return request.client.read_range(request.key, ByteRange(start, stop), request.tally, first.etag).data
 
-    return walk_file(read, first.size)
+    chosen, gaps = _choose(request, walk_file(read, first.size))
+    responses, messages = _read_chosen(request, chosen, first.etag)
+    for selector in list(messages):
+        try:
+            _check(request, selector, chosen[selector], messages[selector])
+        except (TruncatedError, WrongIdentityError, DecodeError) as error:
+            gaps[selector] = error
+            del messages[selector]
+    return _found(messages, gaps, "walk", [first, *responses])
 
 
-def _check_complete(client: Client, file: GribFile, records: tuple[Record, ...], tally: Tally) -> None:
+def _choose(
+    request: _Request, records: tuple[Record, ...]
+) -> tuple[dict[Selector, Record], dict[Selector, ArchiveError]]:
+    """The one record of each message that is wanted, or why there is none."""
+    chosen: dict[Selector, Record] = {}
+    gaps: dict[Selector, ArchiveError] = {}
+    for selector in request.wanted:
+        try:
+            chosen[selector] = select(records, selector, request.file.lead_hours)
+        except (MessageNotFoundError, AmbiguousMessageError) as error:
+            gaps[selector] = error
+    return chosen, gaps
+
+
+def _check_complete(request: _Request, records: tuple[Record, ...]) -> None:
     """Refuse an inventory that ends before its file does: what it does not list may still be there.
 
     Raises
@@ -115,59 +161,36 @@ def _check_complete(client: Client, file: GribFile, records: tuple[Record, ...],
         If the last message listed is not the last of the file.
     """
     start = records[-1].byte_range.start
-    indicator = client.read_range(object_key(file), ByteRange(start, start + INDICATOR_BYTES), tally)
+    place = ByteRange(start, start + INDICATOR_BYTES)
+    indicator = request.client.read_range(request.key, place, request.tally)
     stop = start + int.from_bytes(indicator.data[8:16], "big")  # section 0, octets 9 to 16: the message's length
     if stop != indicator.size:
         raise InventoryError(
-            f"the inventory of {file.label} ends with the message at bytes {start:,} to {stop:,}, "
+            f"the inventory of {request.file.label} ends with the message at bytes {start:,} to {stop:,}, "
             f"the file has {indicator.size:,}: it is cut off, or of another file"
         )
 
 
-def _read_selected(
-    client: Client,
-    file: GribFile,
-    wanted: Iterable[Selector],
-    grid: Grid,
-    tally: Tally,
-    gap_bytes: int,
-    records: tuple[Record, ...],
-    inventory: str,
-    etag: str,
-    *,
-    strict: bool,
-) -> Found:
-    chosen: dict[Selector, Record] = {}
-    gaps: dict[Selector, ArchiveError] = {}
-    for selector in wanted:
-        try:
-            chosen[selector] = select(records, selector, file.lead_hours)
-        except (MessageNotFoundError, AmbiguousMessageError) as error:
-            gaps[selector] = error
-    if strict and gaps:
-        _check_complete(client, file, records, tally)
-    merged = merge_ranges([record.byte_range for record in chosen.values()], gap_bytes)
-    responses = client.read_ranges(object_key(file), merged, tally, etag) if merged else []
-    if responses:
-        check_extent(records, responses[0].size)
+def _read_chosen(
+    request: _Request, chosen: dict[Selector, Record], etag: str
+) -> tuple[list[Response], dict[Selector, bytes]]:
+    """Read the byte ranges, close ones as one, and cut the messages out of them."""
+    merged = merge_ranges([record.byte_range for record in chosen.values()], request.gap_bytes)
+    responses = request.client.read_ranges(request.key, merged, request.tally, etag) if merged else []
     messages: dict[Selector, bytes] = {}
     for selector, record in chosen.items():
         which, start, stop = locate(record.byte_range, merged)
-        message = responses[which].data[start:stop]
-        try:
-            check_message(
-                message,
-                file=file,
-                record=record,
-                selector=selector,
-                grid=grid,
-                vector=companion_of(selector) is not None,
-            )
-        except (TruncatedError, WrongIdentityError, DecodeError) as error:
-            if strict:
-                raise
-            gaps[selector] = error
-        else:
-            messages[selector] = message
+        messages[selector] = responses[which].data[start:stop]
+    return responses, messages
+
+
+def _check(request: _Request, selector: Selector, record: Record, message: bytes) -> None:
+    vector = companion_of(selector) is not None
+    check_message(message, file=request.file, record=record, selector=selector, grid=request.grid, vector=vector)
+
+
+def _found(
+    messages: dict[Selector, bytes], gaps: dict[Selector, ArchiveError], inventory: str, responses: list[Response]
+) -> Found:
     version = responses[0] if responses else None
     return Found(messages, gaps, inventory, version.etag if version else "", version.published if version else None)

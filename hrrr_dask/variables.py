@@ -245,8 +245,11 @@ def _parse_variable(text: str) -> Variable:
             f"write '{selector}:1 hour acc' or '{selector}:run acc'"
         )
     selector = Selector(canonical_element(selector.element), selector.level, selector.window)
-    if name.strip() in CATALOG and CATALOG[name.strip()].selector == selector:
-        return CATALOG[name.strip()]
+    known = CATALOG.get(name.strip())
+    if known is not None and known.selector != selector:
+        raise ConfigError(f"{known.name} is the catalogue's name of {known.selector}: give {selector} another name")
+    if known is not None:
+        return known
     long_name = f"{title}, {selector.level}" + (f", {selector.window}" if str(selector.window) else "")
     return Variable(_checked_name(name.strip()) if name else _slug(selector), selector, numbers, long_name, units)
 

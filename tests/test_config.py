@@ -147,7 +147,7 @@ def test_environment_variables_are_settings():
         CYCLES="0,6,12,18",
         LEAD_HOURS="0-2",
         VARIABLES="temperature_2m,precipitation_1h",
-        SOURCE="/data/hrrr,aws",
+        SOURCE='["/data/hrrr, 2024", "aws"]',
         WORKERS="3",
         FETCH__TIMEOUT_S="5",
         FETCH__MERGE_GAP_KB="0",
@@ -156,7 +156,7 @@ def test_environment_variables_are_settings():
     assert parse_selection(settings).cycles == SYNOPTIC
     assert parse_selection(settings).lead_hours == (0, 1, 2)
     assert settings["variables"] == ["temperature_2m", "precipitation_1h"]
-    assert settings["source"] == ["/data/hrrr", "aws"]
+    assert settings["source"] == ["/data/hrrr, 2024", "aws"]  # a path may have commas
     assert settings["workers"] == 3
     assert settings["fetch"]["timeout-s"] == 5.0
     assert isinstance(settings["fetch"]["timeout-s"], float)

@@ -73,7 +73,7 @@ def test_a_plan_says_what_is_left_out_and_why():
         now=now,
     )
     text = shown(plan_table(plan))
-    assert "not reached lead hour 16-18: 2 runs end before" in text
+    assert "not reached lead hour 16-18: 2 runs do not reach it" in text
     assert "in the future 10 runs have not started yet and are left out" in text
 
 

@@ -173,3 +173,8 @@ def test_a_scalar_has_no_companion():
 
 def test_every_component_is_an_element_by_its_one_spelling():
     assert all(canonical_element(element) == element for pair in VECTOR_PAIRS for element in pair)
+
+
+def test_a_catalogued_name_is_kept_for_its_own_message():
+    with pytest.raises(ConfigError, match="temperature_2m is the catalogue's name of TMP:2 m above ground:instant"):
+        parse_variables(["temperature_2m=TMP:surface:instant"])
