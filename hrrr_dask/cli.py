@@ -37,7 +37,7 @@ class _Group(click.Group):
             ctx.exit(1)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group("hrrr", cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(hrrr_dask.__version__, prog_name="hrrr-dask")
 def cli() -> None:
     """Point series out of the whole HRRR archive, through Dask, into one Zarr store.

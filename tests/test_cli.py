@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import datetime
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -404,3 +405,9 @@ def test_it_is_a_command_of_its_own_and_of_dask():
     done = subprocess.run([sys.executable, "-c", code, "status"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Usage: hrrr-dask status" in done.stderr
+
+
+def test_dask_has_the_same_commands_under_hrrr():
+    (entry_point,) = (ep for ep in entry_points(group="dask_cli") if ep.value.startswith("hrrr_dask."))
+    command = entry_point.load()
+    assert (command, command.name) == (cli, "hrrr")  # dask goes by the command's own name
