@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from hrrr_dask.blobs import Blobs
 from hrrr_dask.clusters import check_cluster, check_workers, open_client
 from hrrr_dask.config import parse_period, parse_selection, resolve_settings
 from hrrr_dask.decode import engine_named
-from hrrr_dask.errors import PlanError, StoreMismatchError
+from hrrr_dask.errors import ConfigError, PlanError, StoreMismatchError
 from hrrr_dask.existing import Existing, find_store_at
 from hrrr_dask.fetch import FetchSettings
 from hrrr_dask.ledger import Ledger, count_gaps, finished
@@ -68,7 +68,7 @@ def plan(points: PointsLike, start: str | datetime, end: str | datetime, *, stor
     start, end : str or datetime
         First and last init time, both included, UTC.
     store : str
-        A store to continue, whose layout then holds.
+        A store to continue: its layout then holds, and what it has is not planned again.
     **settings
         As in :data:`hrrr_dask.config.DEFAULTS`, with underscores.
 
@@ -77,14 +77,20 @@ def plan(points: PointsLike, start: str | datetime, end: str | datetime, *, stor
     UsageError
         If the request cannot be met.
     """
-    return _prepare(points, start, end, store, settings, _utc_now()).plan
+    now = _utc_now()
+    prepared = _prepare(points, start, end, store, settings, now)
+    if prepared.existing is None:
+        return prepared.plan
+    done = _done(prepared, _target(prepared, store), now, retry_gaps=False)
+    to_read = sum(len(partition.files) for partition in iter_partitions(prepared.plan, prepared.axis, done))
+    return replace(prepared.plan, n_done=prepared.plan.n_files - to_read)
 
 
 def backfill(
     points: PointsLike,
     start: str | datetime,
     end: str | datetime,
-    store: str,
+    store: str | os.PathLike[str],
     *,
     client: Client | None = None,
     retry_gaps: bool = False,
@@ -99,7 +105,7 @@ def backfill(
         The places; see :func:`hrrr_dask.points.read_points`.
     start, end : str or datetime
         First and last init time, both included, UTC: dates (as an end: that day's last run) or full hours.
-    store : str
+    store : str or path
         URL or directory of the Zarr store; made when it is not there, continued when it is.
     client : distributed.Client, optional
         A cluster of your own; by default the setting ``cluster`` decides.
@@ -129,6 +135,9 @@ def backfill(
     >>> report = backfill("farms.csv", "2024-01-01", "2024-01-31", "s3://my-bucket/farms.zarr")  # doctest: +SKIP
     """
     began, now = time.perf_counter(), _utc_now()
+    store = os.fspath(store)
+    if not store.strip():
+        raise ConfigError("the store's URL is empty: give --store a directory or s3://bucket/prefix")
     prepared = _prepare(points, start, end, store, settings, now)
     target = _target(prepared, store)
     done = _done(prepared, target, now, retry_gaps=retry_gaps)
@@ -143,7 +152,7 @@ def backfill(
     return _report(prepared, target, result, to_read, time.perf_counter() - began)
 
 
-def status(store: str, **options: str) -> Status:
+def status(store: str, /, **options: str) -> Status:
     """Say how a store stands, from its ledger.
 
     Parameters
@@ -158,6 +167,7 @@ def status(store: str, **options: str) -> Status:
     StoreMismatchError
         If there is no store of hrrr_dask at that place.
     """
+    options = {**resolve_settings()["store-options"], **options}
     existing = find_store_at(store, options)
     if existing is None:
         raise StoreMismatchError(f"{store} holds no store: check the URL, or make one with hrrr-dask backfill")
@@ -207,7 +217,9 @@ def _prepare(
     else:
         layout = choose_layout(selection, len(places), settings["partition-days"])
         axis = first_axis(selection, period)
-    made = make_plan(selection, period, n_points=len(places), layout=layout, now=now, axis=axis)
+    made = make_plan(
+        selection, period, n_points=len(places), layout=layout, now=now, axis=axis, continued=existing is not None
+    )
     limit = settings["memory-limit-mb"] * 1_000_000
     if made.worker_bytes > limit:
         raise PlanError(

@@ -5,6 +5,7 @@ A put is atomic: S3 replaces an object whole, a directory gets the finished file
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from obstore.exceptions import (
 )
 
 from hrrr_dask.errors import StoreAccessError, StoreConflictError
+from hrrr_dask.locations import local_path, normal_url
 from hrrr_dask.storage import open_object_store
 
 __all__ = ["Blobs"]
@@ -83,7 +85,7 @@ class Blobs:
     def replace(self, key: str, data: bytes, etag: str) -> None:
         """Write the object only if it still has that entity tag.
 
-        Directories have no such operation: there the object is replaced without asking.
+        Directories have no such operation: there a file lock keeps the commands of one machine apart.
 
         Raises
         ------
@@ -94,7 +96,11 @@ class Blobs:
             try:
                 obstore.put(self._store, key, data, mode={"e_tag": etag}, use_multipart=False)
             except NotImplementedError:
-                obstore.put(self._store, key, data, use_multipart=False)
+                with self._locked():
+                    found = self.get_with_etag(key)
+                    if found is None or found[1] != etag:
+                        raise StoreConflictError(f"{key} of {self.url} was changed by another writer") from None
+                    obstore.put(self._store, key, data, use_multipart=False)
 
     def delete(self, keys: list[str]) -> None:
         """Remove objects; those that are not there are no error."""
@@ -118,11 +124,22 @@ class Blobs:
             return prefixes | {str(meta["path"]).rpartition("/")[2] for meta in found["objects"]}
 
     @contextmanager
+    def _locked(self) -> Iterator[None]:
+        directory = local_path(normal_url(self.url))
+        assert directory is not None, "only directories lack a conditional put"
+        (directory / ".hrrr").mkdir(exist_ok=True)
+        with (directory / ".hrrr" / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
     def _explained(self, doing: str) -> Iterator[None]:
         try:
             yield
         except (AlreadyExistsError, PreconditionError) as error:
-            raise StoreConflictError(f"cannot {doing} {self.url}: another writer was there first") from error
+            raise StoreConflictError(
+                f"cannot {doing} {self.url}: another writer was there first; wait for it, then run again"
+            ) from error
         except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
             raise StoreAccessError(
                 f"cannot {doing} {self.url}: permission denied; check the credentials and the rights of that place "

@@ -28,13 +28,22 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except HrrrDaskError as error:
-            if "--json" in ctx.args or ctx.meta.get("json"):
-                click.echo(json.dumps({"outcome": "failed", "error": {"code": error.code, "text": str(error)}}))
+            _say_failure(ctx, error.code, str(error))
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
+        except click.UsageError as error:
+            _say_failure(ctx, "usage", error.format_message())
+            raise
         except KeyboardInterrupt:
+            _say_failure(ctx, "interrupted", "stopped before anything was read")
             click.echo("stopped; the same command again does the rest", err=True)
             ctx.exit(1)
+
+
+def _say_failure(ctx: click.Context, code: str, text: str) -> None:
+    """Stdout is one JSON document whatever happens, when JSON was asked for."""
+    if ctx.meta.get("json") or "--json" in sys.argv:
+        click.echo(json.dumps({"outcome": "failed", "error": {"code": code, "text": text}}))
 
 
 @click.group("hrrr", cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -114,7 +123,7 @@ def _with(options: tuple[_Command, ...], command: _Command) -> _Command:
 
 @cli.command("plan")
 @_selection
-@click.option("--store", default="", metavar="URL", help="A store to continue, whose layout then holds.")
+@click.option("--store", default="", metavar="URL", help="A store to continue; what it has is not planned again.")
 @_store_option()
 @_json_option
 def plan_command(*, as_json: bool, **given: Any) -> None:
@@ -169,7 +178,7 @@ def status_command(*, store: str, store_option: tuple[str, ...], as_json: bool) 
 @cli.command("demo")
 @click.argument("directory", default="hrrr-demo", type=click.Path(file_okay=False))
 def demo_command(directory: str) -> None:
-    """Do the main job offline: a small synthetic archive, a backfill, a Zarr store, a plot."""
+    """Do the main job offline, in DIRECTORY (hrrr-demo): a synthetic archive, a backfill, a Zarr store, a plot."""
     from hrrr_dask.demo import run_demo  # noqa: PLC0415  --help should not wait for Dask
     from hrrr_dask.display import live_progress, report_table  # noqa: PLC0415
 
@@ -216,6 +225,7 @@ def _plan_answer(made: Any) -> dict[str, Any]:
         "runs": made.n_runs,
         "not_started": made.not_started,
         "files": made.n_files,
+        "files_done": made.n_done,
         "lead_hours_not_reached": made.skipped,
         "variables_never_there": made.absent,
         "points": made.n_points,

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -95,15 +96,26 @@ def _local_cluster(workers: int) -> Iterator[LocalCluster]:
     """Worker processes that leave Ctrl-C to the client, which still needs them to commit what is extracted."""
     with ExitStack() as stack:
         with _interrupts_ignored():
-            local = LocalCluster(
+            local = stack.enter_context(_started(workers))
+        yield local
+
+
+def _started(workers: int) -> LocalCluster:
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)  # then another one is taken
+            return LocalCluster(
                 n_workers=workers or None,
                 threads_per_worker=1,
                 processes=True,
-                silence_logs=logging.ERROR,  # an interrupt cancels tasks, of which every worker warns
+                silence_logs=logging.CRITICAL,  # an interrupt cancels tasks, of which every worker complains
                 dashboard_address=f"127.0.0.1:{8787 if _is_free(8787) else 0}",
             )
-            stack.enter_context(local)
-        yield local
+    except RuntimeError as error:
+        raise RunError(
+            "the workers of this machine did not start. In a script the call must stand below "
+            "if __name__ == '__main__': because each worker imports the script"
+        ) from error
 
 
 @contextmanager

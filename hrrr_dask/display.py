@@ -62,15 +62,21 @@ class ProgressLine:
         self._bar.update(
             task.id,
             completed=progress.files_done,
-            description="committing what is read" if progress.draining else "files",
+            description=_doing(progress),
             rate=f"{rate:.1f} MB/s",
-            gaps=f"{progress.gaps} gaps" if progress.gaps else "",
+            gaps=f"{progress.gaps:,} values missing" if progress.gaps else "",
         )
 
     def stop(self) -> None:
         """Leave the line as it is."""
         if self._task is not None:
             self._bar.stop()
+
+
+def _doing(progress: Progress) -> str:
+    if progress.draining:
+        return "committing what is read"
+    return "waiting for the cluster's workers" if progress.waiting else "files"
 
 
 @contextmanager
@@ -86,15 +92,20 @@ def live_progress(console: Console) -> Iterator[ProgressLine]:
 def plan_table(plan: Plan) -> Table:
     """What a plan holds, a row a figure."""
     selection, layout = plan.selection, plan.layout
-    whole = plan.n_files * PRODUCTS[selection.product].file_bytes
+    whole = (plan.n_files - plan.n_done) * PRODUCTS[selection.product].file_bytes
+    done = f"; {plan.n_done:,} are in the store already" if plan.n_done else ""
     table = _table("plan")
     rows = [
         ("runs", f"{plan.n_runs:,} from {plan.period.start:%Y-%m-%dT%H} to {plan.period.end:%Y-%m-%dT%H}"),
         ("lead hours", _hours(selection.lead_hours)),
         ("variables", ", ".join(variable.name for variable in selection.variables)),
         ("points", f"{plan.n_points:,}, {selection.method}"),
-        ("files", f"{plan.n_files:,} of wrf{selection.product}, {selection.domain}"),
-        ("to read", f"about {_size(plan.bytes_to_read)} of {_size(whole)}, in about {plan.requests:,} requests"),
+        ("files", f"{plan.n_files:,} of wrf{selection.product}, {selection.domain}" + done),
+        (
+            "to read",
+            f"about {_size(plan.bytes_to_read)} of {_size(whole)}, in about {plan.requests:,} requests, "
+            f"as real files of {selection.domain} are large",
+        ),
         (
             "partitions",
             f"{plan.n_partitions:,} of {layout.partition_days} days, {_size(plan.partition_bytes)} raw each",
@@ -128,7 +139,7 @@ def report_table(report: Report) -> Table:
     table.add_row("written", f"{_size(report.bytes_written)} in {report.partitions_written:,} partitions")
     table.add_row("time", f"{report.seconds:.1f} s")
     for reason, count in report.gaps.items():
-        table.add_row("gaps", f"{count:,} {reason}: {OUTCOMES[reason].meaning}")
+        table.add_row("gaps", f"{_values(count)} {reason}: {OUTCOMES[reason].meaning}")
     if report.gaps_by_variable:
         table.add_row("", ", ".join(f"{name} {count:,}" for name, count in report.gaps_by_variable.items()))
     if report.interrupted:
@@ -148,7 +159,7 @@ def status_table(status: Status) -> Table:
         f"{status.files_complete:,} complete, {status.files_with_gaps:,} with gaps, {status.files_to_do:,} to do",
     )
     for reason, count in status.gaps.items():
-        table.add_row("gaps", f"{count:,} {reason}: {OUTCOMES[reason].meaning}")
+        table.add_row("gaps", f"{_values(count)} {reason}: {OUTCOMES[reason].meaning}")
     return table
 
 
@@ -176,6 +187,10 @@ def _skips(plan: Plan) -> list[tuple[str, int]]:
     for lead, count in plan.skipped.items():
         grouped.setdefault(count, []).append(lead)
     return [(_hours(tuple(leads)), count) for count, leads in grouped.items()]
+
+
+def _values(count: int) -> str:
+    return f"{count:,} value{'' if count == 1 else 's'}"
 
 
 def _size(n_bytes: float) -> str:

@@ -12,7 +12,7 @@ from hrrr_dask.config import Selection
 from hrrr_dask.errors import StoreMismatchError
 from hrrr_dask.locations import local_path, normal_url
 from hrrr_dask.planning import Axis, Layout
-from hrrr_dask.template import FORMAT_VERSION, ROOT_KEY
+from hrrr_dask.template import FORMAT_VERSION, ROOT_KEY, StoreSpec, identity
 from hrrr_dask.variables import parse_variables
 
 __all__ = ["Existing", "find_store", "find_store_at"]
@@ -76,6 +76,18 @@ class Existing:
     def grid_section(self) -> bytes:
         """Section 3 of the messages that its points were placed on."""
         return bytes.fromhex(self._settings["grid_section"])
+
+    def check_writer(self, spec: StoreSpec) -> None:
+        """Refuse a writer that knows another store than the one that is here now.
+
+        Raises
+        ------
+        StoreMismatchError
+            If the store was removed and made anew in between.
+        """
+        self.check_same(identity(spec.selection, spec.points))
+        if (self.axis, self.layout, self.grid_section) != (spec.axis, spec.layout, spec.grid_section):
+            raise StoreMismatchError(f"{self.url} is another store now than when this command began: give it again")
 
     def check_same(self, wanted: Mapping[str, Any]) -> None:
         """Refuse to continue a store that was made otherwise.

@@ -101,6 +101,7 @@ def parse_inventory(text: str, init_time: datetime) -> tuple[Record, ...]:
     if lines[0][1].startswith("<"):
         raise InventoryError(f"wanted an inventory, found a web page that begins {lines[0][1][:60]!r}: {_REMEDY}")
     open_records = [_parse_line(line, number, init_time) for number, line in lines]
+    _check_numbers(lines)
     return tuple(_with_stops(open_records, [number for number, _ in lines]))
 
 
@@ -124,6 +125,19 @@ def _parse_line(line: str, number: int, init_time: datetime) -> Record:
         reference_time=init_time,
         byte_range=ByteRange(int(offset), None),
     )
+
+
+def _check_numbers(lines: Sequence[tuple[int, str]]) -> None:
+    """Messages are counted from 1: a number left out is a line that is lost, and its message is not."""
+    expected = 1
+    for number, line in lines:
+        found = int(re.match(r"\d+", line)[0])  # type: ignore[index]  # the line was parsed
+        if found not in (expected, expected - 1 if "." in line.partition(":")[0] else expected):
+            raise InventoryError(
+                f"wanted message {expected} in line {number} of the inventory, found {found}: "
+                f"lines are missing, {_REMEDY}"
+            )
+        expected = found + 1
 
 
 def _with_stops(records: Sequence[Record], numbers: Sequence[int]) -> Iterator[Record]:

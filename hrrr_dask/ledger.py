@@ -84,7 +84,8 @@ class Ledger:
     def read(self, partition: int | None = None) -> pa.Table:
         """All rows, of one partition or of the store, in the order in which they were committed."""
         prefix = LEDGER_PREFIX if partition is None else f"{LEDGER_PREFIX}/{partition:06d}"
-        keys = sorted(self._blobs.keys(prefix), key=lambda key: key.rpartition("/")[2])
+        entries = (key for key in self._blobs.keys(prefix) if key.endswith(".parquet"))
+        keys = sorted(entries, key=lambda key: key.rpartition("/")[2])
         if not keys:
             return SCHEMA.empty_table()
         with ThreadPoolExecutor(8) as pool:
@@ -210,7 +211,7 @@ def count_gaps(folded: NDArray[np.uint8]) -> dict[str, int]:
     return {name: count for name, count in counts.most_common() if count}
 
 
-def to_dataframe(url: str, **options: str) -> pd.DataFrame:
+def to_dataframe(url: str, /, **options: str) -> pd.DataFrame:
     """Read a store's whole ledger.
 
     Parameters

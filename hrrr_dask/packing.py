@@ -6,6 +6,7 @@ Layouts: WMO Manual on Codes I.2, data representation templates 5.0, 5.2 and 5.3
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import Final
@@ -78,6 +79,10 @@ def _sections(message: bytes) -> dict[int, memoryview]:
 def _needed_bytes(section5: memoryview, section7: memoryview) -> int:
     count, template = struct.unpack_from(">IH", section5, 5)
     bits = section5[19] if len(section5) > 19 else 0
+    if template in (SIMPLE, COMPLEX, COMPLEX_WITH_DIFFERENCES):
+        (reference,) = struct.unpack_from(">f", section5, 11)
+        if not math.isfinite(reference):
+            raise DecodeError("the reference value of the packing is no number: the message is damaged")
     if template == SIMPLE:
         return _octets(count * bits)
     if template not in (COMPLEX, COMPLEX_WITH_DIFFERENCES) or not count:

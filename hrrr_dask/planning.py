@@ -117,16 +117,18 @@ class Plan:
     """Names of the variables that none of the files can have: they came later, or their window is longer."""
     not_started: int
     """Init times in the period that lie in the future."""
+    n_done: int = 0
+    """Of the files, those that the store has already."""
 
     @property
     def bytes_to_read(self) -> int:
         """Estimate of bytes from the archive [B]."""
-        return self.n_files * len(self.selection.variables) * MESSAGE_BYTES
+        return (self.n_files - self.n_done) * len(self.selection.variables) * MESSAGE_BYTES
 
     @property
     def requests(self) -> int:
         """Estimate of requests to the archive: an inventory and about five ranges a file."""
-        return self.n_files * (1 + min(5, len(self.selection.variables)))
+        return (self.n_files - self.n_done) * (1 + min(5, len(self.selection.variables)))
 
     @property
     def partition_bytes(self) -> int:
@@ -173,7 +175,14 @@ def choose_layout(selection: Selection, n_points: int, partition_days: int = 0) 
 
 
 def make_plan(
-    selection: Selection, period: Period, *, n_points: int, layout: Layout, now: datetime, axis: Axis | None = None
+    selection: Selection,
+    period: Period,
+    *,
+    n_points: int,
+    layout: Layout,
+    now: datetime,
+    axis: Axis | None = None,
+    continued: bool = False,
 ) -> Plan:
     """Count what a period holds.
 
@@ -189,6 +198,8 @@ def make_plan(
         Runs that start later are left out, UTC.
     axis : Axis, optional
         The store's axis; by default it begins on the period's first day.
+    continued : bool
+        The store exists: its lead hours and variables are given, and a period that has none of them is no error.
 
     Raises
     ------
@@ -209,8 +220,9 @@ def make_plan(
         if (count := sum(1 for reach in reaches if reach is None or reach < lead))
     }
     there = offered(selection, started)
-    _refuse_unreachable(selection, started, skipped)
-    if not there.any():
+    if not continued:
+        _refuse_unreachable(selection, started, skipped)
+    if not continued and not there.any():
         raise PlanError(
             f"the archive has none of these variables at these lead hours between {started[0]:%Y-%m-%dT%H} and "
             f"{started[-1]:%Y-%m-%dT%H}: ask for later runs (some variables begin in 2016), lead hours or others"

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from distributed import Client, Future, get_worker
+from distributed import Client, Future, Semaphore, get_worker
 from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
@@ -39,6 +39,9 @@ TWICE_S: Final = 1.0
 """Signals closer than this are one: timeout(1) sends its own to the command and to its group [s]."""
 
 NOTHING: Final[Mapping[GribFile, Future]] = {}
+
+LOOK_S: Final = 3.0
+"""How often the cluster is asked whether it has workers, while nothing is committed [s]."""
 
 _POLL_S: Final = 0.5
 """How soon an interrupt is seen [s]."""
@@ -60,6 +63,8 @@ class Progress:
     """From the archive [B]."""
     partitions_done: int = 0
     """Partitions committed."""
+    waiting: bool = False
+    """The cluster has no workers."""
     draining: bool = False
     """An interrupt was seen: what is extracted is being committed."""
     lock: Any = field(default_factory=threading.Lock, repr=False)
@@ -129,7 +134,10 @@ def run(
         with _interrupts(loop.interrupt):
             return loop.drive(partitions)
     except (CommClosedError, TimeoutError) as error:
-        raise RunError(f"the scheduler at {client.scheduler.address} was lost: run the same command again") from error
+        raise RunError(
+            "the cluster's scheduler was lost: look whether it runs, then give the same command again; "
+            "what was committed stays"
+        ) from error
     finally:
         loop.abandon()
         if client.status == "running":
@@ -146,6 +154,7 @@ class _Loop:
         self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._interrupted_at = 0.0
+        self._looked_at = 0.0
         self._suspects: dict[int, set[GribFile]] = {}
         self._job_future = client.submit(_same, job, key=f"job-{job.job_id}", pure=False)
 
@@ -158,6 +167,7 @@ class _Loop:
             try:
                 future = self._ended.get(timeout=_POLL_S)
             except queue.Empty:
+                self._look_for_workers()
                 continue
             flight = next((flight for flight in self._flights.values() if flight.write.key == future.key), None)
             if flight is None:  # a write that was replaced, by a drain or by another attempt
@@ -169,6 +179,12 @@ class _Loop:
                 self._show(self._progress)
             self._fill(partitions)
         return RunResult(tuple(reports), self._stop.is_set())
+
+    def _look_for_workers(self) -> None:
+        if time.monotonic() - self._looked_at > LOOK_S:
+            self._looked_at = time.monotonic()
+            self._progress.waiting = not self._client.nthreads()
+            self._show(self._progress)
 
     def interrupt(self) -> None:
         first = not self._stop.is_set()
@@ -254,7 +270,10 @@ class _Loop:
             report: PartitionReport = flight.write.result()
             return report
         if flight.write.status != "error":
-            raise RunError(f"the cluster lost {flight.write.key} ({flight.write.status}): run the same command again")
+            raise RunError(
+                f"the cluster lost {flight.write.key} ({flight.write.status}): look whether its scheduler runs, then "
+                f"give the same command again; what was committed stays"
+            )
         _refuse_hopeless(flight.write.exception(), flight)
         killers = {file for file, extract in flight.extracts.items() if _killed_a_worker(extract)}
         self._suspects.setdefault(flight.partition.number, set()).update(killers)
@@ -314,7 +333,9 @@ def _extract_alone(file: GribFile, job: Job) -> Extract:
 
 
 def _write_task(partition: Partition, extracts: list[Extract], job: Job) -> PartitionReport:
-    return write_partition(partition, extracts, job)
+    # A drain may replace a write that has just begun; with a lease, a lost worker does not hold the others up.
+    with Semaphore(max_leases=1, name=f"hrrr-write-{job.store_url}-{partition.number}"):
+        return write_partition(partition, extracts, job)
 
 
 @contextmanager

@@ -196,7 +196,7 @@ def _find_credentials(session: Any) -> Any:
     found = session.get_credentials()
     if found is None:
         raise StoreAccessError(
-            "no credentials for S3 were found: set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run "
+            "no credentials for S3 were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run "
             "with a role; for a public bucket give the option anonymous=true"
         )
     found.get_frozen_credentials()  # a role is assumed only now; better here than in the middle of a run

@@ -21,7 +21,7 @@ from hrrr_dask.blobs import Blobs
 from hrrr_dask.config import Selection
 from hrrr_dask.errors import StoreConflictError, StoreError, StoreMismatchError
 from hrrr_dask.existing import Existing, find_store, find_store_at
-from hrrr_dask.ledger import Ledger, fold
+from hrrr_dask.ledger import LEDGER_PREFIX, Ledger, fold
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED
 from hrrr_dask.planning import Axis, offered
 from hrrr_dask.shards import decode_array, encode_array
@@ -30,13 +30,15 @@ from hrrr_dask.template import (
     ROOT_KEY,
     StoreSpec,
     build_template,
-    identity,
 )
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["Store", "fold_outcomes", "open_dataset"]
+
+CLAIM_KEY: Final = ".hrrr/claim.json"
+"""The root document as it will be, put by whoever makes the store before anything else."""
 
 GROW_ATTEMPTS: Final = 20
 """How often growing is tried against other writers."""
@@ -87,20 +89,37 @@ class Store:
         return made
 
     def create(self, package_version: str) -> None:
-        """Write every document, the root last.
+        """Claim the place, then write every document, the root last.
 
-        A creation that is killed leaves no root: nothing can open it, and the next attempt begins anew.
+        A creation that is killed leaves no root: nothing can open it, and the same command begins anew.
 
         Raises
         ------
         StoreConflictError
-            If another writer made a store there meanwhile.
+            If another command makes another store there.
         """
+        documents = build_template(self.spec, package_version)
+        self._claim(documents[ROOT_KEY])
         self.blobs.put(".hrrr/README", _README.encode())
-        *parts, (root_key, root) = build_template(self.spec, package_version).items()
+        *parts, (root_key, root) = documents.items()
         for key, data in parts:
             self.blobs.put(key, data)
-        self.blobs.put_new(root_key, root)
+        try:
+            self.blobs.put_new(root_key, root)
+        except StoreConflictError:  # the same command, given twice, wrote the same documents
+            if self.blobs.get(root_key) != root:
+                raise
+
+    def _claim(self, root: bytes) -> None:
+        """Only who holds the claim writes: the coordinates of another store must not land under this one's root."""
+        try:
+            self.blobs.put_new(CLAIM_KEY, root)
+        except StoreConflictError:
+            if self.blobs.get(CLAIM_KEY) != root:
+                raise StoreConflictError(
+                    f"another command makes another store at {self.url}: wait for it and run again. If none "
+                    f"does, it was killed: give that command again, or remove {self.url}"
+                ) from None
 
     def grow(self, n_days: int) -> Store:
         """Let the init_time axis reach further: a change of metadata, the root document last.
@@ -120,6 +139,8 @@ class Store:
         StoreConflictError
             If other writers were faster too often.
         """
+        self._existing().check_writer(self.spec)
+        lost = False
         for _ in range(GROW_ATTEMPTS):
             found = self.blobs.get_with_etag(ROOT_KEY)
             if found is None:
@@ -127,14 +148,17 @@ class Store:
             data, etag = found
             settings = json.loads(data)["attributes"]["hrrr_dask"]
             grown = Store(self.url, self.options, replace(self.spec, n_days=max(n_days, settings["n_days"])))
-            if grown.spec.n_days == settings["n_days"]:
+            if grown.spec.n_days == settings["n_days"] and not lost:
                 return grown
             *parts, (_, root) = build_template(grown.spec, settings["package_version"]).items()
             for key, part in parts:
                 self.blobs.put(key, part)
+            if grown.spec.n_days == settings["n_days"]:
+                return grown  # the winner's root, and the parts that belong to it
             try:
                 self.blobs.replace(ROOT_KEY, root, etag)
             except StoreConflictError:
+                lost = True
                 continue
             return grown
         raise StoreConflictError(f"{self.url} is being grown by too many writers: run the command again")
@@ -175,7 +199,7 @@ class Store:
         if slab.values.shape != (*slab.outcomes.shape, len(spec.points)) or slab.outcomes.shape[1] != spec.span:
             raise ValueError(f"a slab of shape {slab.values.shape} is not a partition of {spec.span} init times")
         existing = self._existing()
-        existing.check_same(identity(spec.selection, spec.points))
+        existing.check_writer(spec)
         if (number + 1) * spec.span > -(-existing.n_init // spec.span) * spec.span:
             raise ValueError(f"partition {number} lies beyond the store's {existing.n_init} init times")
         padding = -len(spec.points) % spec.layout.shard_points
@@ -202,7 +226,13 @@ class Store:
         keys = [f"c/{number}/0/{block}" for block in range(blocks)]
         objects = {f"c/0/0/{block}": self.blobs.get(f"{name}/{key}") for block, key in enumerate(keys)}
         shape = (spec.span, len(spec.selection.lead_hours), len(spec.points))
-        found: NDArray[np.float32] = decode_array(json.dumps(document).encode(), objects, shape)
+        try:
+            found: NDArray[np.float32] = decode_array(json.dumps(document).encode(), objects, shape)
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise StoreError(
+                f"a shard of {self.url}/{name}/c/{number} cannot be read: {error}. Remove the ledger's entries below "
+                f"{LEDGER_PREFIX}/{number:06d} and the shard to have the partition read from the archive again"
+            ) from error
         return found
 
     def _put_array(self, existing: Existing, name: str, values: NDArray[Any], offset: tuple[int, ...]) -> int:
@@ -243,7 +273,7 @@ def fold_outcomes(rows: pa.Table, selection: Selection, axis: Axis, inits: slice
     return codes
 
 
-def open_dataset(url: str, *, chunks: Any = None, **options: str) -> xr.Dataset:
+def open_dataset(url: str, /, *, chunks: Any = None, **options: str) -> xr.Dataset:
     """Open a store for reading.
 
     Parameters

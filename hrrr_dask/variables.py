@@ -16,6 +16,7 @@ from typing import Final
 from hrrr_dask.catalog import ARCHIVE_START, ERAS
 from hrrr_dask.elements import ELEMENTS, canonical_element, element_named, parse_raw
 from hrrr_dask.errors import ConfigError
+from hrrr_dask.levels import check_level
 from hrrr_dask.selectors import Selector
 
 __all__ = ["CATALOG", "DEFAULT_VARIABLES", "VECTOR_PAIRS", "Variable", "companion_of", "parse_variables"]
@@ -239,6 +240,7 @@ def _parse_variable(text: str) -> Variable:
         return _catalogued(selector_text if not name else text)
     selector = Selector.parse(selector_text)
     numbers, title, units = _look_up(selector)
+    check_level(selector.level)
     if selector.window.kind is None and selector.element in SEVERAL_WINDOWS:
         raise ConfigError(
             f"{selector} stands several times in a file, with different windows: "

@@ -58,10 +58,14 @@ def test_a_new_object_is_put_once(blobs):
     assert blobs.get("a") == b"one"
 
 
-def test_a_directory_replaces_without_asking(blobs):
+def test_a_directory_replaces_only_what_was_seen(blobs):
     blobs.put("a", b"one")
-    blobs.replace("a", b"two", "whatever")
-    assert blobs.get("a") == b"two"
+    _, etag = blobs.get_with_etag("a")
+    blobs.replace("a", b"second", etag)
+    assert blobs.get("a") == b"second"
+    with pytest.raises(StoreConflictError, match="changed by another writer"):
+        blobs.replace("a", b"third", etag)
+    assert blobs.get("a") == b"second"
 
 
 def test_a_lost_race_is_a_conflict_that_may_heal(blobs, monkeypatch):

@@ -35,3 +35,8 @@ def test_interrupts_are_ignored_only_while_a_cluster_starts():
     with _interrupts_ignored():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_empty_store_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="the store's URL is empty"):
+        backfill(tmp_path / "points.csv", "2024-07-01", "2024-07-01", " ")

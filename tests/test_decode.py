@@ -139,6 +139,12 @@ def test_a_data_section_that_is_too_short_is_an_error_with_every_packing(engine,
         engine.points(with_less_data(message_of(name), kept), ALL)
 
 
+def test_a_reference_that_is_no_number_is_an_error(engine):
+    message = with_bytes(message_of("u_component_wind_10m"), 5, 12, struct.pack(">f", float("nan")))
+    with pytest.raises(DecodeError, match="no number"):
+        engine.points(message, ALL)
+
+
 def test_values_beyond_float32_are_an_error(engine):
     # octets 12-15 of section 5: the reference value; 16-17: the binary scale factor
     message = with_bytes(message_of("u_component_wind_10m"), 5, 16, struct.pack(">h", 300))

@@ -111,8 +111,8 @@ def test_a_report_explains_gaps_and_interruptions():
     gaps = replace(REPORT, gaps={"not-published": 11, "truncated": 2}, gaps_by_variable={"temperature_2m": 13})
     text = shown(report_table(gaps))
     assert text.splitlines()[0] == "done-with-gaps"
-    assert "gaps 11 not-published: the archive does not have the file" in text
-    assert "gaps 2 truncated: the object ends too early" in text
+    assert "gaps 11 values not-published: the archive does not have the file" in text
+    assert "gaps 2 values truncated: the object ends too early" in text
     assert "temperature_2m 13" in text
     stopped = shown(report_table(replace(REPORT, interrupted=True, seconds=0.0, bytes_read=0)))
     assert stopped.splitlines()[0] == "interrupted"
@@ -141,7 +141,7 @@ def test_a_status_shows_what_is_there_and_what_is_not():
     assert "runs 2024-01-01T00 to 2024-12-31T23" in text
     assert "files 1,000 complete, 20 with gaps, 3 to do" in text
     assert "variables a, b" in text
-    assert "gaps 40 unreachable: the source gave no complete answer" in text
+    assert "gaps 40 values unreachable: the source gave no complete answer" in text
 
 
 def test_progress_is_silent_until_the_first_file():
@@ -164,7 +164,7 @@ def test_progress_counts_files_bytes_and_gaps():
     assert text.count("Dask dashboard") == 1
     assert "http://127.0.0.1:8787/status" in text
     assert "4/10" in text
-    assert "7 gaps" in text
+    assert "7 values missing" in text
     assert "MB/s" in text
     assert "committing what is read" in text
 

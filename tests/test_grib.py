@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from hrrr_dask.elements import element_numbered
 from hrrr_dask.errors import DecodeError, HrrrDaskError, TruncatedError, WrongIdentityError
-from hrrr_dask.grib import check_whole, read_header, spell_level
+from hrrr_dask.grib import check_whole, read_header
+from hrrr_dask.levels import spell_level
 from hrrr_dask.records import Window
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

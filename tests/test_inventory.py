@@ -536,3 +536,14 @@ def test_damaged_files_are_walked_or_refused(changes, size):
         damaged[at] = value
     survives(lambda: walk(bytes(damaged)))
     survives(lambda: walk(bytes(damaged[:size])))
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_lost_line_is_noticed_by_the_numbers(lost):
+    lines = [
+        f"{n}:{100 * n}:d=2024010106:{element}:surface:anl:" for n, element in ((1, "TMP"), (2, "RH"), (3, "PRES"))
+    ]
+    assert len(parse_inventory("\n".join(lines), datetime(2024, 1, 1, 6))) == 3
+    del lines[lost]
+    with pytest.raises(InventoryError, match="lines are missing"):
+        parse_inventory("\n".join(lines), datetime(2024, 1, 1, 6))

@@ -23,7 +23,7 @@ ROOT = Path(hrrr_dask.__file__).parent
 LAYERS = {
     0: "errors",
     1: "records outcomes reports",
-    2: "catalog elements selectors points point_rows locations projection",
+    2: "catalog elements levels selectors points point_rows locations projection",
     3: "variables config grid grib packing sources storage",
     4: "answers assemble blobs decode derive existing extract fetch identity inventory ledger messages planning probe "
     "shards store template walk",

@@ -178,3 +178,9 @@ def test_every_component_is_an_element_by_its_one_spelling():
 def test_a_catalogued_name_is_kept_for_its_own_message():
     with pytest.raises(ConfigError, match="temperature_2m is the catalogue's name of TMP:2 m above ground:instant"):
         parse_variables(["temperature_2m=TMP:surface:instant"])
+
+
+def test_a_level_that_no_message_has_is_refused():
+    with pytest.raises(ConfigError, match="level '2m' is not in the words of NOAA's inventories"):
+        parse_variables(["TMP:2m"])
+    parse_variables(["REFD:263 K level", "TMP:261 K level - 256 K level", "UGRD:80 m above ground"])
