@@ -209,9 +209,9 @@ def test_days_may_be_given():
     assert choose_layout(Selection(TEMPERATURE, (0,)), 100_000, partition_days=365).partition_days == 365
 
 
-def plan_for(leads, start, end, *, now=LATER, variables=TEMPERATURE, cycles=tuple(range(24)), domain="conus"):
+def plan_for(leads, start, end, *, now=LATER, variables=TEMPERATURE, cycles=tuple(range(24)), domain="conus", **more):
     selection = Selection(variables, leads, cycles, domain=domain)
-    return make_plan(selection, Period(start, end), n_points=2, layout=Layout(1, 2, 2), now=now)
+    return make_plan(selection, Period(start, end), n_points=2, layout=Layout(1, 2, 2), now=now, **more)
 
 
 def test_leads_that_no_run_reaches_are_refused_with_the_furthest_one():
@@ -220,6 +220,12 @@ def test_leads_that_no_run_reaches_are_refused_with_the_furthest_one():
     with pytest.raises(PlanError, match=r"lead hours 19 are not reached by any of the 5 runs"):
         plan_for((19,), datetime(2024, 1, 1, 1), datetime(2024, 1, 1, 5))
     assert plan_for((0, 48), datetime(2024, 1, 1, 5), datetime(2024, 1, 1, 6)).skipped == {48: 1}
+
+
+def test_a_store_with_long_leads_is_continued_by_runs_that_do_not_reach_them():
+    made = plan_for((0, 24), datetime(2024, 1, 1, 5), datetime(2024, 1, 1, 5), continued=True)
+    assert (made.n_files, made.skipped) == (1, {24: 1})
+    assert plan_for((24,), datetime(2024, 1, 1, 5), datetime(2024, 1, 1, 5), continued=True).n_files == 0
 
 
 def test_alaska_without_any_run_says_when_it_runs():
