@@ -1,6 +1,6 @@
 """One file, eleven variables, 500 points: what it costs here, and what it costs through cfgrib.
 
-Run ``python -m benchmarks.one_file --work /tmp/one-file``. Every measurement has a process of its own, and nothing is
+Run ``python -m benchmarks.one_file --work one-file``. Every measurement has a process of its own, and nothing is
 printed before all contenders have given the same values.
 """
 
