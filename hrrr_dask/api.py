@@ -209,6 +209,11 @@ def _prepare(
     if existing is not None:
         existing.check_same(identity(selection, places))
         selection, layout, axis = existing.selection, existing.layout, existing.axis
+        if settings["partition-days"] not in (0, layout.partition_days):
+            raise StoreMismatchError(
+                f"{store} was made with partitions of {layout.partition_days} days, which cannot be changed to "
+                f"{settings['partition-days']}: leave --partition-days out"
+            )
         if period.start < axis.first_day:
             raise StoreMismatchError(
                 f"{store} begins on {axis.first_day:%Y-%m-%d} and cannot grow backwards to {period.start:%Y-%m-%d}: "

@@ -131,8 +131,9 @@ def _check_numbers(lines: Sequence[tuple[int, str]]) -> None:
     """Messages are counted from 1: a number left out is a line that is lost, and its message is not."""
     expected = 1
     for number, line in lines:
-        found = int(re.match(r"\d+", line)[0])  # type: ignore[index]  # the line was parsed
-        if found not in (expected, expected - 1 if "." in line.partition(":")[0] else expected):
+        message, dot, _ = line.partition(":")[0].partition(".")
+        found = int(message)
+        if found != expected and not (dot and found == expected - 1):  # 5.2 follows 5.1
             raise InventoryError(
                 f"wanted message {expected} in line {number} of the inventory, found {found}: "
                 f"lines are missing, {_REMEDY}"

@@ -455,6 +455,8 @@ def test_another_request_for_a_store_is_refused_with_all_that_differs(pristine, 
         fill(pristine, points, whole, client, lead_hours=[0, 1])
     with pytest.raises(StoreMismatchError, match="points"):
         fill(pristine, points_of(places, "q"), whole, client)
+    with pytest.raises(StoreMismatchError, match="days, which cannot be changed to 3"):
+        fill(pristine, points, whole, client, partition_days=3)
     with pytest.raises(StoreMismatchError, match="cannot grow backwards"):
         fill(pristine, points, whole, client, start=datetime(2023, 12, 31))
     assert objects(whole, ledger=True) == before

@@ -215,6 +215,22 @@ def test_growing_never_shrinks_and_growing_to_the_same_length_writes_nothing(sto
     assert tree(Path(store.url)) == before
 
 
+def test_who_loses_the_race_to_grow_leaves_the_winners_documents(store, monkeypatch):
+    put, raced = Blobs.put, []
+
+    def put_late(self, key, data):
+        if not raced:
+            raced.append(key)
+            Store(store.url, {}, store.spec).grow(9)  # the other writer, after our read and before our first document
+        put(self, key, data)
+
+    monkeypatch.setattr(Blobs, "put", put_late)
+    assert store.grow(6).spec.n_days == 9
+    root = json.loads((Path(store.url) / ROOT_KEY).read_bytes())
+    for name, document in root["consolidated_metadata"]["metadata"].items():
+        assert json.loads((Path(store.url) / name / "zarr.json").read_bytes()) == document, name
+
+
 def test_growing_to_the_same_length_twice_gives_the_same_bytes(store, tmp_path):
     store.grow(9)
     straight = Store(str(tmp_path / "t.zarr"), {}, make_spec(n_days=9))
