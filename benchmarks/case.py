@@ -12,13 +12,13 @@ import numpy as np
 import hrrr_dask
 from hrrr_dask.config import parse_selection, resolve_settings
 from hrrr_dask.fetch import FetchSettings
+from hrrr_dask.layout import Axis, choose_layout
 from hrrr_dask.pipeline import Job
-from hrrr_dask.planning import Axis, choose_layout
 from hrrr_dask.points import Points
 from hrrr_dask.probe import find_grid, place_points
-from hrrr_dask.records import GribFile
+from hrrr_dask.records import GribFile, Reading
 from hrrr_dask.sources import parse_source
-from hrrr_dask.template import StoreSpec
+from hrrr_dask.spec import StoreSpec
 from hrrr_dask.testing import GridWindow, write_archive
 from hrrr_dask.variables import DEFAULT_VARIABLES
 
@@ -53,7 +53,8 @@ def prepare(work: Path, window: GridWindow) -> Path:
         )
         draft.rename(case / "archive")
     job = make_job(case / "archive", window)
-    (case / "job.pickle").write_bytes(pickle.dumps((FILE, job)))
+    reading = Reading(FILE, tuple(variable.name for variable in job.variables))
+    (case / "job.pickle").write_bytes(pickle.dumps((reading, job)))
     np.save(case / "cells.npy", np.stack([job.spec.cells.y, job.spec.cells.x]))
     return case
 
@@ -71,7 +72,10 @@ def make_job(archive: Path, window: GridWindow) -> Job:
         grid_section=section,
         layout=choose_layout(selection, len(points)),
         axis=Axis(FILE.init_time.replace(hour=0), selection.cycles),
+        asked_from=0,
         n_days=1,
+        package_version=hrrr_dask.__version__,
+        sources=tuple(source.url for source in sources),
     )
     merge_gap_bytes = settings["fetch"]["merge-gap-kb"] * 1024
     return Job("one-file", spec, "", (), sources, fetch, settings["engine"], merge_gap_bytes, hrrr_dask.__version__)

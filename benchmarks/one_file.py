@@ -78,10 +78,10 @@ def extract_with_hrrr_dask(case: Path) -> Work:
     import hrrr_dask.decode.eccodes_engine  # noqa: F401  a worker imports it once, at its first file
     from hrrr_dask.pipeline import extract_file
 
-    file, job = pickle.loads((case / "job.pickle").read_bytes())
+    reading, job = pickle.loads((case / "job.pickle").read_bytes())
 
     def work() -> Values:
-        extract = extract_file(file, job)
+        extract = extract_file(reading, job)
         if extract.outcome.reasons:
             raise RuntimeError(f"the synthetic file has gaps: {extract.outcome.details}")
         return extract.values

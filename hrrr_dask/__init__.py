@@ -6,23 +6,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hrrr_dask.api import backfill, plan, status
+    from hrrr_dask.api import add_points, add_variables, backfill, plan, update
+    from hrrr_dask.opening import open_dataset
     from hrrr_dask.points import read_points
     from hrrr_dask.reports import Report, Status
-    from hrrr_dask.store import open_dataset
+    from hrrr_dask.standing import compact, status
 
 __version__ = "0.1.0"
 
-__all__ = ["Report", "Status", "__version__", "backfill", "open_dataset", "plan", "read_points", "status"]
+__all__ = [
+    "Report",
+    "Status",
+    "__version__",
+    "add_points",
+    "add_variables",
+    "backfill",
+    "compact",
+    "open_dataset",
+    "plan",
+    "read_points",
+    "status",
+    "update",
+]
 
 _HOMES = {
     "Report": "reports",
     "Status": "reports",
+    "add_points": "api",
+    "add_variables": "api",
     "backfill": "api",
-    "open_dataset": "store",
+    "compact": "standing",
+    "open_dataset": "opening",
     "plan": "api",
     "read_points": "points",
-    "status": "api",
+    "status": "standing",
+    "update": "api",
 }
 
 

@@ -1,70 +1,56 @@
-"""What the package does, as functions: plan, backfill, status. The command line calls these and prints."""
+"""What the package does, as functions: plan, backfill, update, add. The command line calls these and prints."""
 
 from __future__ import annotations
 
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from distributed import Client
-from numpy.typing import NDArray
 
 import hrrr_dask
-from hrrr_dask.blobs import Blobs
-from hrrr_dask.clusters import check_cluster, check_workers, open_client
-from hrrr_dask.config import parse_period, parse_selection, resolve_settings
-from hrrr_dask.decode import engine_named
-from hrrr_dask.errors import ConfigError, PlanError, StoreMismatchError
-from hrrr_dask.existing import Existing, find_store_at
-from hrrr_dask.fetch import FetchSettings
-from hrrr_dask.ledger import Ledger, count_gaps, finished
-from hrrr_dask.locations import check_options, normal_url
-from hrrr_dask.outcomes import COMPLETE, NOT_OFFERED
+from hrrr_dask.batching import parse_files_per_task
+from hrrr_dask.clusters import check_workers, open_client
+from hrrr_dask.config import resolve_settings
+from hrrr_dask.errors import ConfigError, PointsError, StoreMismatchError
+from hrrr_dask.existing import load_spec_at, places
+from hrrr_dask.folding import HEALING_DAYS, Folded, count_gaps, unfinished
+from hrrr_dask.locations import normal_url
 from hrrr_dask.pipeline import Job
-from hrrr_dask.planning import Axis, Plan, choose_layout, first_axis, iter_partitions, make_plan
+from hrrr_dask.planning import Plan, Todo, all_of, iter_partitions
 from hrrr_dask.points import Points, read_points
-from hrrr_dask.probe import find_grid, place_points
-from hrrr_dask.records import GribFile
-from hrrr_dask.reports import Report, Status
+from hrrr_dask.probe import place_points
+from hrrr_dask.reports import Report
+from hrrr_dask.request import Request, asked_period, prepare, target_of, utc_now, whole_partitions
 from hrrr_dask.run import Progress, RunResult, run
-from hrrr_dask.sources import SOURCES, Source, parse_source
-from hrrr_dask.store import Store, fold_outcomes
-from hrrr_dask.template import StoreSpec, identity
+from hrrr_dask.spec import Growth, StoreSpec
+from hrrr_dask.store import Store
+from hrrr_dask.variables import parse_variables
 
-__all__ = ["backfill", "plan", "status"]
+__all__ = ["add_points", "add_variables", "backfill", "plan", "update"]
 
 if TYPE_CHECKING:
     import pandas as pd
 
     PointsLike = str | os.PathLike[str] | pd.DataFrame | Points
+    Show = Callable[[Progress], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A request, checked against the archive and the store as far as that is possible without writing."""
-
-    settings: dict[str, Any]
-    points: Points
-    plan: Plan
-    axis: Axis
-    existing: Existing | None
-    sources: tuple[Source, ...]
-    fetch: FetchSettings
-
-
-def plan(points: PointsLike, start: str | datetime, end: str | datetime, *, store: str = "", **settings: Any) -> Plan:
+def plan(
+    points: PointsLike | None, start: str | datetime, end: str | datetime, *, store: str = "", **settings: Any
+) -> Plan:
     """Say what a backfill would do; nothing is written, and the archive is not read.
 
     Parameters
     ----------
-    points : path, DataFrame or Points
-        The places; see :func:`hrrr_dask.points.read_points`.
+    points : path, DataFrame or Points, optional
+        The places; see :func:`hrrr_dask.points.read_points`. None for a store that is there: it has its own.
     start, end : str or datetime
         First and last init time, both included, UTC.
     store : str
@@ -77,32 +63,31 @@ def plan(points: PointsLike, start: str | datetime, end: str | datetime, *, stor
     UsageError
         If the request cannot be met.
     """
-    now = _utc_now()
-    prepared = _prepare(points, start, end, store, settings, now)
-    if prepared.existing is None:
-        return prepared.plan
-    done = _done(prepared, _target(prepared, store), now, retry_gaps=False)
-    to_read = sum(len(partition.files) for partition in iter_partitions(prepared.plan, prepared.axis, done))
-    return replace(prepared.plan, n_done=prepared.plan.n_files - to_read)
+    request = prepare(points, start, end, store, settings)
+    if request.spec is None:
+        return request.plan
+    folded = target_of(request, store).folded(whole_partitions(request))
+    to_read = _count_files(request, _todo(request, folded, retry_gaps=False))
+    return replace(request.plan, n_done=request.plan.n_files - to_read)
 
 
 def backfill(
-    points: PointsLike,
+    points: PointsLike | None,
     start: str | datetime,
     end: str | datetime,
     store: str | os.PathLike[str],
     *,
     client: Client | None = None,
     retry_gaps: bool = False,
-    show: Callable[[Progress], None] | None = None,
+    show: Show | None = None,
     **settings: Any,
 ) -> Report:
     """Read every file of a period that the store does not have yet.
 
     Parameters
     ----------
-    points : path, DataFrame or Points
-        The places; see :func:`hrrr_dask.points.read_points`.
+    points : path, DataFrame or Points, optional
+        The places; see :func:`hrrr_dask.points.read_points`. None for a store that is there: it has its own.
     start, end : str or datetime
         First and last init time, both included, UTC: dates (as an end: that day's last run) or full hours.
     store : str or path
@@ -114,7 +99,8 @@ def backfill(
     show : callable, optional
         Called with :class:`~hrrr_dask.run.Progress` as the work goes on.
     **settings
-        As in :data:`hrrr_dask.config.DEFAULTS`, with underscores.
+        As in :data:`hrrr_dask.config.DEFAULTS`, with underscores. A store that is there has its own for those that
+        are left out.
 
     Returns
     -------
@@ -134,141 +120,196 @@ def backfill(
     --------
     >>> report = backfill("farms.csv", "2024-01-01", "2024-01-31", "s3://my-bucket/farms.zarr")  # doctest: +SKIP
     """
-    began, now = time.perf_counter(), _utc_now()
-    store = os.fspath(store)
-    if not store.strip():
-        raise ConfigError("the store's URL is empty: give --store a directory or s3://bucket/prefix")
-    prepared = _prepare(points, start, end, store, settings, now)
-    target = _target(prepared, store)
-    done = _done(prepared, target, now, retry_gaps=retry_gaps)
-    to_read = sum(len(partition.files) for partition in iter_partitions(prepared.plan, prepared.axis, done))
-    result = RunResult((), interrupted=False)
-    if to_read:
-        with _cluster(client, prepared.settings) as connected:
-            target = target.ready(prepared.axis.days_to(prepared.plan.period.end), hrrr_dask.__version__)
-            progress = Progress(files_total=to_read, dashboard=connected.dashboard_link or "")
-            partitions = iter_partitions(prepared.plan, prepared.axis, done)
-            result = run(connected, _job(prepared, target), partitions, progress, show or _silent)
-    return _report(prepared, target, result, to_read, time.perf_counter() - began)
+    began, url = time.perf_counter(), _url(store)
+    request = prepare(points, start, end, url, settings)
+    target = target_of(request, url)
+    todo = all_of(request.plan, request.axis)
+    if request.spec is not None and target.is_open:
+        todo = _todo(request, _mended(target, whole_partitions(request)), retry_gaps=retry_gaps)
+    return _carry_out(request, target, todo, Growth(), client, show, began)
 
 
-def status(store: str, /, **options: str) -> Status:
-    """Say how a store stands, from its ledger.
+def update(
+    store: str | os.PathLike[str],
+    *,
+    client: Client | None = None,
+    show: Show | None = None,
+    end: str | datetime | None = None,
+    **settings: Any,
+) -> Report:
+    """Read the newest runs, and what was missing in the days before them.
 
     Parameters
     ----------
-    store : str
-        URL or directory.
-    **options
-        Endpoint options without secrets.
+    store : str or path
+        A store that is there.
+    client, show
+        As for :func:`backfill`.
+    end : str or datetime, optional
+        The last init time; now by default.
+    **settings
+        As for :func:`backfill`; what fixes a store is its own.
 
     Raises
     ------
     StoreMismatchError
-        If there is no store of hrrr_dask at that place.
+        If there is no store.
     """
-    options = {**resolve_settings()["store-options"], **options}
-    existing = find_store_at(store, options)
-    if existing is None:
-        raise StoreMismatchError(f"{store} holds no store: check the URL, or make one with hrrr-dask backfill")
-    rows = Ledger(Blobs(store, options)).read()
-    codes = fold_outcomes(rows, existing.selection, existing.axis, slice(0, existing.n_init))
-    wanted = (codes != NOT_OFFERED).any(axis=0)
-    read = ((codes != 0) & (codes != NOT_OFFERED)).any(axis=0)
-    whole = ((codes == COMPLETE) | (codes == NOT_OFFERED)).all(axis=0) & wanted
-    axis = existing.axis
-    return Status(
-        store=store,
-        first_init_time=axis.init_time(0),
-        last_init_time=axis.init_time(existing.n_init - 1),
-        n_points=existing.n_points,
-        variables=tuple(variable.name for variable in existing.selection.variables),
-        files_complete=int(whole.sum()),
-        files_with_gaps=int((read & ~whole).sum()),
-        files_to_do=int((wanted & ~read).sum()),
-        gaps=count_gaps(codes),
-    )
+    url = _url(store)
+    spec, folded = _everything(url, settings)
+    touched = np.flatnonzero(folded.touched.any(axis=1))
+    period = asked_period(spec)
+    begin = spec.axis.init_time(spec.asked_from * len(spec.axis.cycles) + int(touched[-1])) if touched.size else None
+    start = period.start if begin is None else max(period.start, begin - timedelta(days=HEALING_DAYS))
+    last = end or utc_now().replace(minute=0, second=0, microsecond=0)
+    return backfill(None, start, last, url, client=client, show=show, **settings)
 
 
-def _prepare(
-    points: PointsLike, start: str | datetime, end: str | datetime, store: str, given: dict[str, Any], now: datetime
-) -> _Prepared:
-    settings = resolve_settings(**given)
-    selection = parse_selection(settings)
-    period = parse_period(start, end, selection.cycles)
-    places = read_points(points)
-    fetch = settings["fetch"]
-    patience = FetchSettings(**{key.replace("-", "_"): value for key, value in fetch.items() if key != "merge-gap-kb"})
-    engine_named(settings["engine"])
-    check_cluster(settings["cluster"])
-    sources = tuple(_source(text, settings["source-options"]) for text in settings["source"])
-    existing = None
-    if store:
-        check_options(normal_url(store), settings["store-options"])
-        existing = find_store_at(store, settings["store-options"])
-    if existing is not None:
-        existing.check_same(identity(selection, places))
-        selection, layout, axis = existing.selection, existing.layout, existing.axis
-        if settings["partition-days"] not in (0, layout.partition_days):
-            raise StoreMismatchError(
-                f"{store} was made with partitions of {layout.partition_days} days, which cannot be changed to "
-                f"{settings['partition-days']}: leave --partition-days out"
+def add_points(
+    store: str | os.PathLike[str],
+    points: PointsLike,
+    *,
+    client: Client | None = None,
+    show: Show | None = None,
+    **settings: Any,
+) -> Report:
+    """Add points to a store, and read them out of every file that the store has been given before.
+
+    Parameters
+    ----------
+    store : str or path
+        A store that is there; it may be in use.
+    points : path, DataFrame or Points
+        The new places; those that the store has already may be among them.
+    client, show, **settings
+        As for :func:`backfill`.
+
+    Returns
+    -------
+    Report
+        Of the backfill. Killed or interrupted: the same call again does the rest.
+
+    Raises
+    ------
+    PointsError
+        If a point lies outside the grid, or elsewhere in the store; nothing was written.
+    """
+    url, new = _url(store), read_points(points)
+    spec = _must_load(url, settings)
+    known = places(spec.points)
+    moved = [p for p, place in places(new).items() if known.get(p, place) != place]
+    if moved:
+        raise PointsError(f"{', '.join(moved[:5])}: the store has that point_id elsewhere; give new points new ids")
+    place_points(new, spec.grid_section, spec.selection.method)
+    return _add(url, Growth(points=new), settings, client, show)
+
+
+def add_variables(
+    store: str | os.PathLike[str],
+    variables: str | list[str],
+    *,
+    client: Client | None = None,
+    show: Show | None = None,
+    **settings: Any,
+) -> Report:
+    """Add variables to a store, and read them out of every file that the store has been given before.
+
+    Parameters
+    ----------
+    store : str or path
+        A store that is there; it may be in use.
+    variables : str or list of str
+        Names or selectors, as for :func:`backfill`; those that the store has already may be among them.
+    client, show, **settings
+        As for :func:`backfill`.
+
+    Returns
+    -------
+    Report
+        Of the backfill. Killed or interrupted: the same call again does the rest.
+
+    Raises
+    ------
+    ConfigError
+        If a variable is unknown, or the store has another one by that name; nothing was written.
+    """
+    url = _url(store)
+    new = parse_variables(resolve_settings(variables=variables)["variables"])
+    known = {variable.name: variable for variable in _must_load(url, settings).selection.variables}
+    for variable in new:
+        if variable.name in known and known[variable.name].selector != variable.selector:
+            raise ConfigError(
+                f"{url} has {variable.name} as {known[variable.name].selector}, not {variable.selector}: give the new "
+                f"one another name, NAME={variable.selector}"
             )
-        if period.start < axis.first_day:
-            raise StoreMismatchError(
-                f"{store} begins on {axis.first_day:%Y-%m-%d} and cannot grow backwards to {period.start:%Y-%m-%d}: "
-                f"make another store that begins there"
-            )
-    else:
-        layout = choose_layout(selection, len(places), settings["partition-days"])
-        axis = first_axis(selection, period)
-    made = make_plan(
-        selection, period, n_points=len(places), layout=layout, now=now, axis=axis, continued=existing is not None
-    )
-    limit = settings["memory-limit-mb"] * 1_000_000
-    if made.worker_bytes > limit:
-        raise PlanError(
-            f"a worker would need {made.worker_bytes / 1e6:,.0f} MB, more than memory-limit-mb = {limit / 1e6:,.0f}: "
-            f"raise --memory-limit-mb, lower --partition-days (now {layout.partition_days}), or ask for less"
+    return _add(url, Growth(variables=new), settings, client, show)
+
+
+def _add(url: str, growth: Growth, settings: dict[str, Any], client: Client | None, show: Show | None) -> Report:
+    """Let the store grow, then read what is missing of all files that it has been given before."""
+    began = time.perf_counter()
+    store = Store(url, _options(settings.get("store_options") or {}), _must_load(url, settings)).grow(growth)
+    period = asked_period(store.spec)
+    request = prepare(None, period.start, period.end, url, settings)
+    target = target_of(request, url)
+    folded = _mended(target, whole_partitions(request))
+    todo = _todo(request, folded, retry_gaps=False)
+    todo = replace(todo, wanted=todo.wanted & folded.touched[None])
+    return _carry_out(request, target, todo, Growth(), client, show, began)
+
+
+def _carry_out(
+    request: Request, target: Store, todo: Todo, growth: Growth, client: Client | None, show: Show | None, began: float
+) -> Report:
+    to_read = _count_files(request, todo)
+    result = RunResult((), interrupted=False)
+    if to_read:
+        period = request.plan.period
+        growth = replace(
+            growth, asked_from=request.axis.days_to(period.start) - 1, n_days=request.axis.days_to(period.end)
         )
-    return _Prepared(settings, places, made, axis, existing, sources, patience)
+        with _cluster(client, request.settings) as connected:
+            target = target.ready(growth)
+            progress = Progress(files_total=to_read, dashboard=connected.dashboard_link or "")
+            partitions = iter_partitions(request.plan, request.axis, todo)
+            result = run(connected, _job(request, target), partitions, progress, show or _silent)
+    return _report(request, target, result, to_read, time.perf_counter() - began)
 
 
-def _source(text: str, options: dict[str, str]) -> Source:
-    """The public mirrors know how they are reached; the options are for a source of one's own."""
-    return parse_source(text, {} if text in SOURCES else options)
+def _mended(target: Store, inits: slice) -> Folded:
+    """How the values stand; where a writer was killed after its commit, ``status`` is brought up to it."""
+    folded = target.folded(inits)
+    for number in target.stale_status(folded, inits):
+        target.show_status(number)
+    return folded
 
 
-def _target(prepared: _Prepared, url: str) -> Store:
-    """The store as it is, or as it will be; nothing is written yet, and the points are known to lie on the grid."""
-    existing, made = prepared.existing, prepared.plan
-    if existing is None:
-        section = find_grid(_probe_files(prepared), prepared.sources, prepared.fetch)
-    else:
-        section = existing.grid_section
-    spec = StoreSpec(
-        selection=made.selection,
-        points=prepared.points,
-        cells=place_points(prepared.points, section, made.selection.method),
-        grid_section=section,
-        layout=made.layout,
-        axis=prepared.axis,
-        n_days=existing.n_days if existing else 0,
-    )
-    return Store(url, prepared.settings["store-options"], spec)
+def _todo(request: Request, folded: Folded, *, retry_gaps: bool) -> Todo:
+    return unfinished(folded, request.axis, whole_partitions(request), request.now, retry_gaps=retry_gaps)
 
 
-def _done(prepared: _Prepared, target: Store, now: datetime, *, retry_gaps: bool) -> NDArray[np.bool_]:
-    """Which files need not be read, dims (init_time, lead_time)."""
-    if prepared.existing is None:
-        return np.zeros((0, len(prepared.plan.selection.lead_hours)), dtype=bool)
-    return finished(target.folded(), prepared.axis, now, retry_gaps=retry_gaps)
+def _count_files(request: Request, todo: Todo) -> int:
+    return sum(len(partition.readings) for partition in iter_partitions(request.plan, request.axis, todo))
 
 
-def _report(prepared: _Prepared, target: Store, result: RunResult, to_read: int, seconds: float) -> Report:
-    made, reports = prepared.plan, result.reports
-    period = slice(prepared.axis.index(made.period.start), prepared.axis.index(made.period.end) + 1)
-    codes = target.folded()[:, period]
+def _everything(url: str, settings: dict[str, Any]) -> tuple[StoreSpec, Folded]:
+    spec = _must_load(url, settings)
+    cycles = len(spec.axis.cycles)
+    target = Store(url, _options(settings.get("store_options") or {}), spec)
+    return spec, target.folded(slice(spec.asked_from * cycles, spec.n_days * cycles))
+
+
+def _must_load(url: str, settings: dict[str, Any]) -> StoreSpec:
+    spec = load_spec_at(url, _options(settings.get("store_options") or {}))
+    if spec is None:
+        raise StoreMismatchError(f"{url} holds no store: check the URL, or make one with hrrr-dask backfill")
+    return spec
+
+
+def _report(request: Request, target: Store, result: RunResult, to_read: int, seconds: float) -> Report:
+    made, reports = request.plan, result.reports
+    inits = slice(request.axis.index(made.period.start), request.axis.index(made.period.end) + 1)
+    codes = target.folded(inits).codes
     by_variable = {
         variable.name: sum(count_gaps(own).values())
         for variable, own in zip(made.selection.variables, codes, strict=True)
@@ -280,7 +321,7 @@ def _report(prepared: _Prepared, target: Store, result: RunResult, to_read: int,
         files_read=sum(report.files for report in reports),
         gaps=count_gaps(codes),
         gaps_by_variable={name: count for name, count in by_variable.items() if count},
-        partitions_written=len(reports),
+        partitions_written=len({report.number for report in reports}),
         bytes_read=sum(report.bytes_read for report in reports),
         requests=sum(report.requests for report in reports),
         bytes_written=sum(report.bytes_written for report in reports),
@@ -289,29 +330,19 @@ def _report(prepared: _Prepared, target: Store, result: RunResult, to_read: int,
     )
 
 
-def _probe_files(prepared: _Prepared) -> Iterator[GribFile]:
-    """One file of each run first, so that a missing day is soon left behind."""
-    nothing: NDArray[np.bool_] = np.zeros((0, len(prepared.plan.selection.lead_hours)), dtype=bool)
-    last: datetime | None = None
-    for partition in iter_partitions(prepared.plan, prepared.axis, nothing):
-        for file in partition.files:
-            if file.init_time != last:
-                yield file
-            last = file.init_time
-
-
-def _job(prepared: _Prepared, store: Store) -> Job:
-    settings = prepared.settings
+def _job(request: Request, store: Store) -> Job:
+    settings = request.settings
     return Job(
         job_id=uuid.uuid4().hex[:8],
         spec=store.spec,
         store_url=normal_url(store.url),
         store_options=tuple(sorted(settings["store-options"].items())),
-        sources=prepared.sources,
-        fetch=prepared.fetch,
+        sources=request.sources,
+        fetch=request.fetch,
         engine=settings["engine"],
         merge_gap_bytes=settings["fetch"]["merge-gap-kb"] * 1024,
         package_version=hrrr_dask.__version__,
+        files_per_task=parse_files_per_task(settings["files-per-task"]) or 0,
     )
 
 
@@ -322,9 +353,16 @@ def _cluster(client: Client | None, settings: dict[str, Any]) -> AbstractContext
     return nullcontext(client)
 
 
+def _url(store: str | os.PathLike[str]) -> str:
+    url = os.fspath(store)
+    if not url.strip():
+        raise ConfigError("the store's URL is empty: give --store a directory or s3://bucket/prefix")
+    return url
+
+
+def _options(options: dict[str, str]) -> dict[str, str]:
+    return {**resolve_settings()["store-options"], **options}
+
+
 def _silent(progress: Progress) -> None:
     del progress
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

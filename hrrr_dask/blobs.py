@@ -6,14 +6,17 @@ A put is atomic: S3 replaces an object whole, a directory gets the finished file
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+import io
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 import obstore
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
+    GenericError,
     PermissionDeniedError,
     PreconditionError,
     UnauthenticatedError,
@@ -23,7 +26,13 @@ from hrrr_dask.errors import StoreAccessError, StoreConflictError
 from hrrr_dask.locations import local_path, normal_url
 from hrrr_dask.storage import open_object_store
 
+if TYPE_CHECKING:
+    from obstore import ReadableFile, UpdateVersion
+
 __all__ = ["Blobs"]
+
+LOCKS: Final = 64
+"""Lock files of a directory, which the keys share."""
 
 
 class Blobs:
@@ -57,12 +66,20 @@ class Blobs:
             except FileNotFoundError:
                 return None
 
+    def open(self, key: str) -> io.RawIOBase | None:
+        """The object as a file that is read piece by piece, or None when there is none."""
+        with self._explained(f"read {key} of"):
+            try:
+                return _Pieces(obstore.open_reader(self._store, key), lambda: self._explained(f"read {key} of"))
+            except FileNotFoundError:
+                return None
+
     def get_with_etag(self, key: str) -> tuple[bytes, str] | None:
         """The object's bytes and its entity tag, or None when there is none."""
         with self._explained(f"read {key} of"):
             try:
                 result = obstore.get(self._store, key)
-                return bytes(result.bytes()), str(result.meta["e_tag"] or "")
+                return bytes(result.bytes()), self._tag(result.meta)
             except FileNotFoundError:
                 return None
 
@@ -72,18 +89,23 @@ class Blobs:
             obstore.put(self._store, key, data, use_multipart=False)
 
     def put_new(self, key: str, data: bytes) -> None:
-        """Write the object only if there is none.
+        """Write the object only if there is none; one with the same bytes is no conflict.
 
         Raises
         ------
         StoreConflictError
-            If there is one already.
+            If there is another one already.
         """
         with self._explained(f"write {key} to"):
-            obstore.put(self._store, key, data, mode="create", use_multipart=False)
+            try:
+                obstore.put(self._store, key, data, mode="create", use_multipart=False)
+            except (AlreadyExistsError, PreconditionError, GenericError):
+                # Or our own first try was carried out and its answer was lost on the way.
+                if self.get(key) != data:
+                    raise
 
     def replace(self, key: str, data: bytes, etag: str) -> None:
-        """Write the object only if it still has that entity tag.
+        """Write the object only if it still has that entity tag; one with the same bytes by now is no conflict.
 
         Directories have no such operation: there a file lock keeps the commands of one machine apart.
 
@@ -92,15 +114,42 @@ class Blobs:
         StoreConflictError
             If another writer was there first.
         """
+        if not etag:
+            raise StoreAccessError(f"{self.url} names no entity tags, without which writers cannot be kept apart")
         with self._explained(f"write {key} to"):
             try:
-                obstore.put(self._store, key, data, mode={"e_tag": etag}, use_multipart=False)
-            except NotImplementedError:
-                with self._locked():
-                    found = self.get_with_etag(key)
-                    if found is None or found[1] != etag:
-                        raise StoreConflictError(f"{key} of {self.url} was changed by another writer") from None
-                    obstore.put(self._store, key, data, use_multipart=False)
+                self._replace(key, data, etag)
+            except (AlreadyExistsError, PreconditionError, GenericError):
+                if self.get(key) != data:
+                    raise
+
+    def _replace(self, key: str, data: bytes, etag: str) -> None:
+        try:
+            obstore.put(self._store, key, data, mode=self._unless_changed(etag), use_multipart=False)
+        except NotImplementedError:
+            with self._locked(key):
+                if self._etag(key) != etag:
+                    raise PreconditionError(f"{key} was changed by another writer") from None
+                obstore.put(self._store, key, data, use_multipart=False)
+        except PreconditionError:
+            if self._etag(key) != etag:
+                raise
+            # Ceph's gateway compares with the tag as it is without its quotes. The condition is the same.
+            obstore.put(self._store, key, data, mode={"e_tag": etag.strip('"')}, use_multipart=False)
+
+    def _etag(self, key: str) -> str:
+        """The object's entity tag; empty when there is none."""
+        try:
+            return self._tag(obstore.head(self._store, key))
+        except FileNotFoundError:
+            return ""
+
+    def _tag(self, meta: Mapping[str, Any]) -> str:
+        """What tells a version of an object: its entity tag, on Google its generation."""
+        return str(meta["version" if self.url.startswith("gs://") else "e_tag"] or "")
+
+    def _unless_changed(self, tag: str) -> UpdateVersion:
+        return {"version": tag} if self.url.startswith("gs://") else {"e_tag": tag}
 
     def delete(self, keys: list[str]) -> None:
         """Remove objects; those that are not there are no error."""
@@ -110,10 +159,10 @@ class Blobs:
             except FileNotFoundError:
                 return
 
-    def keys(self, prefix: str) -> list[str]:
-        """All keys below a prefix, sorted."""
+    def keys(self, prefix: str, *, after: str = "") -> list[str]:
+        """All keys below a prefix, sorted; only those that sort after one of them, if it is given."""
         with self._explained(f"list {prefix} of"):
-            batches = obstore.list(self._store, prefix)
+            batches = obstore.list(self._store, prefix, offset=after or None)
             return sorted(str(meta["path"]) for batch in batches for meta in batch)
 
     def top_level(self) -> set[str]:
@@ -124,11 +173,12 @@ class Blobs:
             return prefixes | {str(meta["path"]).rpartition("/")[2] for meta in found["objects"]}
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, key: str) -> Iterator[None]:
         directory = local_path(normal_url(self.url))
         assert directory is not None, "only directories lack a conditional put"
-        (directory / ".hrrr").mkdir(exist_ok=True)
-        with (directory / ".hrrr" / "lock").open("w") as file:
+        locks = directory / ".hrrr" / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        with (locks / f"{crc32(key.encode()) % LOCKS}").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -147,6 +197,32 @@ class Blobs:
             ) from error
         except (BaseError, OSError, NotImplementedError) as error:
             raise StoreAccessError(f"cannot {doing} {self.url}: {_hint(error)}{_first_line(error)}") from error
+
+
+class _Pieces(io.RawIOBase):
+    """What Python's own files offer, over obstore's."""
+
+    def __init__(self, file: ReadableFile, explained: Callable[[], AbstractContextManager[None]]) -> None:
+        self._file = file
+        self._explained = explained
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, into: Any) -> int:
+        with self._explained():
+            data = self._file.read(len(into))
+        into[: len(data)] = bytes(data)
+        return len(data)
 
 
 def _first_line(error: BaseException) -> str:

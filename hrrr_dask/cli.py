@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import sys
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +12,20 @@ import click
 from rich.console import Console
 
 import hrrr_dask
-from hrrr_dask.errors import ConfigError, HrrrDaskError
+from hrrr_dask.errors import HrrrDaskError
+from hrrr_dask.options import (
+    cluster_options,
+    json_option,
+    pairs,
+    period_options,
+    selection_options,
+    settings,
+    source_options,
+    store_option,
+    store_options,
+)
 
 __all__ = ["cli", "main"]
-
-_Command = Callable[..., Any]
 
 
 class _Group(click.Group):
@@ -56,103 +63,99 @@ def cli() -> None:
     """
 
 
-def _selection(command: _Command) -> _Command:
-    options = (
-        click.option("--points", required=True, metavar="FILE", help="CSV, lat,lon lines or GeoJSON."),
-        click.option(
-            "--start", required=True, metavar="TIME", help="First init time, UTC: 2024-01-31 or 2024-01-31T06."
-        ),
-        click.option(
-            "--end", required=True, metavar="TIME", help="Last init time, included; a date means its last run."
-        ),
-        click.option(
-            "--cycles", metavar="HOURS", help="Hours at which runs start, such as 0,6,12,18.  [default: 0-23]"
-        ),
-        click.option("--lead-hours", metavar="HOURS", help="Lead times, such as 0-18 or 1,24.  [default: 0-18]"),
-        click.option(
-            "--variables",
-            metavar="NAMES",
-            help="Names, or selectors ELEMENT:LEVEL[:WINDOW], or NAME=SELECTOR, with commas.  [default: the eleven]",
-        ),
-        click.option("--product", help="sfc, prs, nat or subh.  [default: sfc]"),
-        click.option("--domain", help="conus or alaska.  [default: conus]"),
-        click.option("--method", help="nearest or bilinear.  [default: nearest]"),
-        click.option(
-            "--source",
-            multiple=True,
-            help="aws, google, azure, nomads, a URL or a directory laid out like the bucket; several times: the order "
-            "of fail-over.  [default: aws]",
-        ),
-        click.option("--source-option", multiple=True, metavar="KEY=VALUE", help="Such as endpoint=…, anonymous=true."),
-        click.option("--partition-days", type=int, help="Days of one shard; by default chosen from the sizes."),
-        click.option("--memory-limit-mb", type=int, help="Refuse a plan that needs more a worker.  [default: 4096]"),
-    )
-    return _with(options, command)
-
-
-def _store_options(command: _Command) -> _Command:
-    options = (
-        click.option(
-            "--store", required=True, metavar="URL", help="Directory or s3://bucket/prefix of the Zarr store."
-        ),
-        _store_option(),
-    )
-    return _with(options, command)
-
-
-def _store_option() -> _Command:
-    return click.option(
-        "--store-option",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Such as endpoint=http://localhost:9000. Credentials come from the environment.",
-    )
-
-
-def _json_option(command: _Command) -> _Command:
-    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
-        ctx.meta["json"] = value
-        return value
-
-    return click.option("--json", "as_json", is_flag=True, callback=remember, help="Print JSON on stdout.")(command)
-
-
-def _with(options: tuple[_Command, ...], command: _Command) -> _Command:
-    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
-
-
 @cli.command("plan")
-@_selection
+@selection_options
+@period_options
+@source_options
 @click.option("--store", default="", metavar="URL", help="A store to continue; what it has is not planned again.")
-@_store_option()
-@_json_option
-def plan_command(*, as_json: bool, **given: Any) -> None:
-    """Say what would be done; nothing is."""
+@store_option
+@click.option("--calibrate", is_flag=True, help="Measure how fast this machine decodes, for the core-hours.")
+@click.option("--dollars-per-core-hour", type=float, metavar="PRICE", help="For the costs.  [default: 0.045]")
+@json_option
+def plan_command(*, as_json: bool, calibrate: bool, **given: Any) -> None:
+    """Say what would be done, and what it costs; nothing is done."""
     from hrrr_dask.api import plan  # noqa: PLC0415  --help should not wait for Dask
-    from hrrr_dask.display import plan_table  # noqa: PLC0415
+    from hrrr_dask.config import resolve_settings  # noqa: PLC0415
+    from hrrr_dask.costs import DEFAULT_CALIBRATION, estimate  # noqa: PLC0415
+    from hrrr_dask.display import plan_answer, plan_table  # noqa: PLC0415
 
-    made = plan(**_settings(given))
+    made = plan(**{"points": None, **settings(given)})
+    resolved = resolve_settings(dollars_per_core_hour=given["dollars_per_core_hour"])
+    calibration = _calibrated(resolved["engine"]) if calibrate else DEFAULT_CALIBRATION
+    costs = estimate(made, calibration, resolved["dollars-per-core-hour"])
     if as_json:
-        click.echo(_json(_plan_answer(made)))
+        click.echo(_json(plan_answer(made, costs)))
     else:
-        Console().print(plan_table(made))
+        Console().print(plan_table(made, costs))
+
+
+def _calibrated(engine: str) -> Any:
+    from hrrr_dask.calibrate import calibrate  # noqa: PLC0415  it writes a message with ecCodes
+
+    click.echo(f"measuring how fast this machine decodes with {engine}", err=True)
+    return calibrate(engine)
 
 
 @cli.command("backfill")
-@_selection
-@_store_options
-@click.option("--cluster", metavar="WHERE", help="local, or a scheduler's address tcp://HOST:8786.  [default: local]")
-@click.option("--workers", type=int, help="Processes of a local cluster.  [default: one a core]")
-@click.option("--engine", help="Decoder: eccodes or cfgrib.  [default: eccodes]")
+@selection_options
+@period_options
+@source_options
+@store_options
+@cluster_options
 @click.option("--retry-gaps", is_flag=True, help="Read files with gaps again, however old.")
-@_json_option
+@json_option
 def backfill_command(*, as_json: bool, **given: Any) -> None:
     """Read what the store does not have yet, and write it."""
     from hrrr_dask.api import backfill  # noqa: PLC0415  --help should not wait for Dask
-    from hrrr_dask.display import live_progress, report_table  # noqa: PLC0415
+
+    _run(backfill, {"points": None, **settings(given)}, as_json=as_json)
+
+
+@cli.command("update")
+@store_options
+@source_options
+@cluster_options
+@click.option("--end", metavar="TIME", help="Last init time.  [default: now]")
+@json_option
+def update_command(*, as_json: bool, **given: Any) -> None:
+    """Read the newest runs not yet in the store, and what was missing in the week before them."""
+    from hrrr_dask.api import update  # noqa: PLC0415  --help should not wait for Dask
+
+    _run(update, settings(given), as_json=as_json)
+
+
+@cli.command("add-points")
+@store_options
+@click.option("--points", required=True, metavar="FILE", help="The new points; those that are there may be among them.")
+@source_options
+@cluster_options
+@json_option
+def add_points_command(*, as_json: bool, **given: Any) -> None:
+    """Add points to a store, which may be in use, and read them out of every file that it has."""
+    from hrrr_dask.api import add_points  # noqa: PLC0415  --help should not wait for Dask
+
+    _run(add_points, settings(given), as_json=as_json)
+
+
+@cli.command("add-variables")
+@store_options
+@click.option("--variables", required=True, metavar="NAMES", help="The new variables, as for backfill.")
+@source_options
+@cluster_options
+@json_option
+def add_variables_command(*, as_json: bool, **given: Any) -> None:
+    """Add variables to a store, which may be in use, and read them out of every file that it has."""
+    from hrrr_dask.api import add_variables  # noqa: PLC0415  --help should not wait for Dask
+
+    _run(add_variables, settings(given), as_json=as_json)
+
+
+def _run(action: Any, given: dict[str, Any], *, as_json: bool) -> None:
+    """Do what reads files: follow it, print its report, end with its exit code."""
+    from hrrr_dask.display import live_progress, report_table  # noqa: PLC0415  --help should not wait for Dask
 
     with live_progress(Console(stderr=True)) as show:
-        report = backfill(show=show, **_settings(given))
+        report = action(show=show, **given)
     if as_json:
         click.echo(_json({"outcome": report.outcome, **dataclasses.asdict(report)}))
     else:
@@ -161,18 +164,35 @@ def backfill_command(*, as_json: bool, **given: Any) -> None:
 
 
 @cli.command("status")
-@_store_options
-@_json_option
-def status_command(*, store: str, store_option: tuple[str, ...], as_json: bool) -> None:
-    """Say what a store holds: done, to do, gaps by reason."""
-    from hrrr_dask.api import status  # noqa: PLC0415  --help should not wait for Dask
-    from hrrr_dask.display import status_table  # noqa: PLC0415
+@store_options
+@click.option("--plot", default="", metavar="FILE", help="Draw a PNG: which lead times of which days are there.")
+@json_option
+def status_command(*, store: str, store_option: tuple[str, ...], plot: str, as_json: bool) -> None:
+    """Say what a store holds: done, to do, gaps by reason and day."""
+    from hrrr_dask.display import status_tables  # noqa: PLC0415  --help should not wait for Dask
+    from hrrr_dask.standing import status  # noqa: PLC0415
 
-    found = status(store, **_pairs("--store-option", store_option))
+    found = status(store, plot=plot, **pairs("--store-option", store_option))
     if as_json:
         click.echo(_json(dataclasses.asdict(found)))
-    else:
-        Console().print(status_table(found))
+        return
+    console = Console()
+    for table in status_tables(found):
+        console.print(table)
+    if plot:
+        click.echo(f"\nplot   {plot}")
+
+
+@cli.command("compact")
+@store_options
+@json_option
+def compact_command(*, store: str, store_option: tuple[str, ...], as_json: bool) -> None:
+    """Gather the ledger's many small objects into one; the store may be in use."""
+    from hrrr_dask.standing import compact  # noqa: PLC0415  --help should not wait for Dask
+
+    before, after = compact(store, **pairs("--store-option", store_option))
+    answer = {"store": store, "ledger_objects_before": before, "ledger_objects": after}
+    click.echo(_json(answer) if as_json else f"the ledger of {store} was {before:,} objects and is {after:,}")
 
 
 @cli.command("demo")
@@ -195,48 +215,6 @@ def demo_command(directory: str) -> None:
 def main() -> None:
     """Entry point of the console script."""
     cli(prog_name="hrrr-dask")
-
-
-def _settings(given: dict[str, Any]) -> dict[str, Any]:
-    """Options as the API takes them: those not given are left to the configuration."""
-    given = {key: value for key, value in given.items() if value is not None and value != ()}
-    for key in ("source_option", "store_option"):
-        if key in given:
-            given[f"{key}s"] = _pairs("--" + key.replace("_", "-"), given.pop(key))
-    if "source" in given:
-        given["source"] = list(given["source"])
-    return given
-
-
-def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise ConfigError(f"{option} {key!r} is not KEY=VALUE, such as endpoint=http://localhost:9000")
-        pairs[key.strip()] = value.strip()
-    return pairs
-
-
-def _plan_answer(made: Any) -> dict[str, Any]:
-    return {
-        "start": made.period.start,
-        "end": made.period.end,
-        "runs": made.n_runs,
-        "not_started": made.not_started,
-        "files": made.n_files,
-        "files_done": made.n_done,
-        "lead_hours_not_reached": made.skipped,
-        "variables_never_there": made.absent,
-        "points": made.n_points,
-        "variables": {variable.name: str(variable.selector) for variable in made.selection.variables},
-        "partitions": made.n_partitions,
-        "layout": dataclasses.asdict(made.layout),
-        "partition_bytes": made.partition_bytes,
-        "bytes_to_read": made.bytes_to_read,
-        "requests": made.requests,
-        "worker_bytes": made.worker_bytes,
-    }
 
 
 def _json(answer: dict[str, Any]) -> str:

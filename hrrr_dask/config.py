@@ -25,6 +25,7 @@ __all__ = [
     "Method",
     "Period",
     "Selection",
+    "parse_day",
     "parse_hours",
     "parse_period",
     "parse_selection",
@@ -47,7 +48,12 @@ DEFAULTS: Final[dict[str, Any]] = {
     "cluster": "local",
     "workers": 0,
     "memory-limit-mb": 4096,
+    "axis-start": f"{ARCHIVE_START:%Y-%m-%d}",
     "partition-days": 0,
+    "shard-points": 0,
+    "chunk-points": 0,
+    "files-per-task": "auto",
+    "dollars-per-core-hour": 0.045,
     "fetch": {
         "attempts": 5,
         "timeout-s": 60.0,
@@ -58,8 +64,8 @@ DEFAULTS: Final[dict[str, Any]] = {
         "merge-gap-kb": 1024,
     },
 }
-"""Every setting, its type and what holds when nobody says otherwise; 0 for ``workers`` and ``partition-days`` means
-chosen by the machine and by the layout rule."""
+"""Every setting, its type and what holds when nobody says otherwise; 0 for ``workers``, ``partition-days``,
+``shard-points`` and ``chunk-points`` means chosen by the machine and by the layout rule."""
 
 _LAST_LEAD_HOUR: Final = 48
 _ONE_HOUR: Final = timedelta(hours=1)
@@ -199,6 +205,20 @@ def parse_period(start: str | datetime, end: str | datetime, cycles: tuple[int, 
     if first > final:
         raise PlanError(f"no run starts between {start} and {end} at the cycles {list(cycles)}: widen either")
     return Period(first, final)
+
+
+def parse_day(what: str, value: str) -> datetime:
+    """Read a date; its midnight, UTC.
+
+    Raises
+    ------
+    PlanError
+        If it is none.
+    """
+    moment, whole_day = _parse_time(what, value)
+    if not whole_day:
+        raise PlanError(f"{what} {value!r} is not a date: write it like 2024-01-31")
+    return moment
 
 
 def _parse_time(what: str, value: str | datetime) -> tuple[datetime, bool]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -21,12 +23,13 @@ from rich.progress import (
 from rich.table import Table
 
 from hrrr_dask.catalog import PRODUCTS
+from hrrr_dask.costs import Costs
 from hrrr_dask.outcomes import OUTCOMES
 from hrrr_dask.planning import Plan
 from hrrr_dask.reports import Report, Status
 from hrrr_dask.run import Progress
 
-__all__ = ["ProgressLine", "live_progress", "plan_table", "report_table", "status_table"]
+__all__ = ["ProgressLine", "live_progress", "plan_answer", "plan_table", "report_table", "status_tables"]
 
 
 class ProgressLine:
@@ -89,7 +92,7 @@ def live_progress(console: Console) -> Iterator[ProgressLine]:
         line.stop()
 
 
-def plan_table(plan: Plan) -> Table:
+def plan_table(plan: Plan, costs: Costs) -> Table:
     """What a plan holds, a row a figure."""
     selection, layout = plan.selection, plan.layout
     whole = (plan.n_files - plan.n_done) * PRODUCTS[selection.product].file_bytes
@@ -112,10 +115,16 @@ def plan_table(plan: Plan) -> Table:
         ),
         (
             "shards",
-            f"{layout.partition_days} days x all leads x {layout.shard_points} points, "
-            f"chunks of {layout.chunk_points} points",
+            f"{layout.partition_days} days x all leads x {layout.shard_points} points, {_size(plan.shard_bytes)} raw, "
+            f"in chunks of {layout.chunk_points} points",
+        ),
+        (
+            "store",
+            f"about {costs.objects_a_year:,} objects and {_size(costs.stored_bytes_a_year)} a year; "
+            f"one point's year of a variable is {costs.series_requests} requests, {_size(costs.series_bytes)}",
         ),
         ("memory", f"about {_size(plan.worker_bytes)} a worker"),
+        ("work", _work(costs)),
     ]
     rows += [("not reached", f"lead hour {lead}: {count:,} runs do not reach it") for lead, count in _skips(plan)]
     if plan.absent:
@@ -125,6 +134,40 @@ def plan_table(plan: Plan) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _work(costs: Costs) -> str:
+    calibration = costs.calibration
+    basis = "measured here" if calibration.measured else "our figure; --calibrate measures yours"
+    return (
+        f"about {costs.core_hours:,.3g} core-hours with {calibration.engine} "
+        f"({calibration.seconds_per_message * 1000:.0f} ms a message, {basis}), "
+        f"{costs.dollars:,.3g} dollars at {costs.dollars_per_core_hour:g} a core-hour"
+    )
+
+
+def plan_answer(made: Plan, costs: Costs) -> dict[str, Any]:
+    """The same for programs, ready for JSON."""
+    return {
+        "start": made.period.start,
+        "end": made.period.end,
+        "runs": made.n_runs,
+        "not_started": made.not_started,
+        "files": made.n_files,
+        "files_done": made.n_done,
+        "lead_hours_not_reached": made.skipped,
+        "variables_never_there": made.absent,
+        "points": made.n_points,
+        "variables": {variable.name: str(variable.selector) for variable in made.selection.variables},
+        "partitions": made.n_partitions,
+        "layout": asdict(made.layout),
+        "shard_bytes": made.shard_bytes,
+        "partition_bytes": made.partition_bytes,
+        "bytes_to_read": made.bytes_to_read,
+        "requests": made.requests,
+        "worker_bytes": made.worker_bytes,
+        "costs": asdict(costs),
+    }
 
 
 def report_table(report: Report) -> Table:
@@ -147,8 +190,25 @@ def report_table(report: Report) -> Table:
     return table
 
 
-def status_table(status: Status) -> Table:
-    """How a store stands."""
+def status_tables(status: Status) -> list[Table]:
+    """How a store stands: as a whole, and by day or month."""
+    return [_standing(status), _by_time(status)] if status.by_time else [_standing(status)]
+
+
+def _by_time(status: Status) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("\ninit_time", no_wrap=True)
+    for column in ("files", "complete", "with gaps", "to do"):
+        table.add_column(f"\n{column}", justify="right", no_wrap=True)
+    table.add_column("\nmissing values")
+    for row in status.by_time:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in row.reasons)
+        counts = (row.files_wanted, row.files_complete, row.files_with_gaps, row.files_to_do)
+        table.add_row(row.label, *(f"{count:,}" if count else "-" for count in counts), reasons)
+    return table
+
+
+def _standing(status: Status) -> Table:
     table = _table("status")
     table.add_row("store", status.store)
     table.add_row("runs", f"{status.first_init_time:%Y-%m-%dT%H} to {status.last_init_time:%Y-%m-%dT%H}")

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from hrrr_dask.blobs import Blobs
 from hrrr_dask.config import Selection
 from hrrr_dask.errors import StoreMismatchError
+from hrrr_dask.layout import Axis, Layout
 from hrrr_dask.locations import local_path, normal_url
-from hrrr_dask.planning import Axis, Layout
-from hrrr_dask.template import FORMAT_VERSION, ROOT_KEY, StoreSpec, identity
-from hrrr_dask.variables import parse_variables
+from hrrr_dask.points import Points
+from hrrr_dask.spec import FORMAT_VERSION, StoreSpec, axis_of, grown, identity, points_of, selection_of, spec_of
+from hrrr_dask.template import ROOT_KEY
 
-__all__ = ["Existing", "find_store", "find_store_at"]
+__all__ = ["GROWTH_PREFIX", "Existing", "find_store", "find_store_at", "load_spec", "step_key"]
+
+GROWTH_PREFIX: Final = ".hrrr/growth"
+"""Here lie the steps by which a store came to be what it is, one immutable object each."""
+
+
+def step_key(number: int) -> str:
+    """Key of a step of growth."""
+    return f"{GROWTH_PREFIX}/{number:06d}.json"
 
 
 class Existing:
@@ -32,96 +40,200 @@ class Existing:
     def __init__(self, url: str, root: dict[str, Any]) -> None:
         self.url = url
         self.documents: dict[str, Any] = root["consolidated_metadata"]["metadata"]
-        self._settings: dict[str, Any] = root["attributes"]["hrrr_dask"]
+        self.settings: dict[str, Any] = root["attributes"]["hrrr_dask"]
 
     @property
     def selection(self) -> Selection:
         """What it holds of every run."""
-        said = self._settings
-        return Selection(
-            variables=parse_variables(said["variables"]),
-            lead_hours=tuple(said["lead_hours"]),
-            cycles=tuple(said["cycles"]),
-            product=said["product"],
-            domain=said["domain"],
-            method=said["method"],
-        )
+        return selection_of(self.settings)
 
     @property
     def layout(self) -> Layout:
         """Its sizes of shards and chunks."""
-        return Layout(**self._settings["layout"])
+        return Layout(**self.settings["layout"])
 
     @property
     def axis(self) -> Axis:
         """Its init_time axis."""
-        return Axis(datetime.fromisoformat(self._settings["first_day"]), tuple(self._settings["cycles"]))
+        return axis_of(self.settings)
 
     @property
     def n_days(self) -> int:
         """Days of its init_time axis [d]."""
-        return int(self._settings["n_days"])
+        return int(self.settings["n_days"])
 
     @property
-    def n_init(self) -> int:
-        """Length of its init_time axis."""
-        return self.n_days * len(self.axis.cycles)
+    def asked(self) -> slice:
+        """The part of its init_time axis that anybody asked for."""
+        cycles = len(self.settings["cycles"])
+        return slice(int(self.settings["asked_from"]) * cycles, self.n_days * cycles)
+
+    @property
+    def cohort_sizes(self) -> tuple[int, ...]:
+        """Number of points after each time that points were added."""
+        return tuple(int(cohort["n_points"]) for cohort in self.settings["cohorts"])
 
     @property
     def n_points(self) -> int:
         """Number of its points."""
-        return int(self.documents["point_id"]["shape"][0])
+        return self.cohort_sizes[-1]
 
-    @property
-    def grid_section(self) -> bytes:
-        """Section 3 of the messages that its points were placed on."""
-        return bytes.fromhex(self._settings["grid_section"])
+    def check_writer(self, spec: StoreSpec, *, ahead: bool = False) -> None:
+        """Refuse a writer that knows another store than the one that is here now; growth since is no difference.
 
-    def check_writer(self, spec: StoreSpec) -> None:
-        """Refuse a writer that knows another store than the one that is here now.
+        Parameters
+        ----------
+        spec : StoreSpec
+            What the writer knows.
+        ahead : bool
+            It may know steps of growth that the root document does not show yet.
 
         Raises
         ------
         StoreMismatchError
             If the store was removed and made anew in between.
         """
-        self.check_same(identity(spec.selection, spec.points))
-        if (self.axis, self.layout, self.grid_section) != (spec.axis, spec.layout, spec.grid_section):
+        there = spec_head(self.settings)
+        mine = (identity(spec.selection), spec.axis, spec.layout, spec.grid_section)
+        variables = {variable.name: variable.selector for variable in self.selection.variables}
+        differ = [v for v in spec.selection.variables if variables.get(v.name, v.selector) != v.selector]
+        digests = zip(spec.cohorts, self.settings["cohorts"], strict=False)  # either may have grown since
+        moved = any(cohort.digest != known["digest"] for cohort, known in digests)
+        if mine != there or differ or moved or (spec.growth > self.settings["growth"] and not ahead):
             raise StoreMismatchError(f"{self.url} is another store now than when this command began: give it again")
 
-    def check_same(self, wanted: Mapping[str, Any]) -> None:
-        """Refuse to continue a store that was made otherwise.
 
-        Parameters
-        ----------
-        wanted : mapping
-            As :func:`hrrr_dask.template.identity` gives it.
+def spec_head(settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What no growth changes."""
+    section = bytes.fromhex(settings["grid_section"])
+    return identity(selection_of(settings)), axis_of(settings), Layout(**settings["layout"]), section
 
-        Raises
-        ------
-        StoreMismatchError
-            Saying all that differs.
-        """
-        said = self._settings
-        differing = [
-            f"  {key.replace('_', '-')}: {_difference(said.get(key), value)}"
-            for key, value in wanted.items()
-            if _unordered(said.get(key)) != _unordered(value)
-        ]
-        if differing:
-            raise StoreMismatchError(
-                f"{self.url} exists and was made with other settings:\n"
-                + "\n".join(differing)
-                + "\nRepeat the store's own settings to continue it, or write to another --store"
-            )
+
+def check_same(spec: StoreSpec, url: str, given: set[str], selection: Selection, points: Points | None) -> None:
+    """Refuse to continue a store that was made otherwise.
+
+    Parameters
+    ----------
+    spec : StoreSpec
+        The store.
+    url : str
+        Where it is.
+    given : set of str
+        The settings that were given with this command; the others follow the store.
+    selection : Selection
+        What is asked for.
+    points : Points, optional
+        What is asked for; may be some of the store's.
+
+    Raises
+    ------
+    StoreMismatchError
+        Saying all that differs, and how points and variables are added.
+    """
+    there, wanted = identity(spec.selection), identity(selection)
+    differing = [
+        f"  {key.replace('_', '-')}: {_difference(there[key], value)}"
+        for key, value in wanted.items()
+        if key.replace("_", "-") in given and there[key] != value
+    ]
+    if "variables" in given and (text := _variables_differ(spec.selection, selection)):
+        differing.append(text)
+    if points is not None and (text := _points_differ(spec.points, points)):
+        differing.append(text)
+    if differing:
+        raise StoreMismatchError(
+            f"{url} exists and was made with other settings:\n"
+            + "\n".join(differing)
+            + "\nLeave a setting out, or repeat the store's own, to continue it; or write to another --store"
+        )
+
+
+def _variables_differ(there: Selection, wanted: Selection) -> str:
+    known = {variable.name: variable.selector for variable in there.variables}
+    new = [f"{v.name}={v.selector}" for v in wanted.variables if known.get(v.name) != v.selector]
+    return f"  variables: only asked for: {', '.join(new)}; hrrr-dask add-variables adds new ones" if new else ""
+
+
+def _points_differ(there: Points, wanted: Points) -> str:
+    known = places(there)
+    new = [point_id for point_id, place in places(wanted).items() if known.get(point_id) != place]
+    moved = [point_id for point_id in new if point_id in known]
+    if not new:
+        return ""
+    some = ", ".join(new[:5]) + (", …" if len(new) > 5 else "")
+    remedy = f"{', '.join(moved[:5])} lies elsewhere there" if moved else "hrrr-dask add-points adds new ones"
+    return f"  points: {len(new)} of {len(wanted)} are not in the store ({some}); {remedy}"
+
+
+def places(points: Points) -> dict[str, tuple[float, float]]:
+    """Point id to latitude and longitude."""
+    return dict(
+        zip(points.point_id, zip(points.latitude.tolist(), points.longitude.tolist(), strict=True), strict=True)
+    )
 
 
 def find_store_at(url: str, options: Mapping[str, str]) -> Existing | None:
     """The same as :func:`find_store`, for a URL; a directory that does not exist is not made."""
+    blobs = _blobs_at(url, options)
+    return None if blobs is None else find_store(blobs)
+
+
+def load_spec_at(url: str, options: Mapping[str, str]) -> StoreSpec | None:
+    """The same as :func:`load_spec`, for a URL; a directory that does not exist is not made."""
+    blobs = _blobs_at(url, options)
+    return None if blobs is None else load_spec(blobs)
+
+
+def _blobs_at(url: str, options: Mapping[str, str]) -> Blobs | None:
     directory = local_path(normal_url(url))
-    if directory is not None and not directory.exists():
-        return None
-    return find_store(Blobs(url, options))
+    return None if directory is not None and not directory.exists() else Blobs(url, options)
+
+
+def load_spec(blobs: Blobs) -> StoreSpec | None:
+    """Everything a writer must know of a store: its root document, its points, and steps that no root shows yet.
+
+    Returns
+    -------
+    StoreSpec or None
+        None when there is no store, not even one whose making was killed.
+
+    Raises
+    ------
+    StoreMismatchError
+        If something else lies there.
+    """
+    existing, spec = find_store(blobs), None
+    if existing is not None:
+        brought = [cohort["growth"] for cohort in existing.settings["cohorts"]]
+        spec = spec_of(existing.settings, points_of([read_step(blobs, number) for number in brought]))
+    for number in later_steps(blobs, spec.growth if spec else -1):
+        spec = grown(spec, read_step(blobs, number), number)
+    return spec
+
+
+def later_steps(blobs: Blobs, after: int) -> list[int]:
+    """Numbers of the steps of growth after one of them, ascending."""
+    keys = blobs.keys(GROWTH_PREFIX, after=step_key(after) if after >= 0 else "")
+    return [int(key.rpartition("/")[2].removesuffix(".json")) for key in keys]
+
+
+def read_step(blobs: Blobs, number: int) -> dict[str, Any]:
+    """One step of growth.
+
+    Raises
+    ------
+    StoreMismatchError
+        If it is not there, or not readable.
+    """
+    data = blobs.get(step_key(number))
+    try:
+        step: dict[str, Any] = json.loads(data or b"")
+    except ValueError:
+        raise StoreMismatchError(
+            f"{blobs.url}/{step_key(number)} is {'damaged' if data else 'missing'}, without which the store cannot be "
+            f"continued, only read: bring it back from a copy, or write to another --store"
+        ) from None
+    return step
 
 
 def find_store(blobs: Blobs) -> Existing | None:
@@ -171,10 +283,6 @@ def _refuse_foreign_files(blobs: Blobs) -> None:
     raise StoreMismatchError(
         f"{blobs.url} is not empty and not a store of hrrr_dask (it holds {some}): choose another --store"
     )
-
-
-def _unordered(value: Any) -> Any:
-    return sorted(value) if isinstance(value, list) else value
 
 
 def _difference(there: Any, asked: Any) -> str:

@@ -1,60 +1,47 @@
 """What was done: one immutable Parquet object per partition and attempt, written after the shards.
 
-An entry has a row per (init_time, lead_time, variable) with its outcome and where the bytes came from. Entries lie
-below ``.hrrr/ledger`` in the store, where Zarr readers do not look. The entry is the commit: values whose partition
-has no entry are not there.
+An entry has a row per (init_time, lead_time, variable) that was read, with its outcome and where the bytes came from.
+Entries lie below ``.hrrr/ledger`` in the store, where Zarr readers do not look. The entry is the commit: values that
+no entry calls complete are not promised. :mod:`hrrr_dask.folding` says what the rows amount to.
+
+``compact`` gathers all entries into one object. Every row names the entry it came from, so that a row which is for a
+moment in both counts once.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from hrrr_dask.blobs import Blobs
+from hrrr_dask.entries import SCHEMA, Attempt
 from hrrr_dask.errors import StoreError
-from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, OUTCOMES, outcome_numbered
-from hrrr_dask.planning import Axis
-from hrrr_dask.records import FileOutcome
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LEDGER_PREFIX", "Ledger", "encode_entry", "finished", "fold", "to_dataframe"]
+__all__ = ["LEDGER_PREFIX", "Ledger", "to_dataframe"]
 
 LEDGER_PREFIX: Final = ".hrrr/ledger"
-ENTRY_VERSION: Final = 1
 
-HEALING_DAYS: Final = 7
-"""While a model run is younger than this, what was missing may still come [d]."""
+GATHERED: Final = f"{LEDGER_PREFIX}/gathered-"
+"""How the keys of compacted objects begin."""
 
-_WORD: Final = pa.dictionary(pa.int32(), pa.string())
-SCHEMA: Final = pa.schema(
-    [
-        pa.field("init_time", pa.timestamp("s"), nullable=False),
-        pa.field("lead_hours", pa.int16(), nullable=False),
-        pa.field("variable", _WORD, nullable=False),
-        pa.field("outcome", _WORD, nullable=False),
-        pa.field("detail", _WORD),
-        pa.field("source", _WORD),
-        pa.field("etag", _WORD),
-        pa.field("published", pa.timestamp("s")),
-        pa.field("inventory", _WORD),
-        pa.field("file_bytes_read", pa.int64()),
-        pa.field("file_requests", pa.int32()),
-        pa.field("file_seconds", pa.float32()),
-    ]
-)
-"""Columns of an entry; the ``file_`` columns repeat the file's figure on each of its variables' rows."""
+GATHERED_ROWS: Final = 500_000
+"""About so many rows are together in a row group of a compacted object."""
+
+READERS: Final = 16
+"""Entries read at once."""
+
+LISTINGS: Final = 5
+"""How often the entries are listed anew when some vanished, because somebody compacts the ledger."""
 
 
 class Ledger:
@@ -69,146 +56,174 @@ class Ledger:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    def write(self, partition: int, attempt: str, entry: bytes) -> str:
-        """Commit one partition's attempt; returns the entry's key.
+    def write(self, attempt: Attempt, data: bytes) -> str:
+        """Commit one partition's attempt; returns the entry's key."""
+        key = f"{LEDGER_PREFIX}/{attempt.entry}"
+        self._blobs.put_new(key, data)
+        return key
+
+    def tables(self, partitions: range | None = None, columns: Sequence[str] = ()) -> Iterator[pa.Table]:
+        """The rows of some partitions or of the store, in the order in which they were committed.
+
+        Parameters
+        ----------
+        partitions : range, optional
+            Which partitions; all by default.
+        columns : sequence of str, optional
+            Which columns; all by default.
+
+        Yields
+        ------
+        pyarrow.Table
+            The rows of one entry, or a part of what was gathered; few are held at a time.
 
         Raises
         ------
-        StoreConflictError
-            If that attempt has an entry already.
+        StoreError
+            If an entry cannot be read.
         """
-        key = f"{LEDGER_PREFIX}/{partition:06d}/{attempt}.parquet"
-        self._blobs.put_new(key, entry)
-        return key
+        wanted = [*(columns or SCHEMA.names), *([] if "entry" in (columns or SCHEMA.names) else ["entry"])]
+        seen: set[str] = set()
+        for _ in range(LISTINGS):
+            gathered, single = self._listed(partitions)
+            for key in gathered:
+                for table in self._gathered_rows(key, wanted, partitions, seen):
+                    yield table.select(columns or SCHEMA.names)
+            left = [key for key in single if _entry_of(key) not in seen]
+            complete = True
+            for key, table in self._entries(left, wanted):
+                if table is None:  # it has been gathered since it was listed
+                    complete = False
+                    continue
+                seen.add(_entry_of(key))
+                yield table.select(columns or SCHEMA.names)
+            if complete:
+                return
+        raise StoreError(f"entries of {self._blobs.url}/{LEDGER_PREFIX} vanish while they are read: run it again")
 
     def read(self, partition: int | None = None) -> pa.Table:
-        """All rows, of one partition or of the store, in the order in which they were committed."""
-        prefix = LEDGER_PREFIX if partition is None else f"{LEDGER_PREFIX}/{partition:06d}"
-        entries = (key for key in self._blobs.keys(prefix) if key.endswith(".parquet"))
-        keys = sorted(entries, key=lambda key: key.rpartition("/")[2])
-        if not keys:
-            return SCHEMA.empty_table()
-        with ThreadPoolExecutor(8) as pool:
-            tables = list(pool.map(self._read_entry, keys))
-        return pa.concat_tables(tables).unify_dictionaries()
+        """All rows, of one partition or of the store."""
+        tables = list(self.tables(None if partition is None else range(partition, partition + 1)))
+        return pa.concat_tables(tables).unify_dictionaries() if tables else SCHEMA.empty_table()
 
-    def _read_entry(self, key: str) -> pa.Table:
-        data = self._blobs.get(key)
+    def partitions(self) -> set[int]:
+        """The partitions that have an entry, without reading any but what was gathered."""
+        gathered, single = self._listed(None)
+        found = {_partition_of(_entry_of(key)) for key in single}
+        for key in gathered:
+            for table in self._gathered_rows(key, ["entry"], None, set()):
+                found |= {_partition_of(entry) for entry in pc.unique(table["entry"]).to_pylist()}
+        return found
+
+    def compact(self, moment: datetime) -> tuple[int, int]:
+        """Gather all entries into one object, then remove them; readers and writers may go on meanwhile.
+
+        Parameters
+        ----------
+        moment : datetime
+            UTC; part of the object's name.
+
+        Returns
+        -------
+        before, after : int
+            Objects that held the rows.
+        """
+        gathered, single = self._listed(None)
+        seen: set[str] = set()
+        for key in gathered:
+            for _ in self._gathered_rows(key, ["entry"], None, seen):
+                pass
+        fresh = [key for key in single if _entry_of(key) not in seen]
+        if len(single) < 2:
+            return len(gathered) + len(single), len(gathered) + len(single)
+        if fresh:
+            self._blobs.put_new(f"{GATHERED}{moment:%Y%m%dT%H%M%S.%fZ}.parquet", self._gather(fresh))
+        for start in range(0, len(single), 1000):
+            self._blobs.delete(single[start : start + 1000])
+        return len(gathered) + len(single), len(gathered) + bool(fresh)
+
+    def _gather(self, keys: Sequence[str]) -> bytes:
+        """One object of many entries; a partition's rows lie together, so that statistics tell where they are."""
+        sink = BytesIO()
+        pending: list[pa.Table] = []
+        with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
+            for key, table in self._entries(keys, SCHEMA.names):
+                pending.append(self._whole(key, table))
+                if key == keys[-1] or sum(each.num_rows for each in pending) >= GATHERED_ROWS:
+                    writer.write_table(pa.concat_tables(pending).unify_dictionaries(), row_group_size=2 * GATHERED_ROWS)
+                    pending.clear()
+        return sink.getvalue()
+
+    def _whole(self, key: str, table: pa.Table | None) -> pa.Table:
+        if table is None:
+            raise StoreError(f"{self._blobs.url}/{key} vanished: another command gathers the ledger; run it again")
+        return table
+
+    def _listed(self, partitions: range | None) -> tuple[list[str], list[str]]:
+        """Keys of what was gathered, and of entries of their own; oldest first within a partition."""
+        keys = [key for key in self._blobs.keys(LEDGER_PREFIX) if key.endswith(".parquet")]
+        gathered = [key for key in keys if key.startswith(GATHERED)]
+        single = [key for key in keys if not key.startswith(GATHERED)]
+        if partitions is not None:
+            single = [key for key in single if _partition_of(_entry_of(key)) in partitions]
+        return gathered, single
+
+    def _gathered_rows(
+        self, key: str, columns: Sequence[str], partitions: range | None, seen: set[str]
+    ) -> Iterator[pa.Table]:
+        """Rows of entries not seen yet, which then are."""
+        source = self._blobs.open(key)
+        if source is None:
+            return
+        new: set[str] = set()
+        file = self._parquet(key, pa.PythonFile(source, mode="r"))
+        for number in range(file.num_row_groups):
+            if partitions is not None and not _may_hold(file.metadata.row_group(number), partitions):
+                continue
+            table = self._read_row_group(key, file, number, columns)
+            entries = pc.unique(table["entry"]).to_pylist()
+            kept = [e for e in entries if e not in seen and (partitions is None or _partition_of(e) in partitions)]
+            if len(kept) < len(entries):
+                table = table.filter(pc.is_in(table["entry"].cast(pa.string()), pa.array(kept, pa.string())))
+            new |= set(kept)
+            yield table
+        seen |= new
+
+    def _read_row_group(self, key: str, file: pq.ParquetFile, number: int, columns: Sequence[str]) -> pa.Table:
         try:
-            return pq.read_table(BytesIO(data or b"")).cast(SCHEMA)
+            return file.read_row_group(number, columns=list(columns)).select(columns).cast(_schema_of(columns))
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            raise self._unreadable(key, error) from error
+
+    def _entries(self, keys: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[str, pa.Table | None]]:
+        """Key and rows of each; None in place of rows when it is there no longer."""
+        with ThreadPoolExecutor(READERS) as pool:
+            for start in range(0, len(keys), 4 * READERS):
+                some = keys[start : start + 4 * READERS]
+                yield from zip(some, pool.map(lambda key: self._read_entry(key, columns), some), strict=True)
+
+    def _read_entry(self, key: str, columns: Sequence[str]) -> pa.Table | None:
+        data = self._blobs.get(key)
+        if data is None:
+            return None
+        try:
+            return (
+                self._parquet(key, BytesIO(data)).read(columns=list(columns)).select(columns).cast(_schema_of(columns))
+            )
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            raise self._unreadable(key, error) from error
+
+    def _parquet(self, key: str, file: Any) -> pq.ParquetFile:
+        try:
+            return pq.ParquetFile(file)
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise StoreError(
-                f"the ledger entry {self._blobs.url}/{key} cannot be read: {error}. "
-                f"Remove it to have that partition read from the archive again"
-            ) from error
+            raise self._unreadable(key, error) from error
 
-
-def encode_entry(outcomes: Iterable[FileOutcome], note: dict[str, Any]) -> bytes:
-    """Spell an entry as Parquet.
-
-    Parameters
-    ----------
-    outcomes : iterable of FileOutcome
-        What came of each file: a row for each variable that was wanted of it.
-    note : dict
-        About the attempt: package version, engine, job; kept in the Parquet metadata.
-
-    Returns
-    -------
-    bytes
-        The object.
-    """
-    columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
-    for outcome in outcomes:
-        wanted = outcome.wanted
-        rows: dict[str, list[Any]] = {
-            "init_time": [outcome.file.init_time] * len(wanted),
-            "lead_hours": [outcome.file.lead_hours] * len(wanted),
-            "variable": list(wanted),
-            "outcome": [outcome.reasons.get(name, "complete") for name in wanted],
-            "detail": [outcome.details.get(name, "") for name in wanted],
-            "source": [outcome.source] * len(wanted),
-            "etag": [outcome.etag] * len(wanted),
-            "published": [outcome.published] * len(wanted),
-            "inventory": [outcome.inventory] * len(wanted),
-            "file_bytes_read": [outcome.bytes_read] * len(wanted),
-            "file_requests": [outcome.requests] * len(wanted),
-            "file_seconds": [outcome.seconds] * len(wanted),
-        }
-        for name, values in rows.items():
-            columns[name].extend(values)
-    arrays = [pa.array(columns[field.name], type=_plain(field.type)).cast(field.type) for field in SCHEMA]
-    about = {"hrrr_dask": json.dumps({"entry_version": ENTRY_VERSION, **note})}
-    table = pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata(about))
-    sink = BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
-
-
-def fold(
-    table: pa.Table, axis: Axis, n_init: int, lead_hours: Sequence[int], variables: Sequence[str]
-) -> NDArray[np.uint8]:
-    """Reduce the rows to one outcome per value: a value once complete stays so, else the latest attempt counts.
-
-    Returns
-    -------
-    ndarray of uint8, dims (variable, init_time, lead_time)
-        Outcome numbers; 0 (not ingested) where the ledger says nothing.
-    """
-    folded = np.full((len(variables), n_init, len(lead_hours)), NOT_INGESTED, dtype=np.uint8)
-    if table.num_rows == 0:
-        return folded
-    hours = table["init_time"].to_numpy().astype("datetime64[h]").astype(np.int64)
-    first = np.datetime64(axis.first_day, "h").astype(np.int64)
-    day, hour = np.divmod(hours - first, 24)
-    cycles = _positions(hour, axis.cycles)
-    inits = day * len(axis.cycles) + cycles
-    leads = _positions(table["lead_hours"].to_numpy(), lead_hours)
-    names = _coded(table["variable"], {name: k for k, name in enumerate(variables)})
-    codes = _coded(table["outcome"], {outcome.name: outcome.number for outcome in OUTCOMES.values()})
-    known = (names >= 0) & (codes >= 0) & (cycles >= 0) & (inits >= 0) & (inits < n_init) & (leads >= 0)
-    place = (names[known], inits[known], leads[known])
-    codes = codes[known].astype(np.uint8)
-    folded[place] = codes  # numpy keeps the last of repeated places, which is the latest attempt
-    complete = codes == COMPLETE
-    folded[tuple(index[complete] for index in place)] = COMPLETE
-    return folded
-
-
-def finished(folded: NDArray[np.uint8], axis: Axis, now: datetime, *, retry_gaps: bool = False) -> NDArray[np.bool_]:
-    """Which files need not be read again.
-
-    Parameters
-    ----------
-    folded : ndarray of uint8, dims (variable, init_time, lead_time)
-        Outcome numbers, with :data:`~hrrr_dask.outcomes.NOT_OFFERED` where the archive cannot have the value.
-    axis : Axis
-        The store's axis.
-    now : datetime
-        UTC.
-    retry_gaps : bool
-        Try every gap again, whatever its age.
-
-    Returns
-    -------
-    ndarray of bool, dims (init_time, lead_time)
-        True when every variable is complete or a gap that will not heal.
-    """
-    heals = np.array([outcome_numbered(number).heals for number in range(len(OUTCOMES))])
-    always, young = (heals == "always")[folded], (heals == "young")[folded]
-    oldest = now - timedelta(days=HEALING_DAYS)
-    again = [retry_gaps or axis.init_time(k) >= oldest for k in range(folded.shape[1])]
-    open_ones = always | (young & np.array(again, dtype=bool)[None, :, None])
-    done: NDArray[np.bool_] = ~np.any(open_ones, axis=0)
-    return done
-
-
-def count_gaps(folded: NDArray[np.uint8]) -> dict[str, int]:
-    """Values that are missing for a reason of the archive, by reason."""
-    numbers = np.bincount(folded.ravel(), minlength=len(OUTCOMES))
-    silent = (NOT_INGESTED, COMPLETE, NOT_OFFERED)
-    counts = Counter({o.name: int(numbers[o.number]) for o in OUTCOMES.values() if o.number not in silent})
-    return {name: count for name, count in counts.most_common() if count}
+    def _unreadable(self, key: str, error: BaseException) -> StoreError:
+        return StoreError(
+            f"the ledger entry {self._blobs.url}/{key} cannot be read: {error}. "
+            f"Remove it to have what it spoke of read from the archive again"
+        )
 
 
 def to_dataframe(url: str, /, **options: str) -> pd.DataFrame:
@@ -230,20 +245,21 @@ def to_dataframe(url: str, /, **options: str) -> pd.DataFrame:
     return frame
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+def _entry_of(key: str) -> str:
+    return key.removeprefix(f"{LEDGER_PREFIX}/")
 
 
-def _positions(values: NDArray[np.int64], axis: Sequence[int]) -> NDArray[np.int64]:
-    """Index of each value on a small ascending axis, -1 where it is not on it."""
-    table = np.full(max([*axis, int(values.max(initial=0))]) + 1, -1, dtype=np.int64)
-    table[list(axis)] = np.arange(len(axis))
-    return table[values]
+def _partition_of(entry: str) -> int:
+    return int(entry.partition("/")[0])
 
 
-def _coded(column: pa.ChunkedArray, numbers: dict[str, int]) -> NDArray[np.int64]:
-    """Translate a dictionary column into numbers, -1 for words that are not known."""
-    combined = column.combine_chunks()
-    words = [numbers.get(word, -1) for word in combined.dictionary.to_pylist()]
-    numbered: NDArray[np.int64] = np.asarray([*words, -1], dtype=np.int64)[combined.indices.to_numpy()]
-    return numbered
+def _may_hold(group: Any, partitions: range) -> bool:
+    """Whether the statistics of a row group allow it to have rows of those partitions."""
+    statistics = group.column(SCHEMA.get_field_index("entry")).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
+    return _partition_of(statistics.min) < partitions.stop and _partition_of(statistics.max) >= partitions.start
+
+
+def _schema_of(columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([SCHEMA.field(name) for name in columns])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["COMPLETE", "NOT_INGESTED", "NOT_OFFERED", "OUTCOMES", "Outcome", "outcome_numbered"]
+__all__ = ["COMPLETE", "NEVER", "NOT_INGESTED", "NOT_OFFERED", "OUTCOMES", "PARTIAL", "Outcome", "outcome_numbered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ OUTCOMES: Final = {
         Outcome("access-denied", 9, "always", "the source refused"),
         Outcome("unreachable", 10, "always", "the source gave no complete answer"),
         Outcome("internal-error", 11, "always", "hrrr_dask failed; the ledger has the traceback"),
+        Outcome("partial", 12, "always", "some of its variables or points have not been read yet"),
     )
 }
 """Outcome name to its row."""
@@ -47,6 +48,11 @@ OUTCOMES: Final = {
 NOT_INGESTED: Final = OUTCOMES["not-ingested"].number
 COMPLETE: Final = OUTCOMES["complete"].number
 NOT_OFFERED: Final = OUTCOMES["not-in-this-era"].number
+PARTIAL: Final = OUTCOMES["partial"].number
+"""Only of a whole file, never of one value."""
+
+NEVER: Final = -(2**63)
+"""In the store's ``available_at``: nothing of the file is there, or nobody knows since when."""
 
 _BY_NUMBER: Final = {outcome.number: outcome for outcome in OUTCOMES.values()}
 

@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hrrr_dask.assemble import assemble
 from hrrr_dask.catalog import object_key
 from hrrr_dask.decode import engine_named
+from hrrr_dask.entries import Attempt, encode_entry
 from hrrr_dask.errors import ArchiveError
 from hrrr_dask.extract import Placement, point_values, wanted_messages
 from hrrr_dask.fetch import FetchSettings, Tally, client_for
-from hrrr_dask.ledger import encode_entry
+from hrrr_dask.folding import count_attempts
+from hrrr_dask.join import pieces_of
 from hrrr_dask.messages import Found, read_messages
 from hrrr_dask.outcomes import OUTCOMES
-from hrrr_dask.records import Extract, FileOutcome, GribFile, Partition
+from hrrr_dask.records import Extract, FileOutcome, Partition, Reading
 from hrrr_dask.selectors import Selector
 from hrrr_dask.sources import Source, object_url
+from hrrr_dask.spec import StoreSpec
 from hrrr_dask.store import Store
-from hrrr_dask.template import StoreSpec
 from hrrr_dask.variables import Variable
 
 __all__ = ["Job", "PartitionReport", "extract_file", "failed_extract", "write_partition"]
@@ -55,6 +56,8 @@ class Job:
     """Ranges closer than this are read as one [B]."""
     package_version: str
     """For the ledger."""
+    files_per_task: int = 0
+    """Files that one task reads; 0 leaves it to the size of the cluster."""
 
     @cached_property
     def placement(self) -> Placement:
@@ -66,9 +69,10 @@ class Job:
         """In plan order."""
         return self.spec.selection.variables
 
-    def offered(self, file: GribFile) -> tuple[Variable, ...]:
-        """The variables that the archive can have in a file."""
-        return tuple(v for v in self.variables if v.offered(file.init_time, file.lead_hours))
+    def named(self, names: Iterable[str]) -> tuple[Variable, ...]:
+        """Some of them."""
+        wanted = set(names)
+        return tuple(variable for variable in self.variables if variable.name in wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class PartitionReport:
     """Worker time of the extractions, added up [s]."""
 
 
-def extract_file(file: GribFile, job: Job) -> Extract:
+def extract_file(reading: Reading, job: Job) -> Extract:
     """Read one file and keep its values at the points.
 
     Never raises for what is wrong with a file: that is in the outcome. Sources are tried in their order until one
@@ -99,7 +103,7 @@ def extract_file(file: GribFile, job: Job) -> Extract:
     """
     best: Extract | None = None
     for source in job.sources:
-        extract = _extract_from(source, file, job)
+        extract = _extract_from(source, reading, job)
         if best is None or len(extract.outcome.reasons) < len(best.outcome.reasons):
             best = extract
         if not extract.outcome.reasons:
@@ -108,9 +112,9 @@ def extract_file(file: GribFile, job: Job) -> Extract:
     return best
 
 
-def _extract_from(source: Source, file: GribFile, job: Job) -> Extract:
+def _extract_from(source: Source, reading: Reading, job: Job) -> Extract:
     started, tally = time.perf_counter(), Tally()
-    variables = job.offered(file)
+    variables, file = job.named(reading.variables), reading.file
     wanted = wanted_messages(variables)
     try:
         client = client_for(source, job.fetch)
@@ -130,37 +134,43 @@ def _extract_from(source: Source, file: GribFile, job: Job) -> Extract:
         bytes_read=tally.bytes_read,
         requests=tally.requests,
         seconds=time.perf_counter() - started,
+        first_point=reading.first_point,
+        n_points=len(job.spec.points),
     )
-    return Extract(_in_plan_order(values, variables, job), outcome)
+    return Extract(np.ascontiguousarray(values[:, reading.first_point :]), outcome)
 
 
-def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job) -> PartitionReport:
-    """Lay the extracts over what the partition holds, write its shards, then commit by the ledger entry."""
+def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job, attempt: int = 1) -> PartitionReport:
+    """Add the extracts to the partition's shards, commit by the ledger entry, then show it in ``status``."""
     store = Store(job.store_url, dict(job.store_options), job.spec)
-    selection = job.spec.selection
-    names = [variable.name for variable in selection.variables]
-    slab = assemble(
-        store.read_slab(partition.number),
-        extracts,
-        axis=job.spec.axis,
-        first_init=partition.number * job.spec.span,
-        variables=names,
-        lead_hours=selection.lead_hours,
+    ordered = sorted(extracts, key=lambda extract: extract.outcome.file)
+    pieces = pieces_of(
+        ordered,
+        job.spec.axis,
+        partition.number * job.spec.span,
+        job.spec.selection.lead_hours,
+        [variable.name for variable in job.variables],
     )
-    bytes_written = store.write_slab(partition.number, slab)
-    outcomes = sorted((extract.outcome for extract in extracts), key=lambda outcome: outcome.file)
-    entry = encode_entry(outcomes, _note(partition, job))
-    store.ledger.write(partition.number, _attempt_name(job), entry)
+    bytes_written, already = store.join(partition.number, pieces)
+    outcomes = _adopted([extract.outcome for extract in ordered], already)
+    who = _attempt(partition, job, attempt)
+    store.ledger.write(who, encode_entry(outcomes, who, _tried(store, partition, outcomes)))
+    bytes_written += store.show_status(partition.number)
     return _report(partition, outcomes, bytes_written)
 
 
-def failed_extract(file: GribFile, job: Job, text: str) -> Extract:
+def failed_extract(reading: Reading, job: Job, text: str) -> Extract:
     """What stands for a file on which our own code failed: every variable a gap, with the traceback."""
-    names = tuple(variable.name for variable in job.offered(file))
-    reasons = dict.fromkeys(names, "internal-error")
-    outcome = FileOutcome(file=file, wanted=names, reasons=reasons, details=dict.fromkeys(names, text))
-    values = np.full((len(job.variables), len(job.spec.points)), np.nan, dtype=np.float32)
-    return Extract(values, outcome)
+    names, n_points = reading.variables, len(job.spec.points)
+    outcome = FileOutcome(
+        file=reading.file,
+        wanted=names,
+        reasons=dict.fromkeys(names, "internal-error"),
+        details=dict.fromkeys(names, text),
+        first_point=reading.first_point,
+        n_points=n_points,
+    )
+    return Extract(np.full((len(names), n_points - reading.first_point), np.nan, dtype=np.float32), outcome)
 
 
 def _nothing(wanted: Iterable[Selector], error: ArchiveError) -> Found:
@@ -171,28 +181,47 @@ def _reason(error: ArchiveError) -> str:
     return error.code if error.code in OUTCOMES else "internal-error"
 
 
-def _in_plan_order(values: np.ndarray[Any, np.dtype[np.float32]], variables: Sequence[Variable], job: Job) -> Any:
-    if len(variables) == len(job.variables):
-        return values
-    spread = np.full((len(job.variables), values.shape[1]), np.nan, dtype=np.float32)
-    spread[[job.variables.index(variable) for variable in variables]] = values
-    return spread
+def _adopted(outcomes: Sequence[FileOutcome], already: set[tuple[str, int]]) -> list[FileOutcome]:
+    """Gaps whose values lie in the store all the same are none: nothing that was written is taken away."""
+    position: dict[str, int] = {}
+    adopted = []
+    for outcome in outcomes:
+        reasons, details = dict(outcome.reasons), dict(outcome.details)
+        for name in outcome.wanted:
+            at = position[name] = position.get(name, -1) + 1
+            if name in reasons and (name, at) in already:
+                details[name] = f"of an attempt that did not commit; now {reasons.pop(name)}: {details.get(name, '')}"
+        known = reasons == outcome.reasons
+        adopted.append(outcome if known else replace(outcome, reasons=reasons, details=details, published=None))
+    return adopted
 
 
-def _note(partition: Partition, job: Job) -> dict[str, Any]:
-    return {
-        "job": job.job_id,
-        "partition": partition.number,
-        "package_version": job.package_version,
-        "engine": job.engine,
-        "n_points": len(job.spec.points),
-        "ingested": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-    }
+def _tried(store: Store, partition: Partition, outcomes: Sequence[FileOutcome]) -> NDArray[np.int32]:
+    """For each row of an entry, how often its value was tried before."""
+    spec = store.spec
+    first = partition.number * spec.span
+    rows = store.ledger.tables(range(partition.number, partition.number + 1))
+    tried = count_attempts(rows, spec.selection, spec.axis, slice(first, first + spec.span))
+    at = {variable.name: v for v, variable in enumerate(spec.selection.variables)}
+    leads = {lead: k for k, lead in enumerate(spec.selection.lead_hours)}
+    places = [
+        (at[name], spec.axis.index(outcome.file.init_time) - first, leads[outcome.file.lead_hours])
+        for outcome in outcomes
+        for name in outcome.wanted
+    ]
+    found: NDArray[np.int32] = tried[tuple(np.array(places, dtype=np.int64).reshape(-1, 3).T)]
+    return found
 
 
-def _attempt_name(job: Job) -> str:
-    """Sorts by the time of the commit; unique through the job."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{job.job_id}"
+def _attempt(partition: Partition, job: Job, number: int) -> Attempt:
+    return Attempt(
+        partition=partition.number,
+        job=job.job_id,
+        number=partition.step * 100 + number,
+        ingested=datetime.now(UTC).replace(tzinfo=None),
+        engine=job.engine,
+        package_version=job.package_version,
+    )
 
 
 def _report(partition: Partition, outcomes: Sequence[FileOutcome], bytes_written: int) -> PartitionReport:

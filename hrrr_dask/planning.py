@@ -14,24 +14,13 @@ from numpy.typing import NDArray
 from hrrr_dask.catalog import last_lead_hour
 from hrrr_dask.config import Period, Selection
 from hrrr_dask.errors import PlanError
-from hrrr_dask.records import GribFile, Partition
+from hrrr_dask.layout import Axis, Layout
+from hrrr_dask.records import GribFile, Partition, Reading
 
-__all__ = ["Axis", "Layout", "Plan", "choose_layout", "iter_partitions", "make_plan", "offered"]
+__all__ = ["Plan", "Todo", "all_of", "iter_partitions", "make_plan", "offered"]
 
-PARTITION_DAYS: Final = (30, 7, 1)
-"""Choices of days per partition, longest first."""
-
-PARTITION_BYTES: Final = 256_000_000
-"""Most raw bytes of one partition, all variables [B]."""
-
-PARTITION_FILES: Final = 10_000
-"""Most files of one partition: what a kill may cost is bounded by it."""
-
-CHUNK_POINTS: Final = 50
-"""Points in one inner chunk."""
-
-SHARD_POINTS: Final = 1_000
-"""Most points in one shard."""
+STEP_FILES: Final = 2_000
+"""Most files that are committed at once: what a kill may cost is bounded by it, and the memory of a write."""
 
 MESSAGE_BYTES: Final = 1_500_000
 """Typical size of a two-dimensional message of the full CONUS grid [B]."""
@@ -41,56 +30,6 @@ FIELD_BYTES: Final = 1799 * 1059 * 8
 
 WORKER_BASE_BYTES: Final = 300_000_000
 """A worker process with its libraries loaded [B]."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Sizes of shards and inner chunks: fixed when a store is created."""
-
-    partition_days: int
-    """Days of init times in one shard [d]."""
-    shard_points: int
-    """Points in one shard."""
-    chunk_points: int
-    """Points in one inner chunk."""
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """The regular init_time axis: a first day and the cycles of a day, so that an index is arithmetic."""
-
-    first_day: datetime
-    """Midnight before the first run, UTC."""
-    cycles: tuple[int, ...]
-    """Hours at which runs start [h UTC]."""
-
-    def index(self, init_time: datetime) -> int:
-        """Position of a run; may be negative or beyond the end.
-
-        Raises
-        ------
-        PlanError
-            If no run starts at that hour.
-
-        Examples
-        --------
-        >>> Axis(datetime(2024, 1, 1), (0, 12)).index(datetime(2024, 1, 3, 12))
-        5
-        """
-        if init_time.hour not in self.cycles:
-            raise PlanError(
-                f"{init_time:%Y-%m-%dT%H} is no init time of this store: its cycles are {list(self.cycles)}"
-            )
-        return (init_time - self.first_day).days * len(self.cycles) + self.cycles.index(init_time.hour)
-
-    def init_time(self, index: int) -> datetime:
-        """Init time at a position."""
-        days, cycle = divmod(index, len(self.cycles))
-        return self.first_day + timedelta(days=days, hours=self.cycles[cycle])
-
-    def days_to(self, end: datetime) -> int:
-        """Whole days from the first day to the end of the day of ``end`` [d]."""
-        return (end - self.first_day).days + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,47 +70,40 @@ class Plan:
         return (self.n_files - self.n_done) * (1 + min(5, len(self.selection.variables)))
 
     @property
+    def shard_bytes(self) -> int:
+        """Raw size of one shard [B]."""
+        inits = self.layout.partition_days * len(self.selection.cycles)
+        return inits * len(self.selection.lead_hours) * self.layout.shard_points * 4
+
+    @property
     def partition_bytes(self) -> int:
-        """Raw size of one partition, all variables [B]."""
-        selection = self.selection
-        inits = self.layout.partition_days * len(selection.cycles)
-        return inits * len(selection.lead_hours) * self.n_points * 4 * len(selection.variables)
+        """Raw size of one partition, all points and variables [B]."""
+        blocks = -(-self.n_points // self.layout.shard_points)
+        return self.shard_bytes * blocks * len(self.selection.variables)
 
     @property
     def worker_bytes(self) -> int:
-        """Projected peak memory of one worker [B]: extracts of a partition twice, one field, the messages of a file."""
-        messages = len(self.selection.variables) * MESSAGE_BYTES
-        return WORKER_BASE_BYTES + 3 * self.partition_bytes + 3 * FIELD_BYTES + 2 * messages
+        """Projected peak memory of one worker [B].
+
+        The extracts of a step twice, a shard as it is read, changed and encoded, one field, the messages of a file.
+        """
+        selection = self.selection
+        messages = len(selection.variables) * MESSAGE_BYTES
+        files = self.layout.partition_days * len(selection.cycles) * len(selection.lead_hours)
+        extracts = min(STEP_FILES, files) * len(selection.variables) * self.n_points * 4
+        return WORKER_BASE_BYTES + 2 * extracts + 4 * self.shard_bytes + 3 * FIELD_BYTES + 2 * messages
 
 
-def choose_layout(selection: Selection, n_points: int, partition_days: int = 0) -> Layout:
-    """Choose sizes from the number of points, lead times, cycles and variables.
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """Which values of a store are to be read."""
 
-    Parameters
-    ----------
-    selection : Selection
-        What is wanted.
-    n_points : int
-        Number of points.
-    partition_days : int, optional
-        Days in a shard [d]; 0 takes the largest of 30, 7 and 1 whose partition stays under
-        :data:`PARTITION_BYTES` and :data:`PARTITION_FILES`.
-
-    Returns
-    -------
-    Layout
-        One day when nothing fits; :attr:`Plan.worker_bytes` then tells.
-    """
-    files_a_day = len(selection.cycles) * len(selection.lead_hours)
-    bytes_a_day = files_a_day * n_points * 4 * len(selection.variables)
-
-    def fits(days: int) -> bool:
-        return days * bytes_a_day <= PARTITION_BYTES and days * files_a_day <= PARTITION_FILES
-
-    days = partition_days or next((days for days in PARTITION_DAYS if fits(days)), 1)
-    chunk = min(CHUNK_POINTS, n_points)
-    blocks = -(-n_points // chunk)
-    return Layout(days, chunk * min(blocks, SHARD_POINTS // chunk), chunk)
+    start: int
+    """Position of the first init time on the store's axis."""
+    wanted: NDArray[np.bool_]
+    """dims (variable, init_time, lead_time)."""
+    first_point: NDArray[np.int32] | None = None
+    """dims (variable, init_time, lead_time): the points before are there; None where it is all or nothing."""
 
 
 def make_plan(
@@ -181,7 +113,7 @@ def make_plan(
     n_points: int,
     layout: Layout,
     now: datetime,
-    axis: Axis | None = None,
+    axis: Axis,
     continued: bool = False,
 ) -> Plan:
     """Count what a period holds.
@@ -196,17 +128,22 @@ def make_plan(
         Sizes of shards.
     now : datetime
         Runs that start later are left out, UTC.
-    axis : Axis, optional
-        The store's axis; by default it begins on the period's first day.
+    axis : Axis
+        The store's axis.
     continued : bool
         The store exists: its lead hours and variables are given, and a period that has none of them is no error.
 
     Raises
     ------
     PlanError
-        If a lead hour is reached by none of the runs, no run has started yet, or none of them has the variables.
+        If a lead hour is reached by none of the runs, no run has started yet, the axis begins later, or none of the
+        runs has the variables.
     """
-    axis = axis or first_axis(selection, period)
+    if period.start < axis.first_day:
+        raise PlanError(
+            f"the store's init_time axis begins on {axis.first_day:%Y-%m-%d}, which cannot be changed, and the period "
+            f"on {period.start:%Y-%m-%d}: start later, or make another store with an earlier --axis-start"
+        )
     wanted = runs(period, selection.cycles)
     started = [init_time for init_time in wanted if init_time <= now]
     if not started:
@@ -241,11 +178,6 @@ def make_plan(
         absent=tuple(v.name for v, own in zip(selection.variables, there, strict=True) if not own.any()),
         not_started=len(wanted) - len(started),
     )
-
-
-def first_axis(selection: Selection, period: Period) -> Axis:
-    """The axis of a new store: it begins on the day of the first run asked for."""
-    return Axis(period.start.replace(hour=0), selection.cycles)
 
 
 def runs(period: Period, cycles: tuple[int, ...]) -> list[datetime]:
@@ -297,8 +229,8 @@ def offered(selection: Selection, init_times: Sequence[datetime]) -> NDArray[np.
     return there
 
 
-def iter_partitions(plan: Plan, axis: Axis, done: NDArray[np.bool_]) -> Iterator[Partition]:
-    """Yield the partitions that have something left to read, oldest first.
+def iter_partitions(plan: Plan, axis: Axis, todo: Todo, step_files: int = STEP_FILES) -> Iterator[Partition]:
+    """Yield what is left to read, oldest first, in steps of bounded size.
 
     Parameters
     ----------
@@ -306,25 +238,56 @@ def iter_partitions(plan: Plan, axis: Axis, done: NDArray[np.bool_]) -> Iterator
         What is wanted.
     axis : Axis
         The store's axis.
-    done : ndarray of bool, dims (init_time, lead_time)
-        Files that need not be read again, along the store's axis.
+    todo : Todo
+        What the store lacks; covers the plan's period.
+    step_files : int
+        Most files of one step.
 
     Yields
     ------
     Partition
-        With the files that are wanted, offered and not done; never empty.
+        With the files that are wanted, offered and not done; never empty. A partition's steps follow one another.
     """
     selection = plan.selection
     span = plan.layout.partition_days * len(selection.cycles)
+    names = _Names([variable.name for variable in selection.variables])
     for number, group in groupby(runs(plan.period, selection.cycles), lambda init_time: axis.index(init_time) // span):
         init_times = list(group)
-        wanted = np.any(offered(selection, init_times), axis=0)
-        first = axis.index(init_times[0])
-        known = done[first : first + len(init_times)]
-        wanted[: len(known)] &= ~known
-        files = tuple(
-            GribFile(init_times[k], selection.lead_hours[lead], selection.product, selection.domain)
-            for k, lead in np.argwhere(wanted).tolist()
-        )
-        if files:
-            yield Partition(number, files)
+        first = axis.index(init_times[0]) - todo.start
+        here = slice(first, first + len(init_times))
+        wanted = offered(selection, init_times) & todo.wanted[:, here]
+        later = None if todo.first_point is None else np.where(wanted, todo.first_point[:, here], _NO_POINT).min(axis=0)
+        packed = np.packbits(wanted, axis=0)
+        readings = [
+            Reading(
+                GribFile(init_times[k], selection.lead_hours[lead], selection.product, selection.domain),
+                names[packed[:, k, lead].tobytes()],
+                0 if later is None else int(later[k, lead]),
+            )
+            for k, lead in np.argwhere(wanted.any(axis=0)).tolist()
+        ]
+        for step, begin in enumerate(range(0, len(readings), step_files)):
+            yield Partition(number, tuple(readings[begin : begin + step_files]), step)
+
+
+def all_of(plan: Plan, axis: Axis) -> Todo:
+    """Everything of a plan's period, as for a store that is empty."""
+    first, last = axis.index(plan.period.start), axis.index(plan.period.end)
+    shape = (len(plan.selection.variables), last + 1 - first, len(plan.selection.lead_hours))
+    return Todo(first, np.broadcast_to(np.True_, shape))
+
+
+_NO_POINT: Final = np.iinfo(np.int32).max
+
+
+class _Names(dict[bytes, tuple[str, ...]]):
+    """Packed bits of a file's wanted variables to their names: few combinations for millions of files."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self._names = names
+
+    def __missing__(self, packed: bytes) -> tuple[str, ...]:
+        bits = np.unpackbits(np.frombuffer(packed, np.uint8))[: len(self._names)]
+        self[packed] = tuple(name for name, bit in zip(self._names, bits.tolist(), strict=True) if bit)
+        return self[packed]

@@ -91,6 +91,25 @@ class Points:
         ids = json.dumps(self.point_id).encode()
         return hashlib.sha256(b"\0".join((ids, *self._bytes()))).hexdigest()[:16]
 
+    def take(self, positions: Sequence[int]) -> Points:
+        """Some of the points, in that order."""
+        at = list(positions)
+        return Points(
+            tuple(self.point_id[k] for k in at),
+            tuple(self.name[k] for k in at),
+            self.latitude[at],
+            self.longitude[at],
+        )
+
+    def joined(self, more: Points) -> Points:
+        """These points, then those; no id may be in both."""
+        return Points(
+            self.point_id + more.point_id,
+            self.name + more.name,
+            np.concatenate([self.latitude, more.latitude]),
+            np.concatenate([self.longitude, more.longitude]),
+        )
+
     def _bytes(self) -> tuple[bytes, bytes]:
         return self.latitude.astype("<f8").tobytes(), self.longitude.astype("<f8").tobytes()
 

@@ -106,6 +106,22 @@ class Grid:
         y = cone.y0 + np.asarray(row, np.float64) * self.dy
         return cone.unproject(x, y)
 
+    def projected(self, row: ArrayLike, column: ArrayLike) -> tuple[Floats, Floats]:
+        """Where positions on the grid are on the map of :meth:`cf_attributes`.
+
+        Parameters
+        ----------
+        row, column : array_like
+            dims (...,), may be fractional [cell].
+
+        Returns
+        -------
+        x, y : ndarray
+            dims (...,), eastward and northward from the projection's origin [m].
+        """
+        cone = _cone(self)
+        return cone.x0 + np.asarray(column, np.float64) * self.dx, cone.y0 + np.asarray(row, np.float64) * self.dy
+
     def same_cells_as(self, other: Grid, tolerance_m: float = 150.0) -> bool:
         """Whether cell (y, x) is the same place on both grids, whatever their winds refer to.
 

@@ -19,6 +19,7 @@ __all__ = [
     "FileOutcome",
     "GribFile",
     "Partition",
+    "Reading",
     "Record",
     "Window",
     "WindowKind",
@@ -141,14 +142,26 @@ class Cells:
     """dims (point,): great circle from the point to the nearest cell's centre [m]."""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Reading:
+    """What is to be read of one file: all that the store does not have of it yet."""
+
+    file: GribFile
+    """Which file."""
+    variables: tuple[str, ...]
+    """Names, in plan order; only those that the archive can have in it."""
+    first_point: int = 0
+    """The points before this one are there already."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
-    """What came of one file: one row of the ledger."""
+    """What came of one file: a row of the ledger for each variable."""
 
     file: GribFile
     """Which file."""
     wanted: tuple[str, ...]
-    """Names of the variables that the archive can have in it."""
+    """Names of the variables that were to be read."""
     reasons: dict[str, str]
     """Variable name to gap code, for the variables that are missing; empty when all are there."""
     details: dict[str, str] = field(default_factory=dict)
@@ -167,6 +180,10 @@ class FileOutcome:
     """Requests made, retries included."""
     seconds: float = 0.0
     """Wall time of the extraction [s]."""
+    first_point: int = 0
+    """Begin of the points that were to be read."""
+    n_points: int = 0
+    """One past their end: the number of points that the reader knew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,21 +191,28 @@ class Extract:
     """The values of one file at the points: a few kilobytes."""
 
     values: NDArray[np.float32]
-    """dims (variable, point), in plan order; NaN where there is no value."""
+    """dims (variable, point): the outcome's ``wanted``, from its ``first_point`` to its ``n_points``; NaN where there
+    is no value."""
     outcome: FileOutcome
     """What was read and what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A slab of whole shards: some days of init times, all lead times, all points, all variables."""
+    """A slab of whole shards: some days of init times, all lead times, all points, all variables.
+
+    What is to be read of it is committed in steps of bounded size, one after the other.
+    """
 
     number: int
     """Position along the store's init_time shards, from 0."""
-    files: tuple[GribFile, ...]
-    """The files to read now: wanted, offered by the archive, and not done."""
+    readings: tuple[Reading, ...]
+    """What to read and commit now; ascending."""
+    step: int = 0
+    """Which of the partition's steps this is, from 0."""
 
     @property
     def label(self) -> str:
-        """Short name for task keys: the first init day."""
-        return f"{self.files[0].init_time:%Y%m%d}" if self.files else f"part{self.number}"
+        """Short name for task keys: the first init time, and the step if there are several."""
+        day = f"{self.readings[0].file.init_time:%Y%m%d}" if self.readings else f"part{self.number}"
+        return f"{day}-{self.step}" if self.step else day

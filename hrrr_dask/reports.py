@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from hrrr_dask.completeness import StatusRow
+
 __all__ = ["Report", "Status"]
 
 
@@ -72,3 +74,5 @@ class Status:
     """Files that the archive is expected to have and nobody has read yet."""
     gaps: dict[str, int]
     """Reason to the number of values that are missing."""
+    by_time: tuple[StatusRow, ...] = ()
+    """The same by day, or by month when there are many."""

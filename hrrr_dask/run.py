@@ -1,50 +1,47 @@
-"""Feeds partitions to a cluster: one ``extract`` task a file, one ``write`` task a partition, a window in flight.
+"""Feeds partitions to a cluster: ``extract`` tasks of one or more files, one ``write`` task a step, a window in flight.
 
 The client and the scheduler hold the window, never the archive. An interrupt commits what is extracted and stops.
 """
 
 from __future__ import annotations
 
-import math
-import pickle
 import queue
 import signal
-import subprocess
-import sys
+import statistics
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from distributed import Client, Future, Semaphore, get_worker
+from distributed import Client, Future
 from distributed.comm import CommClosedError
-from distributed.scheduler import KilledWorker
 
-from hrrr_dask.errors import RunError, StoreError, UsageError
-from hrrr_dask.pipeline import Job, PartitionReport, extract_file, failed_extract, write_partition
-from hrrr_dask.records import Extract, GribFile, Partition
+from hrrr_dask.batching import ASSUMED_FILE_S, files_per_task, has_room
+from hrrr_dask.errors import RunError
+from hrrr_dask.flights import Flight, Suspects, Task, first_steps, in_flight
+from hrrr_dask.pipeline import Job, PartitionReport
+from hrrr_dask.records import Partition, Reading
+from hrrr_dask.tasks import Counts, Stages, Work, extract_alone, extract_files, hand_on, topic_of, write_step
 
-__all__ = ["Progress", "RunResult", "run", "window_size"]
+__all__ = ["Progress", "RunResult", "run"]
 
-PARTITION_TRIES: Final = 3
-"""How often a partition is submitted before the run gives up."""
-
-_WRITE_FIRST: Final = 1_000_000
-"""Priority of writing over extracting: a partition that is whole leaves memory."""
+_WRITE_FIRST: Final = 1_000_000_000
+"""Priority of writing over extracting: a step that is whole leaves memory."""
 
 TWICE_S: Final = 1.0
 """Signals closer than this are one: timeout(1) sends its own to the command and to its group [s]."""
 
-NOTHING: Final[Mapping[GribFile, Future]] = {}
-
 LOOK_S: Final = 3.0
-"""How often the cluster is asked whether it has workers, while nothing is committed [s]."""
+"""How often the cluster is asked for its threads [s]."""
 
 _POLL_S: Final = 0.5
-"""How soon an interrupt is seen [s]."""
+"""How soon an interrupt is seen, and room for another step [s]."""
+
+_MEASURED: Final = 500
+"""Of so many tasks, the latest, the median tells what a file takes."""
 
 
 @dataclass(slots=True)
@@ -62,7 +59,7 @@ class Progress:
     bytes_read: int = 0
     """From the archive [B]."""
     partitions_done: int = 0
-    """Partitions committed."""
+    """Steps of partitions committed."""
     waiting: bool = False
     """The cluster has no workers."""
     draining: bool = False
@@ -76,34 +73,18 @@ class RunResult:
     """What came of a run."""
 
     reports: tuple[PartitionReport, ...]
-    """One for each partition committed."""
+    """One for each step committed."""
     interrupted: bool
     """Stopped before its end; the same command does the rest."""
 
 
-@dataclass(slots=True)
-class _Flight:
-    """One partition in flight."""
-
-    partition: Partition
-    attempt: int
-    extracts: dict[GribFile, Future]
-    write: Future
-
-
-def window_size(n_threads: int, files_per_partition: int) -> int:
-    """Partitions in flight: enough that no thread waits while the oldest one is written.
-
-    Examples
-    --------
-    >>> window_size(2, 720), window_size(1000, 720)
-    (2, 5)
-    """
-    return math.ceil(2.5 * n_threads / max(files_per_partition, 1)) + 1
-
-
 def run(
-    client: Client, job: Job, partitions: Iterator[Partition], progress: Progress, show: Callable[[Progress], None]
+    client: Client,
+    job: Job,
+    partitions: Iterator[Partition],
+    progress: Progress,
+    show: Callable[[Progress], None],
+    stages: Stages = Stages(),  # noqa: B008  frozen
 ) -> RunResult:
     """Read and commit partitions until there are none left, or an interrupt comes.
 
@@ -114,22 +95,23 @@ def run(
     job : Job
         What the workers need to know.
     partitions : iterator of Partition
-        Drawn from as the window moves.
+        Drawn from as the window moves; the steps of a partition follow one another.
     progress : Progress
         Updated in place.
     show : callable
         Called after every change.
+    stages : Stages
+        What the workers do; a simulation has its own.
 
     Raises
     ------
     RunError
-        If the cluster is lost or a partition fails again and again.
+        If the cluster is lost or a step fails again and again.
     StoreError, UsageError
         If the store refuses: what is in flight is dropped, what is committed stays.
     """
-    loop = _Loop(client, job, progress, show)
-    topic = f"hrrr-{job.job_id}"
-    client.subscribe_topic(topic, loop.on_event)
+    loop = _Loop(client, Work.of(job, stages), progress, show)
+    client.subscribe_topic(topic_of(job), loop.on_event)
     try:
         with _interrupts(loop.interrupt):
             return loop.drive(partitions)
@@ -141,22 +123,24 @@ def run(
     finally:
         loop.abandon()
         if client.status == "running":
-            client.unsubscribe_topic(topic)
+            client.unsubscribe_topic(topic_of(job))
 
 
 class _Loop:
-    def __init__(self, client: Client, job: Job, progress: Progress, show: Callable[[Progress], None]) -> None:
+    def __init__(self, client: Client, work: Work, progress: Progress, show: Callable[[Progress], None]) -> None:
         self._client = client
-        self._job = job
+        self._job = work.job
         self._progress = progress
         self._show = show
-        self._flights: dict[int, _Flight] = {}
+        self._flights: dict[tuple[int, int], Flight] = {}
         self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._interrupted_at = 0.0
-        self._looked_at = 0.0
-        self._suspects: dict[int, set[GribFile]] = {}
-        self._job_future = client.submit(_same, job, key=f"job-{job.job_id}", pure=False)
+        self._threads, self._looked_at = 1, 0.0
+        self._file_s: deque[float] = deque(maxlen=_MEASURED)
+        self._drawn, self._files_left = 0, progress.files_total
+        self._suspects = Suspects()
+        self._work = client.submit(hand_on, work, key=f"job-{work.job.job_id}", pure=False)
 
     def drive(self, partitions: Iterator[Partition]) -> RunResult:
         reports: list[PartitionReport] = []
@@ -167,9 +151,9 @@ class _Loop:
             try:
                 future = self._ended.get(timeout=_POLL_S)
             except queue.Empty:
-                self._look_for_workers()
+                self._fill(partitions)
                 continue
-            flight = next((flight for flight in self._flights.values() if flight.write.key == future.key), None)
+            flight = next((flight for flight in self._flights.values() if flight.ends_with(future)), None)
             if flight is None:  # a write that was replaced, by a drain or by another attempt
                 continue
             report = self._finish(flight)
@@ -177,14 +161,9 @@ class _Loop:
                 reports.append(report)
                 self._progress.partitions_done += 1
                 self._show(self._progress)
+            self._start_writes()
             self._fill(partitions)
         return RunResult(tuple(reports), self._stop.is_set())
-
-    def _look_for_workers(self) -> None:
-        if time.monotonic() - self._looked_at > LOOK_S:
-            self._looked_at = time.monotonic()
-            self._progress.waiting = not self._client.nthreads()
-            self._show(self._progress)
 
     def interrupt(self) -> None:
         first = not self._stop.is_set()
@@ -194,148 +173,119 @@ class _Loop:
         elif time.monotonic() - self._interrupted_at > TWICE_S:
             raise KeyboardInterrupt
 
-    def on_event(self, event: tuple[Any, dict[str, int]]) -> None:
+    def on_event(self, event: tuple[Any, Counts]) -> None:
         _, counts = event
         with self._progress.lock:
-            self._progress.files_done += 1
-            self._progress.gaps += counts["gaps"]
-            self._progress.bytes_read += counts["bytes_read"]
+            self._progress.files_done += int(counts["files"])
+            self._progress.gaps += int(counts["gaps"])
+            self._progress.bytes_read += int(counts["bytes_read"])
+            self._file_s.append(counts["seconds"] / counts["files"])
         self._show(self._progress)
 
     def abandon(self) -> None:
         for flight in self._flights.values():
             if self._client.status == "running":
-                self._client.cancel([flight.write, *flight.extracts.values()])
+                writes = [] if flight.write is None else [flight.write]
+                self._client.cancel([*writes, *(task.future for task in flight.tasks)])
         self._flights.clear()
 
     def _fill(self, partitions: Iterator[Partition]) -> None:
+        self._look_for_workers()
         while not self._stop.is_set():
-            threads = sum(self._client.nthreads().values()) or 1
-            files = max((len(flight.partition.files) for flight in self._flights.values()), default=1)
-            if self._flights and len(self._flights) >= window_size(threads, files):
+            size = self._files_per_task()
+            if not has_room(in_flight(self._flights.values()), self._threads, size, self._file_bytes):
                 return
             partition = next(partitions, None)
             if partition is None:
                 return
-            self._submit(partition, attempt=1)
+            flight = Flight(partition, self._drawn)
+            self._drawn += 1
+            self._files_left -= len(partition.readings)
+            self._submit(flight, size)
 
-    def _submit(self, partition: Partition, attempt: int, ready: Mapping[GribFile, Future] = NOTHING) -> None:
-        suspects = self._suspects.get(partition.number, set())
-        extracts = {
-            file: ready.get(file)
-            or self._client.submit(
-                _extract_task,
-                file,
-                self._job_future,
-                alone=file in suspects,
-                key=f"extract-{file.label}-{self._job.job_id}-{attempt}",
-                pure=False,
-                priority=-partition.number,
-            )
-            for file in partition.files
-        }
-        self._write(partition, attempt, extracts)
+    def _look_for_workers(self) -> None:
+        if time.monotonic() - self._looked_at < LOOK_S:
+            return
+        self._looked_at = time.monotonic()
+        threads = sum(self._client.nthreads().values())
+        self._threads = max(threads, 1)
+        if self._progress.waiting != (not threads):
+            self._progress.waiting = not threads
+            self._show(self._progress)
 
-    def _write(self, partition: Partition, attempt: int, extracts: dict[GribFile, Future]) -> None:
-        write = self._client.submit(
-            _write_task,
-            partition,
-            list(extracts.values()),
-            self._job_future,
-            key=f"write-{partition.label}-{self._job.job_id}-{attempt}",
-            pure=False,
-            priority=_WRITE_FIRST,
-        )
-        self._flights[partition.number] = _Flight(partition, attempt, extracts, write)
-        write.add_done_callback(self._ended.put)
+    def _files_per_task(self) -> int:
+        if given := self._job.files_per_task:
+            return given
+        with self._progress.lock:
+            file_s = statistics.median(self._file_s or [ASSUMED_FILE_S])
+        n_leads = len(self._job.spec.selection.lead_hours)
+        return files_per_task(self._threads, file_s, n_leads, self._files_left)
+
+    @property
+    def _file_bytes(self) -> int:
+        return len(self._job.variables) * len(self._job.spec.points) * 4
+
+    def _submit(self, flight: Flight, size: int) -> None:
+        """Have read what no task of the flight reads yet."""
+        together, alone = self._suspects.divide(flight.unassigned(), size)
+        flight.tasks += self._extract(extract_files, together, flight)
+        flight.tasks += self._extract(extract_alone, alone, flight)
+        self._flights[flight.place] = flight
+        self._start_writes()
+
+    def _extract(
+        self, function: Callable[..., Any], groups: Sequence[tuple[Reading, ...]], flight: Flight
+    ) -> list[Task]:
+        if not groups:
+            return []
+        ending = f"{self._job.job_id}-{flight.attempt}"
+        keys = [f"extract-{readings[0].file.label}-{ending}" for readings in groups]
+        futures = self._client.map(function, groups, work=self._work, key=keys, pure=False, priority=-flight.order)
+        return [Task(readings, future) for readings, future in zip(groups, futures, strict=True)]
+
+    def _start_writes(self) -> None:
+        for flight in first_steps(self._flights.values()):
+            if flight.write is None:
+                flight.write = self._client.submit(
+                    write_step,
+                    flight.partition,
+                    [task.future for task in flight.tasks],
+                    self._work,
+                    flight.attempt,
+                    key=f"write-{flight.partition.label}-{self._job.job_id}-{flight.attempt}",
+                    pure=False,
+                    priority=_WRITE_FIRST - flight.order,
+                )
+                flight.write.add_done_callback(self._ended.put)
 
     def _drain(self) -> None:
         """Commit what is extracted, drop the rest."""
         self._progress.draining = True
         self._show(self._progress)
         for flight in list(self._flights.values()):
-            ready = {file: extract for file, extract in flight.extracts.items() if extract.status == "finished"}
-            if len(ready) == len(flight.extracts):
-                continue
-            self._client.cancel([flight.write])
-            self._client.cancel([extract for file, extract in flight.extracts.items() if file not in ready])
-            del self._flights[flight.partition.number]
-            if ready:
-                self._write(replace(flight.partition, files=tuple(ready)), flight.attempt + PARTITION_TRIES, ready)
+            self._client.cancel(flight.keep_what_is_read())
+            if not flight.tasks:
+                del self._flights[flight.place]
+        self._start_writes()
 
-    def _finish(self, flight: _Flight) -> PartitionReport | None:
-        """The report of a partition that is committed; None when it had to be submitted again."""
-        del self._flights[flight.partition.number]
-        if flight.write.status == "finished":
-            report: PartitionReport = flight.write.result()
+    def _finish(self, flight: Flight) -> PartitionReport | None:
+        """The report of a step that is committed; None when it had to be submitted again."""
+        write, flight.write = flight.write, None
+        del self._flights[flight.place]
+        assert write is not None, "only a write ends a flight"
+        if write.status == "finished":
+            report: PartitionReport = write.result()
             return report
-        if flight.write.status != "error":
+        if write.status != "error":
             raise RunError(
-                f"the cluster lost {flight.write.key} ({flight.write.status}): look whether its scheduler runs, then "
+                f"the cluster lost {write.key} ({write.status}): look whether its scheduler runs, then "
                 f"give the same command again; what was committed stays"
             )
-        _refuse_hopeless(flight.write.exception(), flight)
-        killers = {file for file, extract in flight.extracts.items() if _killed_a_worker(extract)}
-        self._suspects.setdefault(flight.partition.number, set()).update(killers)
-        if not self._stop.is_set():
-            ready = {file: extract for file, extract in flight.extracts.items() if extract.status == "finished"}
-            self._submit(flight.partition, flight.attempt + 1, ready)
+        flight.failures += not self._suspects.blame(flight.tasks)
+        flight.refuse_hopeless(write.exception())
+        flight.try_again()
+        self._submit(flight, self._files_per_task())
         return None
-
-
-def _refuse_hopeless(error: BaseException, flight: _Flight) -> None:
-    """Raise what another attempt cannot mend."""
-    if isinstance(error, StoreError | UsageError) and not error.retryable:
-        raise error
-    if flight.attempt >= PARTITION_TRIES:
-        raise RunError(
-            f"partition {flight.partition.label} failed {flight.attempt} times, at last with "
-            f"{type(error).__name__}: {error}. What was committed stays; run the same command again"
-        ) from error
-
-
-def _killed_a_worker(extract: Future) -> bool:
-    return extract.status == "error" and isinstance(extract.exception(), KilledWorker)
-
-
-def _same(job: Job) -> Job:
-    """The job as a task's result: computed again wherever a worker is lost."""
-    return job
-
-
-def _extract_task(file: GribFile, job: Job, *, alone: bool) -> Extract:
-    try:
-        extract = _extract_alone(file, job) if alone else extract_file(file, job)
-    except (StoreError, UsageError):
-        raise  # nothing that is wrong with this one file
-    except Exception:  # noqa: BLE001  our own fault on one file must not end the run: it is in the ledger
-        extract = failed_extract(file, job, traceback.format_exc(limit=-5))
-    counts = {"gaps": len(extract.outcome.reasons), "bytes_read": extract.outcome.bytes_read}
-    get_worker().log_event(f"hrrr-{job.job_id}", counts)
-    return extract
-
-
-def _extract_alone(file: GribFile, job: Job) -> Extract:
-    """Read a file in a process of its own: it was being read, or waiting its turn, when a worker ended.
-
-    The blame is exact then, and the worker lives on. A worker that has a nanny may not use multiprocessing.
-    """
-    code = "import pickle, sys; file, job = pickle.load(sys.stdin.buffer); " + (
-        "from hrrr_dask.pipeline import extract_file; sys.stdout.buffer.write(pickle.dumps(extract_file(file, job)))"
-    )
-    command = [sys.executable, "-c", code]
-    child = subprocess.run(command, input=pickle.dumps((file, job)), capture_output=True, check=False)  # noqa: S603
-    if child.returncode:
-        last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        return failed_extract(file, job, f"reading this file ends its process with code {child.returncode}: {last}")
-    extract: Extract = pickle.loads(child.stdout)  # noqa: S301  written by our own child
-    return extract
-
-
-def _write_task(partition: Partition, extracts: list[Extract], job: Job) -> PartitionReport:
-    # A drain may replace a write that has just begun; with a lease, a lost worker does not hold the others up.
-    with Semaphore(max_leases=1, name=f"hrrr-write-{job.store_url}-{partition.number}"):
-        return write_partition(partition, extracts, job)
 
 
 @contextmanager

@@ -1,78 +1,105 @@
-"""Whole shards of one array to the bytes of objects and back: zarr works on a dictionary. Pure."""
+"""One whole shard of one array to the bytes of its object and back: zarr works on a dictionary. Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from math import prod
+from typing import Any, Final
 
+import google_crc32c
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
-__all__ = ["decode_array", "encode_array"]
+__all__ = ["decode_shard", "encode_shard", "shard_shape"]
 
 
-def encode_array(document: bytes, values: NDArray[Any], offset: tuple[int, ...]) -> dict[str, bytes | None]:
-    """Encode whole shards of one array.
+def shard_shape(document: Mapping[str, Any]) -> tuple[int, ...]:
+    """Shape of what one object of an array holds.
 
     Parameters
     ----------
-    document : bytes
+    document : mapping
+        The array's ``zarr.json``.
+    """
+    return tuple(document["chunk_grid"]["configuration"]["chunk_shape"])
+
+
+def encode_shard(document: Mapping[str, Any], values: NDArray[Any]) -> bytes:
+    """Encode a whole shard; equal values give equal bytes.
+
+    A shard of fill values alone is an object too: what is committed can be told from what was lost.
+
+    Parameters
+    ----------
+    document : mapping
         The array's ``zarr.json``.
     values : ndarray
-        A slab that begins on shard borders and covers whole shards up to the array's end in every dimension.
-    offset : tuple of int
-        Where the slab begins in the array.
-
-    Returns
-    -------
-    dict of str to (bytes or None)
-        Key below the array to the object; None for a shard that holds only fill values and needs no object.
+        Of the shard's shape.
 
     Raises
     ------
     ValueError
-        If the slab is not made of whole shards: half a shard is never written.
+        If the values are not a whole shard: half a shard is never written.
     """
-    metadata = json.loads(document)
-    shards = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
-    if len(offset) != values.ndim or any(start % size for start, size in zip(offset, shards, strict=True)):
-        raise ValueError(f"a slab at {offset} does not begin on the borders of shards {shards}")
-    if any(n % size for n, size in zip(values.shape, shards, strict=True)):
-        raise ValueError(f"a slab of shape {values.shape} is not made of whole shards {shards}")
-    metadata["shape"] = list(values.shape)
-    objects: dict[str, Buffer] = {
-        "zarr.json": default_buffer_prototype().buffer.from_bytes(json.dumps(metadata).encode())
-    }
+    shape = shard_shape(document)
+    if values.shape != shape:
+        raise ValueError(f"values of shape {values.shape} are not a whole shard of {shape}")
+    sharded = document["codecs"][0]["name"] == "sharding_indexed"
+    if not sharded and (values == document["fill_value"]).all():
+        # zarr leaves out a chunk of nothing but the fill value, which is no part of the bytes: name another one.
+        document = {**document, "fill_value": document["fill_value"] + 1}
+    objects = _alone(document)
     zarr.open_array(MemoryStore(objects), mode="r+")[...] = values
-    first = [start // size for start, size in zip(offset, shards, strict=True)]
-    encoded: dict[str, bytes | None] = {}
-    for place in np.ndindex(*(n // size for n, size in zip(values.shape, shards, strict=True))):
-        here = objects.get("c/" + "/".join(map(str, place)))
-        there = "c/" + "/".join(str(a + b) for a, b in zip(first, place, strict=True))
-        encoded[there] = None if here is None else here.to_bytes()
-    return encoded
+    found = objects.get(_key(shape))
+    return _empty_shard(document) if found is None else bytes(found.to_bytes())
 
 
-def decode_array(document: bytes, objects: Mapping[str, bytes | None], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Decode shards that begin at the array's origin: the reverse of :func:`encode_array`.
+def decode_shard(document: Mapping[str, Any], data: bytes) -> NDArray[Any]:
+    """The reverse of :func:`encode_shard`.
 
-    Parameters
-    ----------
-    document : bytes
-        The array's ``zarr.json``.
-    objects : mapping of str to (bytes or None)
-        Key below the array to the object; None where there is none.
-    shape : tuple of int
-        How much of them is wanted.
+    Raises
+    ------
+    ValueError, RuntimeError, TypeError
+        As zarr does when the bytes are damaged.
     """
-    metadata = json.loads(document)
-    metadata["shape"] = list(shape)
-    make = default_buffer_prototype().buffer.from_bytes
-    held = {key: make(data) for key, data in objects.items() if data is not None}
-    held["zarr.json"] = make(json.dumps(metadata).encode())
-    values: NDArray[Any] = np.asarray(zarr.open_array(MemoryStore(held), mode="r")[...])
+    if not data:
+        raise ValueError("it is empty")  # zarr would take it for a shard that is not there
+    objects = _alone(document)
+    objects[_key(shard_shape(document))] = _buffer(data)
+    values: NDArray[Any] = np.asarray(zarr.open_array(MemoryStore(objects), mode="r")[...])
     return values
+
+
+def fill_shard(document: Mapping[str, Any]) -> NDArray[Any]:
+    """The values of a shard that is not there."""
+    values: NDArray[Any] = np.asarray(zarr.open_array(MemoryStore(_alone(document)), mode="r")[...])
+    return values
+
+
+def _alone(document: Mapping[str, Any]) -> dict[str, Buffer]:
+    """An array that is just one shard large."""
+    return {"zarr.json": _buffer(json.dumps({**document, "shape": list(shard_shape(document))}).encode())}
+
+
+def _key(shape: tuple[int, ...]) -> str:
+    return "c/" + "/".join("0" * len(shape))
+
+
+def _buffer(data: bytes) -> Buffer:
+    return default_buffer_prototype().buffer.from_bytes(data)
+
+
+_ABSENT: Final = b"\xff" * 16
+"""Offset and length of an inner chunk that a shard does not have (Zarr 3 sharding codec, version 1.0)."""
+
+
+def _empty_shard(document: Mapping[str, Any]) -> bytes:
+    inner = document["codecs"][0]["configuration"]["chunk_shape"]
+    n_chunks = prod(whole // part for whole, part in zip(shard_shape(document), inner, strict=True))
+    table: bytes = _ABSENT * n_chunks
+    checksum: int = google_crc32c.value(table)
+    return table + checksum.to_bytes(4, "little")

@@ -1,47 +1,48 @@
-"""The Zarr store: made once from its template, grown by metadata, written in whole shards, opened by anybody.
+"""The Zarr store: made once from its template, grown by metadata, added to in whole shards.
 
-Together with the ledger this is all that writes.
+Together with the ledger this is all that writes. The rule that keeps any number of writers apart, without a lock and
+without a clock: **nothing that was written is taken away.** A shard is replaced only by one that holds all it held and
+more, and only if it is still what the writer read (a conditional PUT); steps of growth and ledger entries are new
+objects. What no entry calls complete may be there or not; what one calls complete is there to stay.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+import random
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
-from zarr.storage import ObjectStore
 
-from hrrr_dask.assemble import Slab
 from hrrr_dask.blobs import Blobs
-from hrrr_dask.config import Selection
-from hrrr_dask.errors import StoreConflictError, StoreError, StoreMismatchError
-from hrrr_dask.existing import Existing, find_store, find_store_at
-from hrrr_dask.ledger import LEDGER_PREFIX, Ledger, fold
-from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED
-from hrrr_dask.planning import Axis, offered
-from hrrr_dask.shards import decode_array, encode_array
-from hrrr_dask.storage import open_object_store
-from hrrr_dask.template import (
-    ROOT_KEY,
-    StoreSpec,
-    build_template,
-)
+from hrrr_dask.errors import StoreConflictError, StoreError
+from hrrr_dask.existing import Existing, find_store, later_steps, load_spec, step_key
+from hrrr_dask.folding import COLUMNS, Folded, available_at, fold
+from hrrr_dask.join import Piece, lay
+from hrrr_dask.ledger import LEDGER_PREFIX, Ledger
+from hrrr_dask.outcomes import NOT_INGESTED, NOT_OFFERED
+from hrrr_dask.shards import decode_shard, encode_shard, fill_shard
+from hrrr_dask.spec import Growth, StoreSpec, encode_step, first_step, grown
+from hrrr_dask.template import ROOT_KEY, build_template
 
-if TYPE_CHECKING:
-    import xarray as xr
+__all__ = ["Store"]
 
-__all__ = ["Store", "fold_outcomes", "open_dataset"]
+TRIES: Final = 50
+"""How often one object is tried against other writers."""
 
-CLAIM_KEY: Final = ".hrrr/claim.json"
-"""The root document as it will be, put by whoever makes the store before anything else."""
+_PAUSE_S: Final = 0.02
+"""About how long a writer that was beaten waits before it tries again [s]."""
 
-GROW_ATTEMPTS: Final = 20
-"""How often growing is tried against other writers."""
+_AT_ONCE: Final = 8
+"""Small objects read or written at once."""
+
+_UNTOUCHED: Final = (NOT_INGESTED, NOT_OFFERED)
+"""Status of files of which the ledger says nothing."""
 
 
 class Store:
@@ -54,7 +55,7 @@ class Store:
     options : mapping of str to str
         Its endpoint, without secrets.
     spec : StoreSpec
-        What it is; ``n_days`` is 0 for a store that is to be made.
+        What it is; without cohorts for a store that is to be made.
     """
 
     def __init__(self, url: str, options: Mapping[str, str], spec: StoreSpec) -> None:
@@ -72,62 +73,36 @@ class Store:
         """What was done."""
         return Ledger(self.blobs)
 
-    def ready(self, n_days: int, package_version: str) -> Store:
-        """Make the store, or let it grow, as far as it must reach.
+    @property
+    def is_open(self) -> bool:
+        """Whether readers see it: false for one that is to be made, or whose making was killed."""
+        return bool(self.spec.cohorts) and find_store(self.blobs) is not None
 
-        Parameters
-        ----------
-        n_days : int
-            Days that the init_time axis must have at least [d].
-        package_version : str
-            Recorded in a new store.
+    def ready(self, growth: Growth) -> Store:
+        """Make the store, or let it grow, so that it has at least that much.
+
+        Returns
+        -------
+        Store
+            With the specification that it has now.
         """
-        if self.spec.n_days:
-            return self.grow(n_days)
-        made = Store(self.url, self.options, replace(self.spec, n_days=n_days))
-        made.create(package_version)
-        return made
+        if not self.spec.cohorts:
+            self._make()
+        return self.grow(growth)
 
-    def create(self, package_version: str) -> None:
-        """Claim the place, then write every document, the root last.
-
-        A creation that is killed leaves no root: nothing can open it, and the same command begins anew.
-
-        Raises
-        ------
-        StoreConflictError
-            If another command makes another store there.
-        """
-        documents = build_template(self.spec, package_version)
-        self._claim(documents[ROOT_KEY])
-        self.blobs.put(".hrrr/README", _README.encode())
-        *parts, (root_key, root) = documents.items()
-        for key, data in parts:
-            self.blobs.put(key, data)
+    def _make(self) -> None:
+        """Put the first step: whoever does so has made the store; its documents follow from it."""
+        step = encode_step(first_step(self.spec))
         try:
-            self.blobs.put_new(root_key, root)
-        except StoreConflictError:  # the same command, given twice, wrote the same documents
-            if self.blobs.get(root_key) != root:
-                raise
-
-    def _claim(self, root: bytes) -> None:
-        """Only who holds the claim writes: the coordinates of another store must not land under this one's root."""
-        try:
-            self.blobs.put_new(CLAIM_KEY, root)
+            self.blobs.put_new(step_key(0), step)
         except StoreConflictError:
-            if self.blobs.get(CLAIM_KEY) != root:
-                raise StoreConflictError(
-                    f"another command makes another store at {self.url}: wait for it and run again. If none "
-                    f"does, it was killed: give that command again, or remove {self.url}"
-                ) from None
+            raise StoreConflictError(
+                f"another command made another store at {self.url} at this moment: look what it is, then run again"
+            ) from None
+        self.blobs.put(".hrrr/README", _README.encode())
 
-    def grow(self, n_days: int) -> Store:
-        """Let the init_time axis reach further: a change of metadata, the root document last.
-
-        Parameters
-        ----------
-        n_days : int
-            Days that the axis must have at least [d]; it never shrinks.
+    def grow(self, growth: Growth) -> Store:
+        """Add days, variables or points: a step of growth, then the documents that follow from it, the root last.
 
         Returns
         -------
@@ -136,176 +111,237 @@ class Store:
 
         Raises
         ------
+        StoreMismatchError
+            If the store is another one by now.
         StoreConflictError
             If other writers were faster too often.
         """
-        self._existing().check_writer(self.spec)
-        lost = False
-        for _ in range(GROW_ATTEMPTS):
-            found = self.blobs.get_with_etag(ROOT_KEY)
-            if found is None:
-                raise StoreError(f"{self.url} lost its root document while it was in use")
-            data, etag = found
-            settings = json.loads(data)["attributes"]["hrrr_dask"]
-            grown = Store(self.url, self.options, replace(self.spec, n_days=max(n_days, settings["n_days"])))
-            if grown.spec.n_days == settings["n_days"] and not lost:
-                return grown
-            *parts, (_, root) = build_template(grown.spec, settings["package_version"]).items()
-            for key, part in parts:
-                self.blobs.put(key, part)
-            if grown.spec.n_days == settings["n_days"]:
-                return grown  # the winner's root, and the parts that belong to it
-            try:
-                self.blobs.replace(ROOT_KEY, root, etag)
-            except StoreConflictError:
-                lost = True
-                continue
-            return grown
+        for _ in range(TRIES):
+            spec = self._current()
+            if step := growth.step_from(spec):
+                number = spec.growth + 1
+                try:
+                    self.blobs.put_new(step_key(number), encode_step(step))
+                except StoreConflictError:
+                    _pause()
+                    continue
+                spec = grown(spec, step, number)
+            if self._show(spec):
+                return Store(self.url, self.options, spec)
         raise StoreConflictError(f"{self.url} is being grown by too many writers: run the command again")
 
-    def read_slab(self, number: int) -> Slab:
-        """What is committed in a partition; NaN where nothing is.
+    def _current(self) -> StoreSpec:
+        spec = load_spec(self.blobs)
+        if spec is None:
+            raise StoreError(f"{self.url} was removed while it was in use")
+        existing = find_store(self.blobs)
+        if existing is not None and self.spec.cohorts:
+            existing.check_writer(self.spec, ahead=True)
+        return spec
 
-        Values that an attempt wrote without committing them do not count.
+    def _show(self, spec: StoreSpec) -> bool:
+        """Bring the documents and coordinates up to a step of growth, the root last; false when others were faster.
+
+        Each object is replaced only if it is what it was before a look at the steps found none later: so no document
+        of an earlier step ever covers one of a later step.
         """
-        spec = self.spec
-        first = number * spec.span
-        rows = self.ledger.read(number)
-        codes = fold_outcomes(rows, spec.selection, spec.axis, slice(first, first + spec.span))
-        values = np.full((*codes.shape, len(spec.points)), np.nan, dtype=np.float32)
-        if rows.num_rows:
-            existing = self._existing()
-            for v, variable in enumerate(spec.selection.variables):
-                values[v] = self._read_array(existing, variable.name, number)
-            values[codes != COMPLETE] = np.nan
-        return Slab(values, codes)
+        root = self.blobs.get_with_etag(ROOT_KEY)
+        if root is not None and json.loads(root[0])["attributes"]["hrrr_dask"]["growth"] == spec.growth:
+            return True
+        *parts, (_, shown) = build_template(spec).items()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            before = list(pool.map(self.blobs.get_with_etag, (key for key, _ in parts)))
+            if later_steps(self.blobs, spec.growth):
+                return False
+            changed = [
+                (key, data, found) for (key, data), found in zip(parts, before, strict=True) if _differs(found, data)
+            ]
+            try:
+                list(pool.map(lambda change: self._put_over(*change), changed))
+                self._put_over(ROOT_KEY, _with_strangers(shown, root), root)
+            except StoreConflictError:
+                _pause()
+                return False
+        return True
 
-    def write_slab(self, number: int, slab: Slab) -> int:
-        """Replace the shards of a partition whole; the caller commits by the ledger entry that follows.
+    def _put_over(self, key: str, data: bytes, found: tuple[bytes, str] | None) -> None:
+        if found is None:
+            self.blobs.put_new(key, data)
+        else:
+            self.blobs.replace(key, data, found[1])
+
+    def join(self, partition: int, pieces: Mapping[str, list[Piece]]) -> tuple[int, set[tuple[str, int]]]:
+        """Add values to the shards of a partition; the caller commits by the ledger entry that follows.
+
+        Parameters
+        ----------
+        partition : int
+            Which one.
+        pieces : mapping of str to list of Piece
+            For each variable that was to be read; a piece without values is a gap.
 
         Returns
         -------
-        int
-            Bytes written [B].
+        bytes_written : int
+            To the store [B].
+        already : set of (str, int)
+            Variable and position in its list of those gaps whose values are all there: an attempt before this one
+            wrote them, and did not live to commit.
 
         Raises
         ------
         StoreMismatchError
             If the store is no longer the one this writer knows.
-        ValueError
-            If the slab is not the partition's shape.
+        StoreError
+            If a shard cannot be read.
         """
-        spec = self.spec
-        if slab.values.shape != (*slab.outcomes.shape, len(spec.points)) or slab.outcomes.shape[1] != spec.span:
-            raise ValueError(f"a slab of shape {slab.values.shape} is not a partition of {spec.span} init times")
-        existing = self._existing()
-        existing.check_writer(spec)
-        if (number + 1) * spec.span > -(-existing.n_init // spec.span) * spec.span:
-            raise ValueError(f"partition {number} lies beyond the store's {existing.n_init} init times")
-        padding = -len(spec.points) % spec.layout.shard_points
-        written = 0
-        for v, variable in enumerate(spec.selection.variables):
-            padded = np.pad(slab.values[v], ((0, 0), (0, 0), (0, padding)), constant_values=np.nan)
-            written += self._put_array(existing, variable.name, padded, (number * spec.span, 0, 0))
-        return written + self._put_array(existing, "status", slab.status, (number * spec.span, 0))
+        existing = self.existing()
+        existing.check_writer(self.spec)
+        written, already = 0, set()
+        size = self.spec.layout.shard_points
+        for name, own in pieces.items():
+            document = existing.documents[name]
+            there = [not piece.complete for piece in own]
+            for block in range(min(piece.first_point for piece in own) // size, -(-len(self.spec.points) // size)):
 
-    def folded(self) -> NDArray[np.uint8]:
-        """Outcome numbers of every value, dims (variable, init_time, lead_time)."""
-        return fold_outcomes(self.ledger.read(), self.spec.selection, self.spec.axis, slice(0, self.spec.n_init))
+                def more(shard: NDArray[np.float32], block: int = block, own: list[Piece] = own) -> list[bool]:
+                    return lay(shard, own, block * size)
 
-    def _existing(self) -> Existing:
+                n_bytes, found = self._change(f"{name}/c/{partition}/0/{block}", document, more)
+                written += n_bytes
+                there = [a and b for a, b in zip(there, found, strict=True)]
+            already |= {(name, k) for k, whole in enumerate(there) if whole}
+        return written, already
+
+    def show_status(self, partition: int) -> int:
+        """Let ``status`` and ``available_at`` of a partition say what the ledger says; returns bytes written [B].
+
+        The shards are read before the ledger: so whoever writes last has read every entry that was there before.
+        """
+        existing = self.existing()
+        inits = slice(partition * self.spec.span, (partition + 1) * self.spec.span)
+        keys = {name: f"{name}/c/{partition}/0" for name in ("available_at", "status")}
+        for _ in range(TRIES):
+            before = {name: self._shard(key, existing.documents[name]) for name, key in keys.items()}
+            rows = list(self.ledger.tables(range(partition, partition + 1)))
+            now: dict[str, NDArray[Any]] = {
+                "available_at": available_at(rows, existing.selection, existing.axis, inits),
+                "status": fold(rows, existing.selection, existing.axis, inits, existing.cohort_sizes).status(),
+            }
+            encoded = {
+                name: encode_shard(existing.documents[name], now[name])
+                for name, (shard, found) in before.items()
+                if found is None or not np.array_equal(shard, now[name])
+            }
+            try:
+                for name, data in encoded.items():
+                    self._put_over(keys[name], data, before[name][1])
+            except StoreConflictError:
+                _pause()
+                continue
+            return sum(map(len, encoded.values()))
+        raise StoreConflictError(f"{self.url}/{keys['status']} is being written by too many others: run it again")
+
+    def stale_status(self, folded: Folded, inits: slice) -> list[int]:
+        """The partitions whose ``status`` is not what the ledger says: their writer was killed after its commit.
+
+        Parameters
+        ----------
+        folded : Folded
+            How the values of ``inits`` stand.
+        inits : slice
+            Whole partitions, from start to stop.
+        """
+        existing, span = self.existing(), self.spec.span
+        wanted = folded.status()
+        begun = [
+            number
+            for number in range(inits.start // span, inits.stop // span)
+            if np.isin(wanted[self._rows(number, inits)], _UNTOUCHED, invert=True).any()
+        ]
+
+        def is_stale(number: int) -> bool:
+            shard = self._shard(f"status/c/{number}/0", existing.documents["status"])[0]
+            return not np.array_equal(shard, wanted[self._rows(number, inits)])
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return [number for number, stale in zip(begun, pool.map(is_stale, begun), strict=True) if stale]
+
+    def _rows(self, number: int, inits: slice) -> slice:
+        first = number * self.spec.span - inits.start
+        return slice(first, first + self.spec.span)
+
+    def folded(self, inits: slice) -> Folded:
+        """How the values of some init times stand."""
+        return fold_inits(self.ledger, self.spec, inits)
+
+    def existing(self) -> Existing:
+        """What readers see of the store.
+
+        Raises
+        ------
+        StoreError
+            If it was removed.
+        """
         existing = find_store(self.blobs)
         if existing is None:
             raise StoreError(f"{self.url} lost its root document while it was in use")
         return existing
 
-    def _read_array(self, existing: Existing, name: str, number: int) -> NDArray[np.float32]:
-        spec = self.spec
-        document = existing.documents[name]
-        blocks = -(-len(spec.points) // spec.layout.shard_points)
-        keys = [f"c/{number}/0/{block}" for block in range(blocks)]
-        objects = {f"c/0/0/{block}": self.blobs.get(f"{name}/{key}") for block, key in enumerate(keys)}
-        shape = (spec.span, len(spec.selection.lead_hours), len(spec.points))
+    def _change(
+        self, key: str, document: Mapping[str, Any], change: Callable[[NDArray[np.float32]], list[bool]]
+    ) -> tuple[int, list[bool]]:
+        """Change a shard in place, again until no other writer came between; bytes written, and the answer."""
+        for _ in range(TRIES):
+            shard, found = self._shard(key, document)
+            before = shard.copy()
+            answer = change(shard)
+            if found is not None and shard.tobytes() == before.tobytes():
+                return 0, answer
+            data = encode_shard(document, shard)
+            try:
+                self._put_over(key, data, found)
+            except StoreConflictError:
+                _pause()
+                continue
+            return len(data), answer
+        raise StoreConflictError(f"{self.url}/{key} is being written by too many others: run the command again")
+
+    def _shard(self, key: str, document: Mapping[str, Any]) -> tuple[NDArray[Any], tuple[bytes, str] | None]:
+        found = self.blobs.get_with_etag(key)
+        if found is None:
+            return fill_shard(document).copy(), None
         try:
-            found: NDArray[np.float32] = decode_array(json.dumps(document).encode(), objects, shape)
+            return decode_shard(document, found[0]).copy(), found
         except (ValueError, RuntimeError, TypeError) as error:
             raise StoreError(
-                f"a shard of {self.url}/{name}/c/{number} cannot be read: {error}. Remove the ledger's entries below "
-                f"{LEDGER_PREFIX}/{number:06d} and the shard to have the partition read from the archive again"
+                f"the shard {self.url}/{key} cannot be read: {error}. Remove it and the ledger's entries below "
+                f"{LEDGER_PREFIX}/{int(key.split('/')[2]):06d} to have the partition read from the archive again"
             ) from error
-        return found
-
-    def _put_array(self, existing: Existing, name: str, values: NDArray[Any], offset: tuple[int, ...]) -> int:
-        encoded = encode_array(json.dumps(existing.documents[name]).encode(), values, offset)
-        written = 0
-        for key, data in encoded.items():
-            if data is None:
-                self.blobs.delete([f"{name}/{key}"])
-            else:
-                self.blobs.put(f"{name}/{key}", data)
-                written += len(data)
-        return written
 
 
-def fold_outcomes(rows: pa.Table, selection: Selection, axis: Axis, inits: slice) -> NDArray[np.uint8]:
-    """What the ledger and the catalogue say of each value.
-
-    Parameters
-    ----------
-    rows : pyarrow.Table
-        Of the ledger.
-    selection : Selection
-        What is wanted.
-    axis : Axis
-        The store's axis.
-    inits : slice
-        Part of it, from start to stop.
-
-    Returns
-    -------
-    ndarray of uint8, dims (variable, init_time, lead_time)
-        Outcome numbers.
-    """
-    names = [variable.name for variable in selection.variables]
-    codes = fold(rows, axis, inits.stop, selection.lead_hours, names)[:, inits.start :]
-    there = offered(selection, [axis.init_time(k) for k in range(inits.start, inits.stop)])
-    codes[(codes == NOT_INGESTED) & ~there] = NOT_OFFERED
-    return codes
+def fold_inits(ledger: Ledger, spec: StoreSpec | Existing, inits: slice) -> Folded:
+    """How the values of some init times stand, from the ledger alone."""
+    span = spec.layout.partition_days * len(spec.axis.cycles)
+    partitions = range(inits.start // span, -(-inits.stop // span))
+    return fold(ledger.tables(partitions, COLUMNS), spec.selection, spec.axis, inits, spec.cohort_sizes)
 
 
-def open_dataset(url: str, /, *, chunks: Any = None, **options: str) -> xr.Dataset:
-    """Open a store for reading.
+def _differs(found: tuple[bytes, str] | None, data: bytes) -> bool:
+    return found is None or found[0] != data
 
-    Parameters
-    ----------
-    url : str
-        A directory, or ``s3://bucket/prefix`` and the like.
-    chunks : int, dict, 'auto' or None
-        None reads lazily without Dask, which is fastest for a few points; ``{}`` makes one Dask task per chunk.
-    **options
-        Endpoint options without secrets, such as ``endpoint="http://localhost:9000"``.
 
-    Returns
-    -------
-    xarray.Dataset
-        Variables with dims ``(init_time, lead_time, point)``, float32, in the units of their attributes; ``point``
-        can be selected by ``point_id``: ``ds.sel(point_id="kboi")``.
+def _with_strangers(root: bytes, found: tuple[bytes, str] | None) -> bytes:
+    """Keep the attributes that others have added to the group."""
+    if found is None:
+        return root
+    document = json.loads(root)
+    document["attributes"] = {**json.loads(found[0])["attributes"], **document["attributes"]}
+    return json.dumps(document, indent=1).encode()
 
-    Raises
-    ------
-    StoreMismatchError
-        If there is no store of hrrr_dask at that place.
-    StoreAccessError
-        If the place cannot be read.
-    """
-    if find_store_at(url, options) is None:
-        raise StoreMismatchError(f"{url} holds no store: check the URL, or make one with hrrr-dask backfill")
-    import xarray as xr  # noqa: PLC0415  workers write without it: half their start-up time
 
-    store = ObjectStore(open_object_store(url, options), read_only=True)
-    dataset = xr.open_zarr(store, chunks=chunks, consolidated=True, zarr_format=3)
-    labelled: xr.Dataset = dataset.set_xindex("point_id")
-    return labelled
+def _pause() -> None:
+    time.sleep(random.uniform(0.5, 1.5) * _PAUSE_S)  # noqa: S311  only to keep two writers out of step
 
 
 _README: Final = """\

@@ -6,7 +6,6 @@ Growing is the same function with more days. zarr writes into a dictionary; noth
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,19 +16,11 @@ from zarr.codecs import BloscCodec
 from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
-from hrrr_dask.config import Selection
-from hrrr_dask.grid import read_grid
-from hrrr_dask.outcomes import NOT_INGESTED, OUTCOMES
-from hrrr_dask.planning import Axis, Layout
-from hrrr_dask.points import Points
-from hrrr_dask.projection import Grid
-from hrrr_dask.records import Cells
+from hrrr_dask.outcomes import NEVER, NOT_INGESTED, OUTCOMES
+from hrrr_dask.spec import StoreSpec, settings_of
 from hrrr_dask.variables import Variable, companion_of
 
-__all__ = ["FORMAT_VERSION", "ROOT_KEY", "StoreSpec", "build_template", "identity"]
-
-FORMAT_VERSION: Final = 1
-"""Raised when a store of an older version cannot be continued."""
+__all__ = ["ROOT_KEY", "build_template"]
 
 ROOT_KEY: Final = "zarr.json"
 """The root document: holds the consolidated metadata, and is written last."""
@@ -43,67 +34,19 @@ VALID_TIME_DAYS: Final = 366
 _DIMS: Final = ("init_time", "lead_time", "point")
 _HOURS: Final = "hours since 1970-01-01 00:00:00"
 _COORDINATES: Final = (
-    "valid_time point_id name latitude longitude cell_latitude cell_longitude cell_y cell_x cell_distance status"
+    "valid_time point_id name latitude longitude cell_latitude cell_longitude cell_y cell_x cell_distance "
+    "cell_projection_y cell_projection_x "
+    "status available_at"
 )
 
 
-@dataclass(frozen=True)
-class StoreSpec:
-    """Everything that fixes a store, and how many days it has."""
-
-    selection: Selection
-    """Variables, lead times, cycles, product, domain, method."""
-    points: Points
-    """The places asked for."""
-    cells: Cells
-    """The grid cells that serve them."""
-    grid_section: bytes
-    """Section 3 of the messages that the points were placed on."""
-    layout: Layout
-    """Sizes of shards and chunks."""
-    axis: Axis
-    """First day and cycles."""
-    n_days: int
-    """Days of the init_time axis [d]."""
-
-    @property
-    def grid(self) -> Grid:
-        """The grid of the messages."""
-        return read_grid(self.grid_section)
-
-    @property
-    def n_init(self) -> int:
-        """Length of the init_time axis."""
-        return self.n_days * len(self.axis.cycles)
-
-    @property
-    def span(self) -> int:
-        """Init times in one partition."""
-        return self.layout.partition_days * len(self.axis.cycles)
-
-
-def identity(selection: Selection, points: Points) -> dict[str, Any]:
-    """What must be equal to continue a store, ready for JSON."""
-    return {
-        "product": selection.product,
-        "domain": selection.domain,
-        "method": selection.method,
-        "cycles": list(selection.cycles),
-        "lead_hours": list(selection.lead_hours),
-        "variables": [f"{variable.name}={variable.selector}" for variable in selection.variables],
-        "points": f"{len(points)} points, digest {points.digest()}",
-    }
-
-
-def build_template(spec: StoreSpec, package_version: str) -> dict[str, bytes]:
+def build_template(spec: StoreSpec) -> dict[str, bytes]:
     """Every metadata document and coordinate chunk of a store.
 
     Parameters
     ----------
     spec : StoreSpec
         The store.
-    package_version : str
-        Recorded in the group's attributes.
 
     Returns
     -------
@@ -111,7 +54,7 @@ def build_template(spec: StoreSpec, package_version: str) -> dict[str, bytes]:
         Key to object, in the order in which they must be written: the root document comes last.
     """
     objects: dict[str, Buffer] = {}
-    group = zarr.create_group(MemoryStore(objects), zarr_format=3, attributes=_group_attributes(spec, package_version))
+    group = zarr.create_group(MemoryStore(objects), zarr_format=3, attributes=_group_attributes(spec))
     _add_times(group, spec)
     _add_points(group, spec)
     _add_status(group, spec)
@@ -131,25 +74,17 @@ def build_template(spec: StoreSpec, package_version: str) -> dict[str, bytes]:
     return documents
 
 
-def _group_attributes(spec: StoreSpec, package_version: str) -> dict[str, Any]:
+def _group_attributes(spec: StoreSpec) -> dict[str, Any]:
     return {
         "Conventions": "CF-1.11",
         "title": f"HRRR forecasts at {len(spec.points)} points",
         "institution": "NOAA/NCEP; extracted with hrrr_dask",
         "source": f"NOAA HRRR, {spec.selection.domain}, wrf{spec.selection.product} files",
         "references": "https://registry.opendata.aws/noaa-hrrr-pds",
+        "history": f"made by hrrr_dask {spec.package_version}; its ledger says what was read when",
         "featureType": "timeSeries",
         "coordinates": "crs",  # for xarray: the grid mapping is no data variable
-        "hrrr_dask": {
-            "format_version": FORMAT_VERSION,
-            "package_version": package_version,
-            **identity(spec.selection, spec.points),
-            "layout": asdict(spec.layout),
-            "first_day": f"{spec.axis.first_day:%Y-%m-%d}",
-            "n_days": spec.n_days,
-            "grid": spec.grid.describe(),
-            "grid_section": spec.grid_section.hex(),
-        },
+        "hrrr_dask": settings_of(spec),
     }
 
 
@@ -172,6 +107,7 @@ def _add_times(group: zarr.Group, spec: StoreSpec) -> None:
             "long_name": "start of the model run",
             "units": _HOURS,
             "calendar": "proleptic_gregorian",
+            "units_metadata": "leap_seconds: none",
             "axis": "T",
         },
     )
@@ -200,6 +136,7 @@ def _add_times(group: zarr.Group, spec: StoreSpec) -> None:
             "long_name": "time for which the forecast holds",
             "units": _HOURS,
             "calendar": "proleptic_gregorian",
+            "units_metadata": "leap_seconds: none",
         },
         chunks=(chunk, len(leads)),
     )
@@ -207,6 +144,7 @@ def _add_times(group: zarr.Group, spec: StoreSpec) -> None:
 
 def _add_points(group: zarr.Group, spec: StoreSpec) -> None:
     points, cells = spec.points, spec.cells
+    x, y = spec.grid.projected(cells.y, cells.x)
     degrees = {"latitude": ("latitude", "degrees_north"), "longitude": ("longitude", "degrees_east")}
 
     def place(axis: str, what: str) -> dict[str, Any]:
@@ -222,35 +160,58 @@ def _add_points(group: zarr.Group, spec: StoreSpec) -> None:
         ("cell_longitude", cells.longitude, place("longitude", "of the nearest grid cell's centre")),
         ("cell_y", cells.y, {"long_name": "row of the nearest grid cell, from the south", "units": "1"}),
         ("cell_x", cells.x, {"long_name": "column of the nearest grid cell, from the west", "units": "1"}),
+        ("cell_projection_y", y, _on_the_map("y")),
+        ("cell_projection_x", x, _on_the_map("x")),
         ("cell_distance", cells.distance, {"long_name": "distance to the nearest grid cell's centre", "units": "m"}),
     ]
-    for name, values, attributes in columns:
-        _add(group, name, ("point",), values, attributes)
+    for name, values, attributes in columns:  # in chunks with room, so that points are added without readers noticing
+        _add(group, name, ("point",), values, attributes, chunks=(spec.layout.shard_points,))
     crs = group.create_array(
         "crs", shape=(), dtype="int32", fill_value=0, attributes=dict[str, Any](spec.grid.cf_attributes())
     )
     crs[...] = 0
 
 
+def _on_the_map(axis: str) -> dict[str, Any]:
+    return {
+        "standard_name": f"projection_{axis}_coordinate",
+        "long_name": f"{axis} of the nearest grid cell's centre, on the map of crs",
+        "units": "m",
+    }
+
+
 def _add_status(group: zarr.Group, spec: StoreSpec) -> None:
-    attributes: dict[str, Any] = {
+    status: dict[str, Any] = {
         "long_name": "what came of the file",
         "standard_name": "status_flag",
+        "units": "1",
         "flag_values": [outcome.number for outcome in OUTCOMES.values()],
         "flag_meanings": " ".join(outcome.name for outcome in OUTCOMES.values()),
         "comment": "the gravest of its variables; each variable's own is in the ledger",
     }
+    available_at: dict[str, Any] = {
+        "long_name": "since when the archive has had the object that the values came from",
+        "units": "seconds since 1970-01-01 00:00:00",
+        "calendar": "proleptic_gregorian",
+        "units_metadata": "leap_seconds: none",
+        "_FillValue": NEVER,
+        "comment": "its Last-Modified; a forecast was not known before",
+    }
     shape = (spec.n_init, len(spec.selection.lead_hours))
-    group.create_array(
-        "status",
-        shape=shape,
-        chunks=(spec.span, shape[1]),
-        dtype="uint8",
-        fill_value=NOT_INGESTED,
-        compressors=_codec(1),
-        dimension_names=_DIMS[:2],
-        attributes=attributes,
-    )
+    for name, dtype, fill, attributes in (
+        ("status", np.dtype(np.uint8), NOT_INGESTED, status),
+        ("available_at", np.dtype(np.int64), NEVER, available_at),
+    ):
+        group.create_array(
+            name,
+            shape=shape,
+            chunks=(spec.span, shape[1]),
+            dtype=dtype,
+            fill_value=fill,
+            compressors=_codec(dtype.itemsize),
+            dimension_names=_DIMS[:2],
+            attributes=attributes,
+        )
 
 
 def _add_variable(group: zarr.Group, spec: StoreSpec, variable: Variable) -> None:
@@ -268,6 +229,8 @@ def _add_variable(group: zarr.Group, spec: StoreSpec, variable: Variable) -> Non
     }
     optional = {"standard_name": variable.standard_name, "cell_methods": variable.cell_methods}
     attributes |= {key: value for key, value in optional.items() if value}
+    if variable.units == "K":
+        attributes["units_metadata"] = "temperature: on_scale"
     if companion_of(variable.selector):
         attributes["comment"] = "earth-relative: turned from the model grid's axes to east and north"
     group.create_array(

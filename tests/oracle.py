@@ -149,6 +149,19 @@ def objects(store, *, ledger=False):
     }
 
 
+def contents(store, *, dates=True):
+    """The same, but in the root document not how many steps it took to come there, nor where its files came from;
+    without since when they were available, if the dates of the archive's files differ.
+    """
+    found = objects(store)
+    root = json.loads((Path(store) / "zarr.json").read_bytes())
+    said = root["attributes"]["hrrr_dask"]
+    del said["growth"], said["source"]
+    said["cohorts"] = [{**cohort, "growth": 0} for cohort in said["cohorts"]]
+    found["zarr.json"] = json.dumps(root)
+    return {key: digest for key, digest in found.items() if dates or not key.startswith("available_at/c/")}
+
+
 def ledger_keys(store):
     """Entries of a store in a directory."""
     return sorted(path.relative_to(store).as_posix() for path in Path(store).glob(".hrrr/ledger/*/*.parquet"))
@@ -200,15 +213,15 @@ def run_cli(*arguments, environment=None, **options):
 def without_dask(reorder=reversed):
     """Let ``backfill(…, client=…)`` do its work in this process; yields the client to give it.
 
-    ``reorder`` is called on each partition's list of files, and of extracts, and may change its order in place.
+    ``reorder`` is called on each partition's list of readings, and of extracts, and may change its order in place.
     """
 
     def serial(client, job, partitions, progress, show):
         reports = []
         for partition in partitions:
-            files = list(partition.files)
-            reorder(files)
-            extracts = [extract_file(file, job) for file in files]
+            readings = list(partition.readings)
+            reorder(readings)
+            extracts = [extract_file(reading, job) for reading in readings]
             reorder(extracts)
             reports.append(write_partition(partition, extracts, job))
         return RunResult(tuple(reports), interrupted=False)

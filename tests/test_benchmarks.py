@@ -39,7 +39,8 @@ def test_all_contenders_are_measured_and_agree(answer):
 
 def test_the_values_are_those_of_the_synthetic_file(answer, work):
     (case,) = work.iterdir()
-    file, job = pickle.loads((case / "job.pickle").read_bytes())
+    reading, job = pickle.loads((case / "job.pickle").read_bytes())
+    file = reading.file
     y, x = np.load(case / "cells.npy")
     values = np.load(case / "values.npy")  # of the last contender, along the grid's axes
     for name, found in zip(PEER_KEYS, values, strict=True):

@@ -20,12 +20,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 import hrrr_dask
-from hrrr_dask import api, demo
+from hrrr_dask import api, calibrate, demo, standing
 from hrrr_dask.cli import cli
+from hrrr_dask.completeness import StatusRow
 from hrrr_dask.config import DEFAULTS, Period, Selection
+from hrrr_dask.costs import Calibration
 from hrrr_dask.demo import DemoResult
 from hrrr_dask.errors import NotPublishedError, StoreAccessError
-from hrrr_dask.planning import Layout, make_plan
+from hrrr_dask.layout import Axis, Layout
+from hrrr_dask.planning import make_plan
 from hrrr_dask.reports import Report, Status
 from hrrr_dask.variables import parse_variables
 
@@ -44,7 +47,16 @@ REPORT = Report(
     interrupted=False,
 )
 STATUS = Status(
-    "s.zarr", datetime(2024, 1, 1), datetime(2024, 1, 2, 23), 2, ("temperature_2m",), 5, 1, 0, {"truncated": 1}
+    "s.zarr",
+    datetime(2024, 1, 1),
+    datetime(2024, 1, 2, 23),
+    2,
+    ("temperature_2m",),
+    5,
+    1,
+    0,
+    {"truncated": 1},
+    (StatusRow("2024-01-01", 3, 2, 1, 0, (("truncated", 1),)), StatusRow("2024-01-02", 3, 3, 0, 0, ())),
 )
 PLAN = make_plan(
     Selection(parse_variables(["temperature_2m", "precipitation_1h"]), (0, 1, 20), (0, 6)),
@@ -52,6 +64,7 @@ PLAN = make_plan(
     n_points=2,
     layout=Layout(1, 2, 2),
     now=datetime(2025, 1, 1),
+    axis=Axis(datetime(2024, 1, 1), (0, 6)),
 )
 PERIOD = ("--points", "p.csv", "--start", "2024-01-01", "--end", "2024-01-02")
 SELECTION_FLAGS = (
@@ -59,7 +72,8 @@ SELECTION_FLAGS = (
     *("--product", "sfc", "--domain", "conus", "--method", "bilinear"),
     *("--source", "/data/hrrr", "--source", "aws"),
     *("--source-option", "endpoint=http://localhost:9000", "--source-option", "anonymous=true"),
-    *("--partition-days", "7", "--memory-limit-mb", "1000"),
+    *("--partition-days", "7", "--memory-limit-mb", "1000", "--shard-points", "20", "--chunk-points", "10"),
+    *("--axis-start", "2020-01-01"),
 )
 SELECTION_SETTINGS = {
     "cycles": "0,6",
@@ -72,6 +86,9 @@ SELECTION_SETTINGS = {
     "source_options": {"endpoint": "http://localhost:9000", "anonymous": "true"},
     "partition_days": 7,
     "memory_limit_mb": 1000,
+    "shard_points": 20,
+    "chunk_points": 10,
+    "axis_start": "2020-01-01",
 }
 
 
@@ -93,8 +110,13 @@ def calls(monkeypatch) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
 
         return record
 
-    for name, answer in (("plan", PLAN), ("backfill", REPORT), ("status", STATUS)):
+    for name, answer in (("plan", PLAN), ("backfill", REPORT), ("update", REPORT)):
         monkeypatch.setattr(api, name, recorder(name, answer))
+    for name in ("add_points", "add_variables"):
+        monkeypatch.setattr(api, name, recorder(name, REPORT))
+    monkeypatch.setattr(standing, "status", recorder("status", STATUS))
+    monkeypatch.setattr(standing, "compact", recorder("compact", (12, 1)))
+    monkeypatch.setattr(calibrate, "calibrate", recorder("calibrate", Calibration(0.1, 0.2, 4, measured=True)))
     return made
 
 
@@ -132,6 +154,7 @@ def test_every_selection_flag_of_plan_arrives(calls):
 
 def test_every_flag_of_backfill_arrives(calls):
     flags = ("--cluster", "tcp://h:8786", "--workers", "3", "--engine", "cfgrib", "--retry-gaps")
+    flags += ("--files-per-task", "2")
     result = run("backfill", *PERIOD, *SELECTION_FLAGS, "--store", "s.zarr", "--store-option", "region=x", *flags)
     assert result.exit_code == 0
     settings = dict(calls[0][2])
@@ -145,8 +168,57 @@ def test_every_flag_of_backfill_arrives(calls):
         "cluster": "tcp://h:8786",
         "workers": 3,
         "engine": "cfgrib",
+        "files_per_task": "2",
         "retry_gaps": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "settings"),
+    [
+        ("update", ("--end", "2024-01-02"), {"end": "2024-01-02"}),
+        ("add-points", ("--points", "new.csv"), {"points": "new.csv"}),
+        ("add-variables", ("--variables", "wind_gust_surface"), {"variables": "wind_gust_surface"}),
+    ],
+)
+def test_a_store_is_continued_by_naming_it_and_what_is_new(calls, command, flags, settings):
+    where = ("--store", "s.zarr", "--store-option", "region=x", "--source", "/data", "--workers", "2")
+    result = run(command, *where, *flags, "--json")
+    assert (result.exit_code, json.loads(result.stdout)["outcome"]) == (0, "done")
+    ((name, args, given),) = calls
+    assert (name, args) == (command.replace("-", "_"), ())
+    assert callable(given.pop("show"))
+    assert given == settings | {
+        "store": "s.zarr",
+        "store_options": {"region": "x"},
+        "source": ["/data"],
+        "workers": 2,
+    }
+
+
+def test_a_compact_ledger_is_counted(calls):
+    assert run("compact", "--store", "s").stdout == "the ledger of s was 12 objects and is 1\n"
+    assert json.loads(run("compact", "--store", "s", "--json").stdout)["ledger_objects"] == 1
+
+
+def test_the_costs_of_a_plan_say_what_they_rest_on(calls):
+    text = " ".join(run("plan", *PERIOD).stdout.split())
+    assert "core-hours with eccodes (35 ms a message, our figure; --calibrate measures yours)" in text
+    measured = run("plan", *PERIOD, "--calibrate", "--dollars-per-core-hour", "2")
+    assert "measuring how fast this machine decodes with eccodes" in measured.stderr
+    assert "(100 ms a message, measured here)" in " ".join(measured.stdout.split())
+    assert "at 2 a core-hour" in " ".join(measured.stdout.split())
+    costs = json.loads(run("plan", *PERIOD, "--json").stdout)["costs"]
+    assert {"core_hours", "dollars", "objects_a_year", "series_requests", "stored_bytes_a_year"} <= set(costs)
+
+
+def test_a_status_has_a_row_a_day_and_says_where_its_picture_is(calls):
+    text = run("status", "--store", "s.zarr", "--plot", "s.png").stdout
+    assert calls[0][2]["plot"] == "s.png"
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "2024-01-01 3 2 1 - 1 truncated" in lines
+    assert "2024-01-02 3 3 - -" in lines
+    assert "plot s.png" in lines
 
 
 def test_backfill_passes_only_what_was_given(calls):
@@ -157,17 +229,18 @@ def test_backfill_passes_only_what_was_given(calls):
 
 def test_every_flag_of_status_arrives(calls):
     assert run("status", "--store", "s3://b/s", "--store-option", "endpoint=http://h:1").exit_code == 0
-    assert calls == [("status", ("s3://b/s",), {"endpoint": "http://h:1"})]
+    assert calls == [("status", ("s3://b/s",), {"plot": "", "endpoint": "http://h:1"})]
 
 
 def test_a_value_may_hold_an_equals_sign(calls):
     assert run("status", "--store", "s", "--store-option", "region = a=b ").exit_code == 0
-    assert calls[0][2] == {"region": "a=b"}
+    assert calls[0][2] == {"plot": "", "region": "a=b"}
 
 
 def test_every_flag_of_the_settings_is_a_setting():
     names = {option for command in ("plan", "backfill") for option in options_of(command)}
     of_the_call = {"points", "start", "end", "store", "json", "retry-gaps", "source-option", "store-option", "help"}
+    of_the_call |= {"calibrate"}
     assert names - of_the_call <= set(DEFAULTS)
     assert set(DEFAULTS) - names == {"fetch", "source-options", "store-options"}
 
@@ -291,7 +364,10 @@ BAD = {
     "unknown method": (("--method", "cubic"), "method 'cubic' is unknown"),
     "unknown product": (("--product", "sfcc"), "did you mean sfc"),
     "unknown domain": (("--domain", "alska"), "did you mean alaska"),
-    "too much memory": (("--memory-limit-mb", "10"), "raise --memory-limit-mb, lower --partition-days"),
+    "too much memory": (
+        ("--memory-limit-mb", "10"),
+        "raise --memory-limit-mb, make the shards smaller (--partition",
+    ),
     "store scheme": (("--store", "ftp://x/y"), "ftp:// is not a kind of storage"),
 }
 
@@ -366,7 +442,7 @@ def test_every_command_has_help_for_each_of_its_options(command, flag):
 
 def test_help_names_the_commands_and_exit_codes():
     text = run("--help").stdout
-    assert all(command in text for command in ("plan", "backfill", "status", "demo"))
+    assert all(command in text for command in cli.commands)
     assert "0 done, 1 failed, 2 usage, 3 done with gaps" in " ".join(text.split())
 
 

@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from hrrr_dask.config import Period, Selection
-from hrrr_dask.display import live_progress, plan_table, report_table, status_table
-from hrrr_dask.planning import Layout, Plan, make_plan
+from hrrr_dask.costs import estimate
+from hrrr_dask.display import live_progress, plan_table, report_table, status_tables
+from hrrr_dask.layout import Axis, Layout
+from hrrr_dask.planning import Plan, make_plan
 from hrrr_dask.reports import Report, Status
 from hrrr_dask.run import Progress
 from hrrr_dask.variables import parse_variables
@@ -40,13 +42,18 @@ def shown(table: Table) -> str:
     return "\n".join(" ".join(line.split()) for line in text.splitlines())
 
 
+def plan_table_of(plan: Plan) -> Table:
+    return plan_table(plan, estimate(plan))
+
+
 def plan_of(leads, start, end, *, names=("temperature_2m",), now=datetime(2030, 1, 1)) -> Plan:
     selection = Selection(parse_variables(names), leads)
-    return make_plan(selection, Period(start, end), n_points=1500, layout=Layout(7, 1000, 50), now=now)
+    axis = Axis(datetime(2014, 7, 30), selection.cycles)
+    return make_plan(selection, Period(start, end), n_points=1500, layout=Layout(7, 1000, 50), now=now, axis=axis)
 
 
 def test_a_plan_is_shown_with_its_figures():
-    text = shown(plan_table(plan_of((0, 1, 2, 6), datetime(2024, 1, 1), datetime(2024, 1, 10, 23))))
+    text = shown(plan_table_of(plan_of((0, 1, 2, 6), datetime(2024, 1, 1), datetime(2024, 1, 10, 23))))
     for line in (
         "runs 240 from 2024-01-01T00 to 2024-01-10T23",
         "lead hours 0-2, 6",
@@ -54,8 +61,10 @@ def test_a_plan_is_shown_with_its_figures():
         "points 1,500, nearest",
         "files 960 of wrfsfc, conus",
         "to read about 1.44 GB of 144 GB, in about 1,920 requests",
-        "partitions 2 of 7 days, 4.03 MB raw each",
-        "shards 7 days x all leads x 1000 points, chunks of 50 points",
+        "partitions 3 of 7 days, 5.38 MB raw each",
+        "shards 7 days x all leads x 1000 points, 2.69 MB raw, in chunks of 50 points",
+        "store about 265 objects and ",
+        "one point's year of a variable is 106 requests, ",
     ):
         assert line in text
     assert "memory about " in text
@@ -72,7 +81,7 @@ def test_a_plan_says_what_is_left_out_and_why():
         datetime(2016, 8, 23, 23),
         now=now,
     )
-    text = shown(plan_table(plan))
+    text = shown(plan_table_of(plan))
     assert "not reached lead hour 16-18: 2 runs do not reach it" in text
     assert "in the future 10 runs have not started yet and are left out" in text
 
@@ -81,7 +90,7 @@ def test_a_plan_names_variables_that_are_never_there():
     plan = plan_of(
         (0,), datetime(2016, 8, 1), datetime(2016, 8, 1, 5), names=("temperature_2m", "relative_humidity_2m")
     )
-    assert "never there relative_humidity_2m" in shown(plan_table(plan))
+    assert "never there relative_humidity_2m" in shown(plan_table_of(plan))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +98,7 @@ def test_a_plan_names_variables_that_are_never_there():
 )
 def test_sizes_have_three_digits_and_a_unit(n_files, size):
     plan = plan_of((0,), datetime(2024, 1, 1), datetime(2024, 1, 1))
-    text = shown(plan_table(replace(plan, n_files=n_files)))
+    text = shown(plan_table_of(replace(plan, n_files=n_files)))
     assert f"about {size} of" in text
 
 
@@ -137,7 +146,8 @@ def test_a_status_shows_what_is_there_and_what_is_not():
     status = Status(
         "x.zarr", datetime(2024, 1, 1), datetime(2024, 12, 31, 23), 3, ("a", "b"), 1000, 20, 3, {"unreachable": 40}
     )
-    text = shown(status_table(status))
+    (table,) = status_tables(status)
+    text = shown(table)
     assert "runs 2024-01-01T00 to 2024-12-31T23" in text
     assert "files 1,000 complete, 20 with gaps, 3 to do" in text
     assert "variables a, b" in text

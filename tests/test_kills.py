@@ -21,7 +21,8 @@ from oracle import bits, command, ledger_keys, objects, run_cli, without_dask, w
 import hrrr_dask
 from hrrr_dask import blobs
 from hrrr_dask.errors import StoreAccessError, StoreMismatchError
-from hrrr_dask.ledger import Ledger
+from hrrr_dask.ledger import Ledger, to_dataframe
+from hrrr_dask.outcomes import COMPLETE
 from hrrr_dask.testing import GridWindow, delete, write_archive
 
 WINDOW = GridWindow(288, 794, 8, 10)
@@ -43,6 +44,7 @@ def work(tmp_path_factory):
     points = write_points(root / "points.csv", PLACES)
     shared = {"points": points, "start": "2024-01-01", "end": f"2024-01-{DAYS:02}"}
     options = {"source": root / "archive", "lead_hours": "0-1", "variables": ",".join(FEW), "partition_days": 1}
+    options["axis_start"] = "2024-01-01"
     with without_dask() as client:
         report = hrrr_dask.backfill(
             **shared,
@@ -145,7 +147,7 @@ def test_an_interrupt_commits_what_is_read_and_the_same_command_does_the_rest(wo
     assert objects(store) == objects(work[1])
 
 
-# A kill between any two writes, in this process
+# A kill before any write, in this process
 
 
 class KillError(BaseException):
@@ -154,100 +156,141 @@ class KillError(BaseException):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """Three files; two partitions of a day."""
+    """A run on each of four days."""
     root = tmp_path_factory.mktemp("small")
-    inits = [datetime(2024, 1, 1), datetime(2024, 1, 1, 12), datetime(2024, 1, 2)]
+    inits = [datetime(2024, 1, day, 12) for day in (1, 2, 3, 4)]
     return write_archive(root / "archive", init_times=inits, lead_hours=[1], variables=FEW, decoys=False, window=WINDOW)
 
 
-def fill(archive, store, *, end="2024-01-02T00", **settings):
-    points = pd.DataFrame(PLACES, columns=["latitude", "longitude"])
-    wanted = {"variables": FEW, "cycles": [0, 12], "lead_hours": [1], "partition_days": 1} | settings
+def fill(archive, store, *, start="2024-01-02", end="2024-01-03", **settings):
+    points = pd.DataFrame(PLACES, columns=["latitude", "longitude"]).assign(point_id=["a", "b"])
+    wanted = {"variables": FEW[:1], "cycles": [12], "lead_hours": [1], "partition_days": 1, "axis_start": "2024-01-01"}
     with without_dask() as client:
         return hrrr_dask.backfill(
-            points, "2024-01-01", end, str(store), client=client, source=[str(archive.root)], **wanted
+            points, start, end, str(store), client=client, source=[str(archive.root)], **wanted | settings
         )
+
+
+def grow_variables(archive, store):
+    with without_dask() as client:
+        return hrrr_dask.add_variables(store, FEW[1:], client=client, source=[str(archive.root)])
+
+
+def grow_points(archive, store):
+    latitude, longitude = WINDOW.latlon(np.array([3.0]), np.array([4.0]))
+    new = pd.DataFrame({"point_id": ["c"], "latitude": latitude, "longitude": longitude})
+    with without_dask() as client:
+        return hrrr_dask.add_points(store, new, client=client, source=[str(archive.root)])
+
+
+ACTIONS = {
+    "a new store": (False, fill),
+    "days after": (True, lambda archive, store: fill(archive, store, end="2024-01-04")),
+    "days before": (True, lambda archive, store: fill(archive, store, start="2024-01-01")),
+    "new variables": (True, grow_variables),
+    "new points": (True, grow_points),
+    "a compact ledger": (True, lambda _, store: hrrr_dask.compact(store)),
+}
+"""What to do, and whether a store must be there before."""
 
 
 @pytest.fixture
 def writes(monkeypatch):
-    """Counts what is written, and kills, or fails, after so many writes."""
-    counted = SimpleNamespace(count=0, limit=None, error=KillError)
-    put = blobs.obstore.put
+    """Names each write and removal as it comes, and kills, or fails, in place of one of them."""
+    seen = SimpleNamespace(labels=[], limit=None, error=KillError)
 
-    def counting(store, key, data, **options):
-        if counted.limit is not None and counted.count >= counted.limit:
-            raise counted.error
-        counted.count += 1
-        return put(store, key, data, **options)
+    def watched(name):
+        real = getattr(blobs.obstore, name)
 
-    monkeypatch.setattr(blobs.obstore, "put", counting)
-    return counted
+        def one(store, key, *rest, **options):
+            if seen.limit is not None and len(seen.labels) >= seen.limit:
+                raise seen.error
+            seen.labels.append(f"{name} {key if isinstance(key, str) else len(key)}")
+            return real(store, key, *rest, **options)
+
+        monkeypatch.setattr(blobs.obstore, name, one)
+
+    for name in ("put", "delete"):
+        watched(name)
+    return seen
 
 
-def test_a_kill_after_any_write_leaves_a_place_where_the_same_command_ends_alike(small, writes, tmp_path):
-    assert fill(small, tmp_path / "undisturbed.zarr").outcome == "done"
-    wanted, n_writes = objects(tmp_path / "undisturbed.zarr"), writes.count
-    assert n_writes > 30
-    openable = 0
-    for limit in range(n_writes):
-        store = tmp_path / f"{limit}.zarr"
-        writes.count, writes.limit = 0, limit
+def test_the_steps_of_the_protocol_are_many_and_come_in_their_order(small, writes, tmp_path):
+    fill(small, tmp_path / "x.zarr")
+    labels = [label.removeprefix("put ") for label in writes.labels]
+    kinds = ["temperature_2m/c/1/0/0", ".hrrr/ledger", "available_at/c/1/0", "status/c/1/0"]
+    assert labels[0] == ".hrrr/growth/000000.json"
+    root = labels.index("zarr.json")
+    assert root > 20
+    assert [next(kind for kind in kinds if label.startswith(kind)) for label in labels[root + 1 : root + 5]] == kinds
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_a_kill_before_any_write_leaves_a_place_where_the_same_command_ends_alike(name, small, writes, tmp_path):
+    continued, act = ACTIONS[name]
+    if continued:
+        fill(small, tmp_path / "before.zarr")
+
+    def place(label):
+        store = tmp_path / f"{label}.zarr"
+        if continued:
+            shutil.copytree(tmp_path / "before.zarr", store)
+        return store
+
+    undisturbed = place("undisturbed")
+    writes.labels.clear()
+    act(small, undisturbed)
+    steps = list(writes.labels)
+    assert len(steps) > (1 if "compact" in name else 6)
+    for limit, step in enumerate(steps):
+        store = place("killed")
+        writes.labels.clear()
+        writes.limit = limit
         with pytest.raises(KillError):
-            fill(small, store)
+            act(small, store)
         writes.limit = None
-        openable += assert_nothing_false(store, tmp_path / "undisturbed.zarr")
-        report = fill(small, store)
-        assert report.outcome == "done", limit
-        assert report.files_read + report.files_done_before == 3
-        assert objects(store) == wanted, limit
+        assert_nothing_false(store, undisturbed)
+        act(small, store)
+        assert objects(store) == objects(undisturbed), step
+        assert known(store) == known(undisturbed), step
         shutil.rmtree(store)
-    assert 0 < openable < n_writes
+
+
+def known(store):
+    """What the ledger says of each value, without when and by whom."""
+    frame = to_dataframe(str(store))
+    columns = ["init_time", "lead_hours", "variable", "outcome", "first_point", "n_points", "etag"]
+    return sorted(map(str, frame[columns].drop_duplicates().itertuples(index=False)))
 
 
 def assert_nothing_false(store, undisturbed):
-    """Either no store, or one whose ledger promises only what is there; says which."""
+    """Either no store, or one whose ledger and status promise only what is there, and right."""
     try:
-        status = hrrr_dask.status(str(store))
+        found = hrrr_dask.open_dataset(str(store))
     except StoreMismatchError:
         with pytest.raises(StoreMismatchError, match="holds no store"):
-            hrrr_dask.open_dataset(str(store))
-        return False
-    assert status.files_complete in (0, 2, 3)
-    with xr.open_zarr(store) as found, xr.open_zarr(undisturbed) as whole:
-        here = slice(0, status.files_complete)
-        for name in FEW:
-            assert np.array_equal(bits(found[name][here]), bits(whole[name][here]))
-    return True
+            hrrr_dask.status(str(store))
+        return
+    promised = to_dataframe(str(store)).query("outcome == 'complete'")
+    with hrrr_dask.open_dataset(str(undisturbed)) as whole:
+        for row in promised.itertuples():
+            part = {"init_time": row.init_time, "lead_time": f"{row.lead_hours}h"}
+            there = found[row.variable].sel(part)[row.first_point : row.n_points]
+            right = whole[row.variable].sel(part)[row.first_point : row.n_points]
+            assert np.array_equal(bits(there), bits(right))
+            assert np.isfinite(there).all()
+        for init, lead in np.argwhere(found.status.values == COMPLETE).tolist():
+            # What was added since is promised by the ledger alone, until its first write.
+            same = {"init_time": found.init_time[init].values, "lead_time": found.lead_time[lead].values}
+            assert np.array_equal(bits(found[FEW[0]][init, lead][:2]), bits(whole[FEW[0]].sel(same)[:2]))
+    found.close()
 
 
-def test_a_kill_while_a_store_grows_leaves_it_openable_and_to_be_grown(small, writes, tmp_path):
-    fill(small, tmp_path / "undisturbed.zarr")
-    fill(small, tmp_path / "day1.zarr", end="2024-01-01")
-    wanted, before = objects(tmp_path / "undisturbed.zarr"), writes.count
-    shutil.copytree(tmp_path / "day1.zarr", tmp_path / "grown.zarr")
-    fill(small, tmp_path / "grown.zarr")
-    assert objects(tmp_path / "grown.zarr") == wanted
-    for limit in range(writes.count - before):
-        store = tmp_path / f"{limit}.zarr"
-        shutil.copytree(tmp_path / "day1.zarr", store)
-        writes.count, writes.limit = 0, limit
-        with pytest.raises(KillError):
-            fill(small, store)
-        writes.limit = None
-        with xr.open_zarr(store) as found:
-            assert found.sizes["init_time"] in (2, 4)
-            assert np.isfinite(found[FEW[0]][:2]).all()
-        report = fill(small, store)
-        assert (report.files_done_before + report.files_read, report.outcome) == (3, "done")
-        assert objects(store) == wanted, limit
-
-
-def test_values_without_a_ledger_entry_do_not_count(small, monkeypatch, tmp_path):
-    """Shards are written, the commit is not; meanwhile the archive loses the file: nothing of it may remain."""
+def test_values_without_a_ledger_entry_are_kept_and_called_by_their_name(small, monkeypatch, tmp_path):
+    """Shards are written, the commit is not; meanwhile the archive loses the file: nothing is taken away again."""
     archive_root = tmp_path / "archive"
     shutil.copytree(small.root, archive_root)
-    archive = SimpleNamespace(root=archive_root, path=None)
+    local = type(small)(archive_root, small.files, small.window, small.names)
     store = tmp_path / "x.zarr"
 
     def killed(*_):
@@ -256,22 +299,21 @@ def test_values_without_a_ledger_entry_do_not_count(small, monkeypatch, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "write", killed)
         with pytest.raises(KillError):
-            fill(archive, store)
-    shards = [key for key in objects(store) if key.startswith("temperature_2m/c/0")]
-    assert shards, "the shards were there before the commit"
+            fill(local, store)
+    assert "temperature_2m/c/1/0/0" in objects(store), "the shard was there before the commit"
     status = hrrr_dask.status(str(store))
-    assert (status.files_complete, status.files_to_do) == (0, 4)
+    assert (status.files_complete, status.files_to_do) == (0, 2)
 
-    local = type(small)(archive_root, small.files, small.window, small.names)
-    delete(local, small.files[0])
-    report = fill(archive, store)
-    assert report.gaps == {"not-published": 3}
-    with xr.open_zarr(store) as found:
-        assert np.isnan(found[FEW[0]][0]).all()
-        assert np.isfinite(found[FEW[0]][1:3]).all()
-    never_killed = tmp_path / "never_killed.zarr"
-    fill(archive, never_killed)
-    assert objects(store) == objects(never_killed)
+    delete(local, small.files[1])
+    report = fill(local, store)
+    assert report.gaps == {}
+    with hrrr_dask.open_dataset(str(store)) as found:
+        assert np.isfinite(found[FEW[0]]).all()
+        assert (found.status == COMPLETE).all()
+        assert np.isnat(found.available_at.values[0]).all(), "nobody knows since when"
+    frame = to_dataframe(str(store))
+    (row,) = frame[frame.init_time == pd.Timestamp(2024, 1, 2, 12)].itertuples()
+    assert row.detail.startswith("of an attempt that did not commit; now not-published: ")
 
 
 # A disk that is full
@@ -279,14 +321,16 @@ def test_values_without_a_ledger_entry_do_not_count(small, monkeypatch, tmp_path
 
 @pytest.mark.parametrize("limit", [0, 5, "first shard", "commit"])
 def test_a_full_disk_is_said_in_words_and_commits_nothing(small, writes, tmp_path, limit):
-    fill(small, tmp_path / "undisturbed.zarr", end="2024-01-01")
-    shards = len(FEW) + 1
-    limit = {"first shard": writes.count - shards - 1, "commit": writes.count - 1}.get(limit, limit)
-    writes.count, writes.limit = 0, limit
+    fill(small, tmp_path / "undisturbed.zarr", end="2024-01-02")
+    at = {"first shard": "temperature_2m/c/1/0/0", "commit": ".hrrr/ledger/"}
+    if limit in at:
+        limit = next(k for k, label in enumerate(writes.labels) if label.startswith(f"put {at[limit]}"))
+    writes.labels.clear()
+    writes.limit = limit
     writes.error = OSError(28, "No space left on device")
     with pytest.raises(StoreAccessError, match="the disk is full; make room and run the same command again"):
-        fill(small, tmp_path / "x.zarr", end="2024-01-01")
+        fill(small, tmp_path / "x.zarr", end="2024-01-02")
     writes.limit = None
     assert ledger_keys(tmp_path / "x.zarr") == []
-    fill(small, tmp_path / "x.zarr", end="2024-01-01")
+    fill(small, tmp_path / "x.zarr", end="2024-01-02")
     assert objects(tmp_path / "x.zarr") == objects(tmp_path / "undisturbed.zarr")

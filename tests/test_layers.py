@@ -22,15 +22,15 @@ ROOT = Path(hrrr_dask.__file__).parent
 
 LAYERS = {
     0: "errors",
-    1: "records outcomes reports",
-    2: "catalog elements levels selectors points point_rows locations projection",
+    1: "records outcomes",
+    2: "catalog completeness elements levels selectors points point_rows locations projection",
     3: "variables config grid grib packing sources storage",
-    4: "answers assemble blobs decode derive existing extract fetch identity inventory ledger messages planning probe "
-    "shards store template walk",
-    5: "pipeline clusters",
-    6: "run",
-    7: "api",
-    8: "display demo cli",
+    4: "answers batching blobs decode derive entries existing extract fetch folding gather identity inventory join "
+    "layout ledger messages opening planning probe reading reports shards spec store template walk",
+    5: "clusters costs heatmap pipeline",
+    6: "flights request run standing tasks",
+    7: "api calibrate",
+    8: "display demo options cli",
 }
 LAYER = {module: layer for layer, modules in LAYERS.items() for module in modules.split()}
 
@@ -40,14 +40,14 @@ BELOW_BESIDE = 3
 
 ALLOWED = {
     "dask": {"config"},
-    "distributed": {"clusters", "run", "api"},
-    "zarr": {"shards", "template", "store"},
+    "distributed": {"api", "clusters", "flights", "run", "tasks"},
+    "zarr": {"opening", "shards", "template"},
     "obstore": {"answers", "fetch", "blobs", "storage"},
     "eccodes": {"decode", "testing"},
     "cfgrib": {"decode"},
-    "click": {"cli"},
+    "click": {"cli", "options"},
     "rich": {"cli", "display"},
-    "matplotlib": {"demo"},
+    "matplotlib": {"demo", "heatmap"},
     "moto": {"testing"},
 }
 """Library to the only modules that may import it."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from hrrr_dask import errors
 from hrrr_dask.errors import ArchiveError
-from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, OUTCOMES, outcome_numbered
+from hrrr_dask.outcomes import COMPLETE, NEVER, NOT_INGESTED, NOT_OFFERED, OUTCOMES, PARTIAL, outcome_numbered
 
 
 def test_numbers_count_from_zero_in_the_order_of_the_table():
@@ -17,7 +18,8 @@ def test_numbers_count_from_zero_in_the_order_of_the_table():
 
 
 def test_numbers_are_those_that_stores_out_there_hold():
-    assert (NOT_INGESTED, COMPLETE, NOT_OFFERED) == (0, 1, 2)
+    assert (NOT_INGESTED, COMPLETE, NOT_OFFERED, PARTIAL) == (0, 1, 2, 12)
+    assert np.iinfo(np.int64).min == NEVER
     assert {name: outcome.number for name, outcome in OUTCOMES.items()} == {
         "not-ingested": 0,
         "complete": 1,
@@ -31,6 +33,7 @@ def test_numbers_are_those_that_stores_out_there_hold():
         "access-denied": 9,
         "unreachable": 10,
         "internal-error": 11,
+        "partial": 12,
     }
 
 
@@ -48,7 +51,7 @@ def test_every_way_in_which_a_file_can_fail_is_an_outcome():
     assert leaves - {ArchiveError.code, "bad-inventory"} <= set(OUTCOMES)
 
 
-@pytest.mark.parametrize("name", ["unreachable", "access-denied", "internal-error", "not-ingested"])
+@pytest.mark.parametrize("name", ["unreachable", "access-denied", "internal-error", "not-ingested", "partial"])
 def test_what_is_not_the_archives_fault_is_always_tried_again(name):
     assert OUTCOMES[name].heals == "always"
 

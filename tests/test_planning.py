@@ -1,38 +1,38 @@
-"""Planning against brute force: which files, in which partitions, and how large."""
+"""Planning against brute force: which files, what of them, in which partitions and steps, and how large."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrrr_dask.catalog import last_lead_hour
 from hrrr_dask.config import Period, Selection
 from hrrr_dask.errors import PlanError
+from hrrr_dask.layout import Axis, Layout
 from hrrr_dask.planning import (
-    PARTITION_BYTES,
-    PARTITION_FILES,
-    SHARD_POINTS,
-    Axis,
-    Layout,
-    choose_layout,
-    first_axis,
+    FIELD_BYTES,
+    MESSAGE_BYTES,
+    STEP_FILES,
+    WORKER_BASE_BYTES,
+    Todo,
+    all_of,
     iter_partitions,
     make_plan,
     offered,
     runs,
 )
-from hrrr_dask.records import GribFile
+from hrrr_dask.records import GribFile, Reading
 from hrrr_dask.variables import parse_variables
 
 LATER = datetime(2030, 1, 1)
 TEMPERATURE = parse_variables(["temperature_2m"])
 RAIN = parse_variables(["precipitation_1h"])
 HUMID = parse_variables(["relative_humidity_2m"])
-NONE_DONE = np.zeros((0, 0), dtype=bool)
 
 EDGES = (
     datetime(2014, 7, 30),
@@ -71,55 +71,89 @@ def hours_of(period: Period) -> list[datetime]:
     return [period.start + timedelta(hours=hour) for hour in range(count + 1)]
 
 
-def wanted_files(selection: Selection, period: Period) -> list[GribFile]:
-    """Every hour, every lead, every variable: without a thought."""
-    found = []
-    for hour in hours_of(period):
-        for lead in range(100):
-            reach = last_lead_hour(hour, selection.product, selection.domain)
-            if hour.hour in selection.cycles and lead in selection.lead_hours and reach is not None and lead <= reach:
-                has_rain_window = lead >= 1
-                after_v1 = hour >= datetime(2016, 8, 23, 12)
-                names = {variable.name for variable in selection.variables}
-                if (
-                    "temperature_2m" in names
-                    or ("precipitation_1h" in names and has_rain_window)
-                    or ("relative_humidity_2m" in names and after_v1)
-                ):
-                    found.append(GribFile(hour, lead, selection.product, selection.domain))
-    return found
+def offered_names(selection: Selection, hour: datetime, lead: int) -> tuple[str, ...]:
+    """Without a thought: which of the variables a file can have."""
+    reach = last_lead_hour(hour, selection.product, selection.domain)
+    if hour.hour not in selection.cycles or lead not in selection.lead_hours or reach is None or lead > reach:
+        return ()
+    can = {
+        "temperature_2m": True,
+        "precipitation_1h": lead >= 1,
+        "relative_humidity_2m": hour >= datetime(2016, 8, 23, 12),
+    }
+    return tuple(variable.name for variable in selection.variables if can[variable.name])
 
 
-@given(requests(), st.randoms(use_true_random=False))
-def test_partitions_cover_exactly_the_wanted_files_that_are_not_done(request, random):
+def wanted_files(selection: Selection, period: Period) -> dict[GribFile, tuple[str, ...]]:
+    """Every hour, every lead, every variable."""
+    return {
+        GribFile(hour, lead, selection.product, selection.domain): names
+        for hour in hours_of(period)
+        for lead in range(100)
+        if (names := offered_names(selection, hour, lead))
+    }
+
+
+@settings(deadline=None)
+@given(requests(), st.randoms(use_true_random=False), st.integers(1, 7), st.booleans())
+def test_readings_are_exactly_what_is_wanted_and_offered_in_steps_of_bounded_size(request, random, step_files, added):
     selection, period, days, axis = request
-    wanted = wanted_files(selection, period)
+    files = wanted_files(selection, period)
     try:
         plan = make_plan(selection, period, n_points=3, layout=Layout(days, 3, 3), now=LATER, axis=axis)
     except PlanError:
-        reached = {file.lead_hours for file in wanted}
-        assert reached != set(selection.lead_hours) or not wanted
+        reached = {file.lead_hours for file in files}
+        assert reached != set(selection.lead_hours) or not files
         return
-    n_done = random.randrange(axis.index(period.end) + 2)
-    done = np.array([[random.random() < 0.5 for _ in selection.lead_hours] for _ in range(n_done)], dtype=bool)
-    done = done.reshape(n_done, len(selection.lead_hours))
-    partitions = list(iter_partitions(plan, axis, done))
-    found = [file for partition in partitions for file in partition.files]
+    start = random.randint(0, axis.index(period.start))
+    shape = (len(selection.variables), axis.index(period.end) + 1 - start, len(selection.lead_hours))
+    draw = np.random.default_rng(random.randrange(2**32))
+    wanted, first_point = draw.random(shape) < 0.5, draw.integers(0, 4, shape).astype(np.int32)
+    todo = Todo(start, wanted, first_point if added else None)
+    partitions = list(iter_partitions(plan, axis, todo, step_files))
 
-    def is_done(file: GribFile) -> bool:
-        index = axis.index(file.init_time)
-        return index < n_done and bool(done[index, selection.lead_hours.index(file.lead_hours)])
-
-    assert found == [file for file in wanted if not is_done(file)]
-    assert all(partition.files for partition in partitions)
+    expected = []
+    for file, names in files.items():
+        at = axis.index(file.init_time) - start, selection.lead_hours.index(file.lead_hours)
+        own = {v.name: k for k, v in enumerate(selection.variables) if v.name in names and wanted[k, at[0], at[1]]}
+        if own:
+            first = min(int(first_point[k, at[0], at[1]]) for k in own.values()) if added else 0
+            expected.append(Reading(file, tuple(own), first))
+    assert [reading for partition in partitions for reading in partition.readings] == expected
+    for number in {partition.number for partition in partitions}:
+        *full, last = [partition for partition in partitions if partition.number == number]
+        assert [len(partition.readings) for partition in full] == [step_files] * len(full)
+        assert 1 <= len(last.readings) <= step_files
+        assert [partition.step for partition in (*full, last)] == list(range(len(full) + 1))
     numbers = [partition.number for partition in partitions]
-    assert numbers == sorted(set(numbers))
+    assert numbers == sorted(numbers)
     for partition in partitions:
-        for file in partition.files:
-            assert (file.init_time - axis.first_day).days // days == partition.number
+        for reading in partition.readings:
+            assert (reading.file.init_time - axis.first_day).days // days == partition.number
     assert max(numbers, default=0) - min(numbers, default=0) < plan.n_partitions
 
 
+@settings(deadline=None)
+@given(requests())
+def test_an_empty_store_lacks_every_file_of_the_plan(request):
+    selection, period, days, axis = request
+    try:
+        plan = make_plan(selection, period, n_points=3, layout=Layout(days, 3, 3), now=LATER, axis=axis)
+    except PlanError:
+        return
+    found = [reading for each in iter_partitions(plan, axis, all_of(plan, axis)) for reading in each.readings]
+    assert {reading.file: reading.variables for reading in found} == wanted_files(selection, period)
+    assert len(found) == plan.n_files
+    assert {reading.first_point for reading in found} <= {0}
+
+
+def test_steps_are_long_unless_told():
+    plan = plan_for(tuple(range(19)), datetime(2024, 1, 1), datetime(2024, 1, 5, 23), days=30, axis=JANUARY)
+    steps = list(iter_partitions(plan, JANUARY, all_of(plan, JANUARY)))
+    assert [(step.number, step.step, len(step.readings)) for step in steps] == [(0, 0, STEP_FILES), (0, 1, 280)]
+
+
+@settings(deadline=None)
 @given(requests())
 def test_a_plan_counts_what_a_loop_over_all_hours_counts(request):
     selection, period, days, axis = request
@@ -139,79 +173,35 @@ def test_a_plan_counts_what_a_loop_over_all_hours_counts(request):
     assert plan.n_partitions == max(parts) - min(parts) + 1
 
 
-@given(CYCLES, st.integers(-10_000, 10_000))
-def test_an_index_and_its_init_time_are_each_others_inverse(cycles, index):
-    axis = Axis(datetime(2024, 1, 1), cycles)
-    init_time = axis.init_time(index)
-    assert axis.index(init_time) == index
-    assert init_time.hour in cycles
-    assert axis.init_time(index + 1) > init_time
-    assert axis.init_time(len(cycles)) == datetime(2024, 1, 2, cycles[0])
-
-
-def test_a_run_at_another_hour_is_not_on_the_axis():
-    with pytest.raises(PlanError, match=r"2024-01-01T03 is no init time of this store: its cycles are \[0, 6\]"):
-        Axis(datetime(2024, 1, 1), (0, 6)).index(datetime(2024, 1, 1, 3))
-
-
-def test_days_are_counted_to_the_end_of_a_day():
-    axis = Axis(datetime(2024, 1, 1), (0, 18))
-    assert [axis.days_to(datetime(2024, 1, day, hour)) for day, hour in ((1, 0), (1, 18), (2, 0))] == [1, 1, 2]
-
-
-def test_a_new_axis_begins_at_midnight():
-    selection = Selection(TEMPERATURE, (0,), (6, 18))
+def test_runs_of_a_period_begin_and_end_where_it_does():
     period = Period(datetime(2024, 1, 1, 18), datetime(2024, 1, 3, 6))
-    assert first_axis(selection, period) == Axis(datetime(2024, 1, 1), (6, 18))
     assert runs(period, (6, 18)) == [datetime(2024, 1, 1, 18)] + [
         datetime(2024, 1, day, hour) for day, hour in ((2, 6), (2, 18), (3, 6))
     ]
 
 
-@given(
-    st.integers(1, 20_000),
-    st.sets(st.integers(0, 48), min_size=1).map(sorted).map(tuple),
-    CYCLES,
-    st.sampled_from([TEMPERATURE, TEMPERATURE + RAIN]),
-)
-def test_a_layout_is_the_longest_that_stays_within_the_limits(n_points, leads, cycles, variables):
-    selection = Selection(variables, leads, cycles)
-    layout = choose_layout(selection, n_points)
-
-    def fits(days: int) -> bool:
-        files = days * len(cycles) * len(leads)
-        return files <= PARTITION_FILES and files * n_points * 4 * len(variables) <= PARTITION_BYTES
-
-    assert layout.partition_days == (30 if fits(30) else 7 if fits(7) else 1)
-    assert layout.shard_points % layout.chunk_points == 0
-    assert layout.chunk_points <= min(n_points, 50)
-    assert layout.shard_points <= SHARD_POINTS
-    assert layout.shard_points - n_points < layout.chunk_points, "no shard is larger than the points need"
+JANUARY = Axis(datetime(2024, 1, 1), tuple(range(24)))
+ARCHIVE = datetime(2014, 7, 30)
 
 
-@pytest.mark.parametrize(
-    ("n_points", "expected"),
-    [
-        (1, Layout(7, 1, 1)),
-        (49, Layout(7, 49, 49)),
-        (51, Layout(7, 100, 50)),
-        (1000, Layout(7, 1000, 50)),
-        (1001, Layout(7, 1000, 50)),
-        (25_000, Layout(1, 1000, 50)),
-    ],
-)
-def test_layouts_of_all_runs_with_nineteen_leads(n_points, expected):
-    selection = Selection(TEMPERATURE, tuple(range(19)))
-    assert choose_layout(selection, n_points) == expected
-
-
-def test_days_may_be_given():
-    assert choose_layout(Selection(TEMPERATURE, (0,)), 100_000, partition_days=365).partition_days == 365
-
-
-def plan_for(leads, start, end, *, now=LATER, variables=TEMPERATURE, cycles=tuple(range(24)), domain="conus", **more):
+def plan_for(
+    leads,
+    start,
+    end,
+    *,
+    now=LATER,
+    variables=TEMPERATURE,
+    cycles=tuple(range(24)),
+    domain="conus",
+    days=1,
+    n_points=2,
+    shard_points=2,
+    **more,
+):
     selection = Selection(variables, leads, cycles, domain=domain)
-    return make_plan(selection, Period(start, end), n_points=2, layout=Layout(1, 2, 2), now=now, **more)
+    layout = Layout(days, shard_points, shard_points)
+    options = {"n_points": n_points, "layout": layout, "now": now, "axis": Axis(ARCHIVE, cycles)} | more
+    return make_plan(selection, Period(start, end), **options)
 
 
 def test_leads_that_no_run_reaches_are_refused_with_the_furthest_one():
@@ -269,10 +259,42 @@ def test_variables_that_none_of_the_files_has_are_named():
     assert plan_for((0, 1), datetime(2024, 1, 1), datetime(2024, 1, 1), variables=RAIN + HUMID).absent == ()
 
 
-def test_sizes_grow_with_files_variables_and_points():
+def test_a_period_before_the_axis_begins_is_refused_with_what_to_do():
+    with pytest.raises(PlanError, match=r"axis begins on 2024-01-01, which cannot be changed, .* on 2023-12-31: start"):
+        plan_for((0,), datetime(2023, 12, 31), datetime(2024, 1, 2), axis=JANUARY)
+
+
+def test_what_is_read_grows_with_files_and_variables_and_not_with_what_is_done():
     plan = plan_for((0, 1), datetime(2024, 1, 1), datetime(2024, 1, 1, 23), variables=TEMPERATURE + RAIN)
     assert plan.n_files == 48
-    assert plan.bytes_to_read == 48 * 2 * 1_500_000
+    assert plan.bytes_to_read == 48 * 2 * MESSAGE_BYTES
     assert plan.requests == 48 * 3
-    assert plan.partition_bytes == 24 * 2 * 2 * 4 * 2
-    assert plan.worker_bytes > 3 * plan.partition_bytes + 1799 * 1059 * 8
+    part = replace(plan, n_done=40)
+    assert (part.bytes_to_read, part.requests) == (8 * 2 * MESSAGE_BYTES, 8 * 3)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 5000), st.integers(1, 1200), st.integers(1, 40), st.integers(1, 48), st.integers(1, 3))
+def test_memory_and_sizes_are_what_the_layout_makes_of_them(n_points, shard_points, days, n_leads, n_variables):
+    variables = (TEMPERATURE + RAIN + HUMID)[:n_variables]
+    plan = plan_for(
+        tuple(range(1, n_leads + 1)),
+        datetime(2024, 1, 1),
+        datetime(2024, 1, 1, 12),
+        cycles=(0, 12),
+        variables=variables,
+        days=days,
+        n_points=n_points,
+        shard_points=shard_points,
+    )
+    values = np.zeros((2 * days, n_leads, shard_points), np.float32)
+    assert plan.shard_bytes == values.nbytes
+    assert plan.partition_bytes == values.nbytes * n_variables * len(range(0, n_points, shard_points))
+    step = min(2 * days * n_leads, STEP_FILES)
+    assert plan.worker_bytes == (
+        WORKER_BASE_BYTES
+        + 2 * step * n_variables * n_points * 4
+        + 4 * values.nbytes
+        + 3 * FIELD_BYTES
+        + 2 * n_variables * MESSAGE_BYTES
+    )

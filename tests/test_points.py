@@ -360,6 +360,43 @@ def test_points_made_by_hand_are_checked(arguments, reason):
         Points(*arguments)
 
 
+# --- some of them, and more of them ---
+
+
+def test_some_points_are_taken_in_the_order_that_is_given():
+    taken = PAIR.take([1])
+    assert (taken.point_id, taken.name) == (("kuna",), ("Kuna",))
+    assert places(taken) == [(43.5, -116.4)]
+    assert PAIR.take([1, 0]).point_id == ("kuna", "boise")
+    assert PAIR.take(range(2)) == PAIR
+    with pytest.raises(PointsError, match="are none"):
+        PAIR.take([])
+
+
+def test_points_are_joined_one_after_the_other_and_none_twice():
+    more = Points(("nampa",), ("Nampa",), np.array([43.54]), np.array([243.44]))
+    both = PAIR.joined(more)
+    assert both.point_id == ("boise", "kuna", "nampa")
+    assert both.name == ("Boise", "Kuna", "Nampa")
+    assert places(both) == places(PAIR) + places(more)
+    assert PAIR.point_id == ("boise", "kuna")
+    with pytest.raises(PointsError, match="point_id 'kuna' is already at point 1"):
+        PAIR.joined(PAIR.take([1]))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 9).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n))))
+def test_what_was_taken_apart_is_joined_again(sizes):
+    n, cut = sizes
+    ids = tuple(f"p{k}" for k in range(n))
+    points = Points(ids, ids[::-1], np.linspace(-90, 90, n), np.linspace(-180, 180, n))
+    first = points.take(range(cut))
+    whole = first if cut == n else first.joined(points.take(range(cut, n)))
+    assert whole == points
+    assert whole.digest() == points.digest()
+    assert (first.digest() == points.digest()) == (cut == n)
+
+
 # --- anything at all ---
 
 in_one_file = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -47,7 +47,7 @@ POINTS = [
 ]
 EIGHTY = ["u_component_wind_80m", "v_component_wind_80m"]
 WINDS = ["u_component_wind_10m", "v_component_wind_10m"]
-DAY = {"start": "2018-07-22", "end": "2018-07-22", "lead_hours": 1}
+DAY = {"start": "2018-07-22", "end": "2018-07-22", "lead_hours": 1, "axis_start": "2018-07-22"}
 
 
 def archive_file(hour):
@@ -241,6 +241,7 @@ def test_a_selector_takes_the_right_one_of_two_windows(client, tmp_path):
         source=[str(tmp_path / "archive")],
         cycles=[0],
         lead_hours=[12],
+        axis_start="2020-12-14",
         variables=["run=APCP:surface:run acc", "precipitation_1h"],
     )
     cells = nearest_cells(fields["0-12"].latitude, fields["0-12"].longitude, towns)
@@ -262,6 +263,7 @@ def test_a_truncated_download_is_a_gap_that_names_the_bytes(client, tmp_path):
         client=client,
         source=[str(tmp_path / "archive")],
         lead_hours=[12],
+        axis_start="2023-09-14",
         variables=["composite_reflectivity", "temperature_2m"],
     )
     assert report.gaps == {"truncated": 2}

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from hrrr_dask.records import ByteRange, FileOutcome, GribFile, Partition, Window
+from hrrr_dask.records import ByteRange, FileOutcome, GribFile, Partition, Reading, Window
 
 FILE = GribFile(datetime(2024, 1, 1, 18), 30)
 
@@ -59,9 +59,22 @@ def test_a_window_does_not_run_backwards_but_may_be_empty():
         Window("acc", 120, 60)
 
 
-def test_a_partition_is_called_after_its_first_day():
-    assert Partition(3, (FILE,)).label == "20240101"
+def test_a_partition_is_called_after_its_first_day_and_its_step():
+    reading = Reading(FILE, ("t",))
+    assert Partition(3, (reading,)).label == "20240101"
+    assert Partition(3, (reading,), 2).label == "20240101-2"
     assert Partition(3, ()).label == "part3"
+    assert Partition(3, (), 1).label == "part3-1"
+
+
+def test_readings_sort_by_their_files():
+    readings = [Reading(GribFile(datetime(2024, 1, 1, hour), lead), ("t",)) for hour in (6, 0) for lead in (12, 3)]
+    assert [reading.file for reading in sorted(readings)] == sorted(reading.file for reading in readings)
+
+
+def test_a_reading_and_its_outcome_begin_with_the_first_point_unless_told():
+    assert Reading(FILE, ("t",)).first_point == 0
+    assert (FileOutcome(FILE, ("t",), {}).first_point, FileOutcome(FILE, ("t",), {}).n_points) == (0, 0)
 
 
 def test_outcomes_do_not_share_their_details():

@@ -8,19 +8,17 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from specs import AXIS, LAYOUT, made, make_points, make_spec
 
 from hrrr_dask.config import Selection
-from hrrr_dask.grid import nearest, read_grid
-from hrrr_dask.outcomes import OUTCOMES
-from hrrr_dask.planning import Axis, Layout
-from hrrr_dask.points import Points
-from hrrr_dask.template import FORMAT_VERSION, ROOT_KEY, StoreSpec, build_template, identity
+from hrrr_dask.outcomes import NEVER, OUTCOMES
+from hrrr_dask.spec import FORMAT_VERSION, Growth, StoreSpec, grown, identity, settings_of
+from hrrr_dask.template import ROOT_KEY, build_template
 from hrrr_dask.testing import DEFAULT_WINDOW
 from hrrr_dask.variables import parse_variables
 
@@ -37,29 +35,21 @@ COORDINATES = {
     "cell_y",
     "cell_x",
     "cell_distance",
+    "cell_projection_x",
+    "cell_projection_y",
     "status",
+    "available_at",
     "crs",
 }
 
 
-def make_spec(n_days: int = 2, n_points: int = 3) -> StoreSpec:
+NAMES = ("temperature_2m", "u_component_wind_10m", "precipitation_1h")
+WEATHER = Selection(parse_variables(NAMES), (0, 1, 3), AXIS.cycles)
+
+
+def weather_spec(n_days: int = 2, n_points: int = 3) -> StoreSpec:
     """Temperature, wind and rain of two runs a day at the first cells of a diagonal."""
-    latitude, longitude = DEFAULT_WINDOW.latlon(np.arange(n_points), np.arange(n_points) + 1)
-    ids = tuple(f"p{k}" for k in range(n_points))
-    points = Points(ids, tuple(f"place {k}, Süd" for k in range(n_points)), latitude + 0.001, longitude)
-    selection = Selection(
-        parse_variables(["temperature_2m", "u_component_wind_10m", "precipitation_1h"]), (0, 1, 3), (0, 12)
-    )
-    section = DEFAULT_WINDOW.section3()
-    return StoreSpec(
-        selection=selection,
-        points=points,
-        cells=nearest(read_grid(section), points.latitude, points.longitude),
-        grid_section=section,
-        layout=Layout(2, 4, 2),
-        axis=Axis(datetime(2024, 1, 1), (0, 12)),
-        n_days=n_days,
-    )
+    return made(make_spec(n_days, n_points, WEATHER))
 
 
 def written(documents: dict[str, bytes], root: Path) -> Path:
@@ -81,7 +71,7 @@ def document(documents: dict[str, bytes], name: str) -> dict:
 
 @pytest.fixture(scope="module")
 def documents() -> dict[str, bytes]:
-    return build_template(make_spec(), "1.2.3")
+    return build_template(weather_spec())
 
 
 @pytest.fixture(scope="module")
@@ -90,13 +80,13 @@ def dataset(documents, tmp_path_factory) -> xr.Dataset:
 
 
 def test_a_template_is_the_same_every_time(documents):
-    assert list(build_template(make_spec(), "1.2.3").items()) == list(documents.items())
+    assert list(build_template(weather_spec()).items()) == list(documents.items())
 
 
 def test_a_template_is_the_same_in_every_process(documents):
     code = (
-        "import hashlib; from test_template import make_spec; from hrrr_dask.template import build_template\n"
-        "print(hashlib.sha256(repr(build_template(make_spec(), '1.2.3')).encode()).hexdigest())"
+        "import hashlib; from test_template import weather_spec; from hrrr_dask.template import build_template\n"
+        "print(hashlib.sha256(repr(build_template(weather_spec())).encode()).hexdigest())"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "4711", "TZ": "Asia/Tokyo"}
     done = subprocess.run(
@@ -108,13 +98,13 @@ def test_a_template_is_the_same_in_every_process(documents):
 def test_the_root_document_comes_last_and_holds_all_the_others(documents):
     assert list(documents)[-1] == ROOT_KEY
     inside = json.loads(documents[ROOT_KEY])["consolidated_metadata"]["metadata"]
-    assert set(inside) == COORDINATES | {"temperature_2m", "u_component_wind_10m", "precipitation_1h"}
+    assert set(inside) == COORDINATES | set(NAMES)
     assert all(document(documents, name) == held for name, held in inside.items())
 
 
 @pytest.mark.parametrize("n_days", [3, 300, 366, 367, 3000])
 def test_growing_keeps_every_object_that_is_no_metadata(documents, n_days):
-    grown = build_template(make_spec(n_days), "1.2.3")
+    grown = build_template(weather_spec(n_days))
     chunks = {key: data for key, data in documents.items() if not key.endswith("zarr.json")}
     assert chunks
     assert {key: grown[key] for key in chunks} == chunks
@@ -124,9 +114,9 @@ def test_growing_keeps_every_object_that_is_no_metadata(documents, n_days):
 
 
 def test_growing_changes_only_the_length_of_the_axis(documents):
-    grown = build_template(make_spec(300), "1.2.3")
+    grown = build_template(weather_spec(300))
     changed = {key for key in documents if grown[key] != documents[key]}
-    along = {"init_time", "valid_time", "status", "temperature_2m", "u_component_wind_10m", "precipitation_1h"}
+    along = {"init_time", "valid_time", "status", "available_at", *NAMES}
     assert changed == {ROOT_KEY} | {f"{name}/zarr.json" for name in along}
     for name in along:
         before, after = document(documents, name), document(grown, name)
@@ -137,7 +127,7 @@ def test_growing_changes_only_the_length_of_the_axis(documents):
 
 def test_a_grown_axis_reads_as_if_it_had_been_that_long_from_the_start(tmp_path, documents):
     root = written(documents, tmp_path)
-    grown = opened(written(build_template(make_spec(400), "1.2.3"), root))
+    grown = opened(written(build_template(weather_spec(400)), root))
     inits = np.array([np.datetime64("2024-01-01T00", "ns") + np.timedelta64(12 * k, "h") for k in range(800)])
     np.testing.assert_array_equal(grown.init_time, inits)
     np.testing.assert_array_equal(grown.valid_time, inits[:, None] + grown.lead_time.to_numpy())
@@ -151,7 +141,7 @@ def test_the_times_are_those_of_the_axis(dataset):
 
 
 def test_the_points_and_their_cells_are_there(dataset):
-    spec = make_spec()
+    spec = weather_spec()
     assert dataset.point_id.to_numpy().tolist() == ["p0", "p1", "p2"]
     assert dataset.name.to_numpy().tolist()[0] == "place 0, Süd"
     for name in ("latitude", "longitude"):
@@ -168,6 +158,7 @@ def test_an_empty_store_is_all_missing_and_not_ingested(dataset):
         assert dataset[name].dtype == np.float32
         assert np.isnan(dataset[name]).all()
     assert (dataset.status == 0).all()
+    assert np.isnat(dataset.available_at).all()
 
 
 def test_only_the_variables_are_data(dataset):
@@ -195,15 +186,22 @@ def test_wind_says_that_it_is_earth_relative_and_nothing_else_does(dataset):
     assert "comment" not in dataset.temperature_2m.attrs
 
 
+def test_the_moment_since_when_a_file_is_there_is_a_time_that_may_be_missing(documents):
+    array = document(documents, "available_at")
+    assert (array["data_type"], array["fill_value"]) == ("int64", NEVER)
+    assert array["attributes"]["units"] == "seconds since 1970-01-01 00:00:00"
+    assert array["attributes"]["_FillValue"] == NEVER
+
+
 def test_the_status_names_every_outcome(dataset):
     assert dataset.status.attrs["flag_values"] == [outcome.number for outcome in OUTCOMES.values()]
     assert dataset.status.attrs["flag_meanings"].split() == list(OUTCOMES)
 
 
 def test_a_variable_without_a_standard_name_has_none(tmp_path):
-    spec = make_spec()
+    spec = weather_spec()
     spec = replace(spec, selection=replace(spec.selection, variables=parse_variables(["LFTX:500-1000 mb"])))
-    variable = opened(written(build_template(spec, "1"), tmp_path)).lftx_500_1000_mb
+    variable = opened(written(build_template(spec), tmp_path)).lftx_500_1000_mb
     assert "standard_name" not in variable.attrs
     assert "cell_methods" not in variable.attrs
 
@@ -225,38 +223,44 @@ def test_shards_span_partitions_and_chunks_span_blocks_of_points(documents):
     assert document(documents, "status")["chunk_grid"]["configuration"]["chunk_shape"] == [4, 3]
 
 
+def test_what_belongs_to_points_comes_in_chunks_with_room(documents):
+    for name in ("point_id", "name", "latitude", "cell_y"):
+        array = document(documents, name)
+        assert (array["shape"], array["chunk_grid"]["configuration"]["chunk_shape"]) == ([3], [LAYOUT.shard_points])
+
+
+def test_points_are_added_in_the_room_that_is_left_and_then_in_new_chunks(documents):
+    spec = weather_spec()
+    for last, new in ((4, 0), (5, 1), (9, 2)):
+        more = build_template(grown(spec, Growth(points=make_points(range(3, last))).step_from(spec), 1))
+        added = set(more) - set(documents)
+        assert {key for key in added if key.startswith("point_id/")} == {f"point_id/c/{k}" for k in range(1, new + 1)}
+        times = {key for key in documents if "time/" in key or key.startswith(("status", "available_at"))}
+        assert {key for key in times if more[key] != documents[key]} == set()
+        assert document(more, NAMES[0])["shape"] == [4, 3, last]
+
+
+def test_a_variable_that_is_added_is_a_document_more(documents):
+    spec = weather_spec()
+    gust = parse_variables(["wind_gust_surface"])
+    more = build_template(grown(spec, Growth(variables=gust).step_from(spec), 1))
+    assert set(more) - set(documents) == {"wind_gust_surface/zarr.json"}
+    assert {key for key in documents if more[key] != documents[key]} == {ROOT_KEY}
+
+
 def test_the_group_says_what_made_it_and_how(documents):
     said = json.loads(documents[ROOT_KEY])["attributes"]["hrrr_dask"]
-    spec = make_spec()
+    spec = weather_spec()
     assert said["format_version"] == FORMAT_VERSION
     assert said["package_version"] == "1.2.3"
     assert said["layout"] == {"partition_days": 2, "shard_points": 4, "chunk_points": 2}
-    assert (said["first_day"], said["n_days"]) == ("2024-01-01", 2)
+    assert (said["first_day"], said["asked_from"], said["n_days"]) == ("2024-01-01", 0, 2)
+    assert said["cohorts"] == [{"n_points": 3, "digest": spec.points.digest(), "growth": 0}]
     assert bytes.fromhex(said["grid_section"]) == spec.grid_section
-    assert {key: said[key] for key in identity(spec.selection, spec.points)} == identity(spec.selection, spec.points)
-
-
-def test_the_identity_changes_with_all_that_fixes_a_store_and_not_with_names_of_places():
-    spec = make_spec()
-    base = identity(spec.selection, spec.points)
-    changes = {
-        "product": replace(spec.selection, product="prs"),
-        "domain": replace(spec.selection, domain="alaska"),
-        "method": replace(spec.selection, method="bilinear"),
-        "cycles": replace(spec.selection, cycles=(0,)),
-        "lead_hours": replace(spec.selection, lead_hours=(0,)),
-        "variables": replace(spec.selection, variables=spec.selection.variables[:1]),
-    }
-    for key, selection in changes.items():
-        found = identity(selection, spec.points)
-        assert {name for name in base if found[name] != base[name]} == {key}
-    renamed = Points(spec.points.point_id, ("x", "y", "z"), spec.points.latitude, spec.points.longitude)
-    assert identity(spec.selection, renamed) == base
-    moved = Points(spec.points.point_id, spec.points.name, spec.points.latitude + 0.1, spec.points.longitude)
-    assert identity(spec.selection, moved)["points"] != base["points"]
-    assert json.loads(json.dumps(base)) == base
+    assert {key: said[key] for key in identity(spec.selection)} == identity(spec.selection)
+    assert said == json.loads(json.dumps(settings_of(spec)))
 
 
 def test_a_specification_knows_its_sizes():
-    spec = make_spec(5)
+    spec = weather_spec(5)
     assert (spec.n_init, spec.span, spec.grid.nx) == (10, 4, DEFAULT_WINDOW.nx)

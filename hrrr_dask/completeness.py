@@ -1,0 +1,198 @@
+"""How complete a store is, as counts of files and values by day or month. Pure.
+
+Takes plain arrays, so that it does not matter where they come from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrrr_dask.outcomes import COMPLETE, NOT_OFFERED, OUTCOMES
+
+__all__ = [
+    "N_CODES",
+    "REASONS",
+    "Columns",
+    "StatusRow",
+    "by_calendar",
+    "checked_times",
+    "count_days",
+    "count_values",
+    "file_states",
+    "summarise",
+]
+
+TABLE_DAYS: Final = 62
+"""A table has a row a day for up to so many days, a row a month beyond [d]."""
+
+TOP_REASONS: Final = 3
+"""Reasons that a row of the table names."""
+
+_SILENT: Final = frozenset({"not-ingested", "complete", "not-in-this-era", "partial"})
+
+REASONS: Final = tuple(outcome for outcome in OUTCOMES.values() if outcome.name not in _SILENT)
+"""The outcomes that are a reason for a gap."""
+
+N_CODES: Final = 1 + max(outcome.number for outcome in OUTCOMES.values())
+"""Outcome numbers are smaller."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRow:
+    """How one day or month of init times stands."""
+
+    label: str
+    """``2024-07-01`` or ``2024-07``."""
+    files_wanted: int
+    """Files that the archive is expected to have."""
+    files_complete: int
+    """Of these, those of which every variable is there."""
+    files_with_gaps: int
+    """Of these, those of which something is missing for a reason."""
+    files_to_do: int
+    """The others: nobody has read them yet, or not all of their variables."""
+    reasons: tuple[tuple[str, int], ...]
+    """Reasons and the number of values that are missing for them, most first; at most :data:`TOP_REASONS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A regular time axis of runs, days or months, without holes."""
+
+    unit: Literal["run", "day", "month"]
+    """What a column is."""
+    edges: NDArray[np.datetime64]
+    """dims (column + 1,)."""
+    of_run: NDArray[np.int64]
+    """dims (init_time,): the column of each."""
+
+    @property
+    def n(self) -> int:
+        """How many."""
+        return len(self.edges) - 1
+
+
+def summarise(codes: NDArray[np.uint8], init_times: NDArray[np.datetime64]) -> list[StatusRow]:
+    """Count files by month, or by day when there are few days.
+
+    Parameters
+    ----------
+    codes : ndarray of uint8, dims (variable, init_time, lead_time)
+        Outcome numbers.
+    init_times : ndarray of datetime64, dims (init_time,)
+        Ascending, UTC.
+
+    Returns
+    -------
+    list of StatusRow
+        Ascending; a day or month of which the archive has nothing, or the store no run, is left out.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit one another.
+
+    Examples
+    --------
+    >>> codes = np.array([[[1, 1], [1, 8], [0, 2]]], dtype=np.uint8)
+    >>> for row in summarise(codes, np.array(["2024-07-01T00", "2024-07-01T12", "2024-07-02T00"], "datetime64[h]")):
+    ...     print(row.label, row.files_wanted, row.files_complete, row.files_with_gaps, row.files_to_do, row.reasons)
+    2024-07-01 4 3 1 0 (('not-published', 1),)
+    2024-07-02 1 0 0 1 ()
+    """
+    times = checked_times(codes, init_times)
+    if not len(times):
+        return []
+    columns = by_calendar(times, "day" if count_days(times) <= TABLE_DAYS else "month")
+    wanted, complete, gapped = (_sum_runs(files, columns) for files in file_states(codes))
+    counts = count_values(codes, columns, np.zeros((1, codes.shape[2]), dtype=np.int64), 1)[:, 0]
+    return [
+        StatusRow(
+            label=str(columns.edges[k].astype("datetime64[D]"))[: 10 if columns.unit == "day" else 7],
+            files_wanted=int(wanted[k]),
+            files_complete=int(complete[k]),
+            files_with_gaps=int(gapped[k]),
+            files_to_do=int(wanted[k] - complete[k] - gapped[k]),
+            reasons=_top(counts[k]),
+        )
+        for k in np.flatnonzero(wanted).tolist()
+    ]
+
+
+def checked_times(codes: NDArray[np.uint8], init_times: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+    """The init times in seconds, if they and the outcomes fit one another.
+
+    Raises
+    ------
+    ValueError
+        If not.
+    """
+    times = np.asarray(init_times).astype("datetime64[s]")
+    if codes.ndim != 3 or codes.shape[1:2] != times.shape:
+        raise ValueError(
+            f"outcomes of shape {codes.shape} have dims (variable, init_time, lead_time), not {times.shape}"
+        )
+    if (np.diff(times) <= np.timedelta64(0)).any():
+        raise ValueError("init times ascend, each once: sort them together with their outcomes")
+    if codes.size and int(codes.max()) >= N_CODES:
+        raise ValueError(f"outcome number {int(codes.max())} is not in the table: it ends with {N_CODES - 1}")
+    return times
+
+
+def count_days(times: NDArray[np.datetime64]) -> int:
+    """Calendar days from the first to the last moment [d]."""
+    return int((times[-1].astype("datetime64[D]") - times[0].astype("datetime64[D]")).astype(np.int64)) + 1
+
+
+def by_calendar(times: NDArray[np.datetime64], unit: Literal["day", "month"]) -> Columns:
+    """Columns of whole calendar days or months."""
+    kind = "datetime64[D]" if unit == "day" else "datetime64[M]"
+    periods = times.astype(kind)
+    edges = np.arange(periods[0], periods[-1] + 2, dtype=kind)
+    return Columns(unit, edges.astype("datetime64[s]"), (periods - periods[0]).astype(np.int64))
+
+
+def count_values(
+    codes: NDArray[np.uint8], columns: Columns, row_of: NDArray[np.int64], n_rows: int
+) -> NDArray[np.int64]:
+    """Values by outcome number, dims (column, row, outcome); ``row_of`` broadcasts to (init_time, lead_time)."""
+    place = (columns.of_run[:, None] * n_rows + row_of) * N_CODES
+    counts = np.zeros(columns.n * n_rows * N_CODES, dtype=np.int64)
+    for own in codes:  # one variable at a time: ten years of them would be gigabytes of positions
+        counts += np.bincount((place + own).ravel(), minlength=len(counts))
+    return counts.reshape(columns.n, n_rows, N_CODES)
+
+
+def file_states(codes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which files the archive is expected to have, which of them are complete, and of which something is missing.
+
+    Returns
+    -------
+    wanted, complete, gapped : ndarray of bool, dims (init_time, lead_time)
+        Files that are wanted and neither complete nor gapped are to do, if only for some of their variables.
+    """
+    wanted, gapped = np.zeros(codes.shape[1:], dtype=bool), np.zeros(codes.shape[1:], dtype=bool)
+    whole = np.ones(codes.shape[1:], dtype=bool)
+    is_reason = np.zeros(N_CODES, dtype=bool)
+    is_reason[[outcome.number for outcome in REASONS]] = True
+    for own in codes:  # one variable at a time, for the sake of memory
+        there = own != NOT_OFFERED
+        wanted |= there
+        whole &= ~there | (own == COMPLETE)
+        gapped |= is_reason[own]
+    return wanted, whole & wanted, gapped
+
+
+def _sum_runs(files: NDArray[np.bool_], columns: Columns) -> NDArray[np.int64]:
+    sums = np.zeros(columns.n, dtype=np.int64)
+    np.add.at(sums, columns.of_run, files.sum(axis=1))
+    return sums
+
+
+def _top(counts: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
+    found = [(outcome.name, int(counts[outcome.number])) for outcome in REASONS if counts[outcome.number]]
+    return tuple(sorted(found, key=lambda item: (-item[1], item[0]))[:TOP_REASONS])

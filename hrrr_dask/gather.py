@@ -1,0 +1,259 @@
+"""Which forecast stands where, and an array of them that is read when it is looked at, and no more than that.
+
+Reading goes through xarray's interface for backends, which arrays opened with ``chunks=None`` speak; arrays in Dask
+chunks stay in Dask chunks. See https://docs.xarray.dev/en/stable/internals/how-to-add-new-backend.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median_low
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.backends import BackendArray
+from xarray.core.indexing import (
+    CopyOnWriteArray,
+    ExplicitIndexer,
+    IndexingSupport,
+    LazilyIndexedArray,
+    MemoryCachedArray,
+    explicit_indexing_adapter,
+)
+
+from hrrr_dask.errors import UsageError
+
+__all__ = ["BARRED", "RUN_DIMS", "Pick", "Runs", "gather", "shortest"]
+
+RUN_DIMS: Final = ("init_time", "lead_time")
+
+BARRED: Final = np.uint8(255)
+"""Tier of a file that must not be picked."""
+
+MAX_BOX_BYTES: Final = 2**28
+"""What is read at once before it is picked from; more is read in pieces [B]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pick:
+    """Which forecast stands at each place of a result."""
+
+    dims: tuple[str, ...]
+    """Dimensions of the result."""
+    inits: NDArray[np.intp]
+    """Of these dims: position on ``init_time``, -1 where there is no forecast."""
+    leads: NDArray[np.intp]
+    """Of these dims: position on ``lead_time``; without meaning where there is no forecast."""
+
+    def __post_init__(self) -> None:
+        if not self.inits.shape == self.leads.shape or len(self.dims) != self.inits.ndim:
+            raise ValueError(f"a pick needs both positions for {self.dims}: {self.inits.shape}, {self.leads.shape}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runs:
+    """The two time axes of a dataset."""
+
+    inits: NDArray[np.datetime64]
+    """dims (init_time,): UTC."""
+    leads: NDArray[np.timedelta64]
+    """dims (lead_time,)."""
+
+    @classmethod
+    def of(cls, ds: xr.Dataset) -> Runs:
+        """Read them; a single time is an axis of length 1."""
+        axes = []
+        for name, kind in zip(RUN_DIMS, "Mm", strict=True):
+            axis = ds.coords.get(name)
+            if (
+                not isinstance(ds, xr.Dataset)
+                or axis is None
+                or axis.dims not in ((), (name,))
+                or axis.dtype.kind != kind
+            ):
+                raise UsageError(
+                    "a dataset with the times init_time and lead_time is needed, each a dimension or a single time; "
+                    f"this is a {type(ds).__name__} of {dict(ds.sizes)}: give what hrrr_dask.open_dataset gives, or "
+                    "a selection of it"
+                )
+            axes.append(np.atleast_1d(axis.values))
+        return cls(*axes)
+
+    def valid_times(self) -> NDArray[np.datetime64]:
+        """All that some run reaches, ascending, each once."""
+        return np.unique(self.inits[:, None] + self.leads)
+
+    def positions(self, valid: NDArray[np.datetime64]) -> NDArray[np.intp]:
+        """Dims (valid_time, lead_time): which run it is that far ahead; -1 if there is none."""
+        wanted = valid[:, None] - self.leads
+        if not len(self.inits):
+            return np.full(wanted.shape, -1)
+        order = np.argsort(self.inits, kind="stable")
+        found = order[np.searchsorted(self.inits, wanted, sorter=order).clip(max=len(order) - 1)]
+        return np.where(self.inits[found] == wanted, found, -1)
+
+
+def shortest(runs: Runs, valid: NDArray[np.datetime64], tiers: NDArray[np.uint8], exists: NDArray[np.bool_]) -> Pick:
+    """Of the files of the best tier, the one of shortest lead time, for each valid time.
+
+    Parameters
+    ----------
+    runs : Runs
+        The time axes.
+    valid : ndarray of datetime64, dims (valid_time,)
+        UTC.
+    tiers : ndarray of uint8, dims (init_time, lead_time)
+        0 for the best files; :data:`BARRED` for those that must not be picked.
+    exists : ndarray of bool, dims (lead_time,)
+        Lead times that may be picked.
+
+    Returns
+    -------
+    Pick
+        Dims ``(valid_time,)``.
+    """
+    if not exists.any() or not len(runs.inits):
+        nothing = np.full(len(valid), -1)
+        return Pick(("valid_time",), nothing, np.zeros_like(nothing))
+    usable = np.flatnonzero(exists)
+    usable = usable[np.argsort(runs.leads[usable], kind="stable")]
+    inits = runs.positions(valid)[:, usable]
+    tier = np.where(inits >= 0, tiers[inits, usable], BARRED)
+    best = tier.argmin(axis=1)  # the first of equals, which is the shortest
+    rows = np.arange(len(valid))
+    return Pick(("valid_time",), np.where(tier[rows, best] == BARRED, -1, inits[rows, best]), usable[best])
+
+
+def gather(source: xr.Variable, pick: Pick, fill: Any = None) -> xr.Variable:
+    """Lay the forecasts that were picked side by side. Nothing is read.
+
+    Parameters
+    ----------
+    source : xarray.Variable
+        Dims ``init_time``, ``lead_time`` or both of them, and any others. One that is missing has length 1 or does
+        not matter.
+    pick : Pick
+        Positions on them.
+    fill : optional
+        What stands where there is no forecast; else what xarray takes for missing: NaN, NaT, and integers become
+        floats.
+
+    Returns
+    -------
+    xarray.Variable
+        Dims of the pick, then the others of the source, with its attributes. In Dask chunks if the source is;
+        otherwise a lazy array, which reads the init times and lead times that it needs.
+    """
+    if fill is None:
+        missing = xr.Variable((), np.zeros((), source.dtype)).where(False)  # type: ignore[no-untyped-call]
+        fill, dtype = missing.values[()], missing.dtype
+    else:
+        dtype = source.dtype
+    others = tuple(dim for dim in source.dims if dim not in RUN_DIMS)
+    if source.chunks is not None:
+        return _gather_chunked(source, pick, fill)
+    lazy: Any = LazilyIndexedArray(_Gathered(source, pick, fill, np.dtype(dtype)))
+    # As xarray.open_dataset does: read once, and writable without a change to the source.
+    cached = MemoryCachedArray(CopyOnWriteArray(lazy))  # type: ignore[no-untyped-call]
+    return xr.Variable((*pick.dims, *others), cached, source.attrs)
+
+
+def _gather_chunked(source: xr.Variable, pick: Pick, fill: Any) -> xr.Variable:
+    """Piece by piece, each of about the runs of one chunk, so that a piece needs few chunks of the source.
+
+    The pieces are of one length, as Zarr wants the chunks of what is written.
+    """
+    chunks = source.chunksizes.get("init_time", (1,))
+    newest = pick.inits.max(axis=tuple(range(1, pick.inits.ndim)), initial=-1)
+    per_chunk = np.bincount(np.searchsorted(np.cumsum(chunks), newest[newest >= 0], side="right"))
+    length = max(1, *chunks, median_low(per_chunk[per_chunk > 0].tolist() or [1]))
+    pieces = [
+        _gather_piece(source, Pick(pick.dims, pick.inits[k : k + length], pick.leads[k : k + length]), fill)
+        for k in range(0, max(len(newest), 1), length)
+    ]
+    joined: xr.Variable = xr.Variable.concat(pieces, pick.dims[0])  # type: ignore[no-untyped-call]
+    return joined
+
+
+def _gather_piece(source: xr.Variable, pick: Pick, fill: Any) -> xr.Variable:
+    others = {dim: size for dim, size in source.sizes.items() if dim not in RUN_DIMS}
+    dims = (*pick.dims, *others)
+    here = pick.inits >= 0
+    known = np.flatnonzero(here)
+    if not len(known):
+        nothing = np.broadcast_to(np.asarray(fill), (*here.shape, *others.values()))
+        return xr.Variable(dims, nothing, source.attrs).chunk()
+    # A place without a forecast borrows from its neighbour: it must ask for no chunk of its own.
+    near = known[np.searchsorted(known, np.arange(here.size)).clip(max=len(known) - 1)].reshape(here.shape)
+    indexers = {
+        dim: xr.Variable(pick.dims, positions.ravel()[near])
+        for dim, positions in zip(RUN_DIMS, (pick.inits, pick.leads), strict=True)
+        if dim in source.dims
+    }
+    picked: xr.Variable = source.isel(indexers)
+    if not (here.all() and indexers):
+        picked = picked.where(xr.Variable(pick.dims, here), fill)  # type: ignore[no-untyped-call]
+    return picked.transpose(*dims).chunk(dict.fromkeys(pick.dims, -1))
+
+
+class _Gathered(BackendArray):
+    """A pick out of a variable; indexing reads."""
+
+    def __init__(self, source: xr.Variable, pick: Pick, fill: Any, dtype: np.dtype[Any]) -> None:
+        self._source = source
+        self._pick = pick
+        self._fill = fill
+        self._others = tuple(dim for dim in source.dims if dim not in RUN_DIMS)
+        self.shape = (*pick.inits.shape, *(source.sizes[dim] for dim in self._others))
+        self.dtype = dtype
+
+    def __getitem__(self, key: ExplicitIndexer) -> Any:
+        return explicit_indexing_adapter(key, self.shape, IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        n_picked = len(self._pick.dims)
+        inits, leads = (_outer(positions, key[:n_picked]) for positions in (self._pick.inits, self._pick.leads))
+        others = dict(zip(self._others, key[n_picked:], strict=True))
+        single = {dim for dim, k in others.items() if isinstance(k, int | np.integer)}
+        # zarr 3.1.0 confuses the dimensions of numbers next to arrays.
+        source = self._source.isel({dim: slice(k, k + 1) if dim in single else k for dim, k in others.items()})
+        out = np.full((inits.size, *(source.sizes[dim] for dim in others)), self._fill, dtype=self.dtype)
+        _fill(out, source, inits.ravel(), leads.ravel())
+        return out.reshape((*inits.shape, *(source.sizes[dim] for dim in others if dim not in single)))
+
+
+def _outer(values: NDArray[np.intp], key: tuple[Any, ...]) -> NDArray[np.intp]:
+    """Each index on its own dimension; the last first, because a number takes its dimension away."""
+    for axis in reversed(range(len(key))):
+        values = values[(slice(None),) * axis + (key[axis],)]
+    return np.asarray(values)
+
+
+def _fill(out: NDArray[Any], source: xr.Variable, inits: NDArray[np.intp], leads: NDArray[np.intp]) -> None:
+    """Read the box of init times and lead times that are needed and pick from it; a large one in halves."""
+    here = inits >= 0
+    if not here.any():
+        return
+    needed: Mapping[Any, NDArray[np.intp]] = {
+        dim: np.unique(positions[here])
+        for dim, positions in zip(RUN_DIMS, (inits, leads), strict=True)
+        if dim in source.dims
+    }
+    box_values = np.prod([len(needed.get(dim, range(size))) for dim, size in source.sizes.items()], dtype=float)
+    if box_values * source.dtype.itemsize > MAX_BOX_BYTES and len(inits) > 1:
+        for half in (slice(None, len(inits) // 2), slice(len(inits) // 2, None)):
+            _fill(out[half], source, inits[half], leads[half])
+        return
+    box = source.isel({dim: _slice_or_positions(found) for dim, found in needed.items()}).compute()
+    values = box.transpose(*needed, ...).values
+    at = {"init_time": inits[here], "lead_time": leads[here]}
+    out[here] = values[tuple(np.searchsorted(found, at[dim]) for dim, found in needed.items())]
+
+
+def _slice_or_positions(ascending: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """A slice where nothing is left out: it is read faster."""
+    first, last = int(ascending[0]), int(ascending[-1])
+    return slice(first, last + 1) if last - first + 1 == len(ascending) else ascending

@@ -1,0 +1,339 @@
+"""The run loop on a small cluster, with stages that only tell what they were given."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import dask
+import numpy as np
+import pytest
+from dask.utils import key_split
+from distributed import Client, LocalCluster, get_worker
+from specs import NAMES, SELECTION, make_spec
+
+from hrrr_dask import batching
+from hrrr_dask.errors import RunError, StoreConflictError, StoreMismatchError
+from hrrr_dask.fetch import FetchSettings
+from hrrr_dask.pipeline import Job, PartitionReport
+from hrrr_dask.records import Extract, FileOutcome, GribFile, Partition, Reading
+from hrrr_dask.run import Progress, run
+from hrrr_dask.tasks import Stages
+
+LEADS = 6
+SIX = replace(SELECTION, lead_hours=tuple(range(LEADS)))
+DEADLY = "20240101T01-f04"
+
+
+class Done(NamedTuple):
+    """What a worker did, and with which task."""
+
+    what: str
+    key: str
+    labels: tuple[str, ...]
+    began: float
+    ended: float
+    place: tuple[int, int] = (0, 0)
+
+
+DONE: list[Done] = []
+"""Of workers that live in this process."""
+
+
+@pytest.fixture(autouse=True)
+def _forget():
+    DONE.clear()
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two workers that are threads of this process."""
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0"
+        ) as cluster,
+        Client(cluster) as connected,
+    ):
+        yield connected
+
+
+def readings(n_runs, first_run=0, leads=LEADS):
+    start = datetime(2024, 1, 1)
+    return tuple(
+        Reading(GribFile(start + timedelta(hours=run), lead), NAMES)
+        for run in range(first_run, first_run + n_runs)
+        for lead in range(leads)
+    )
+
+
+def make_job(files_per_task, name):
+    job = Job(
+        job_id=name,
+        spec=make_spec(selection=SIX),
+        store_url="",
+        store_options=(),
+        sources=(),
+        fetch=FetchSettings(),
+        engine="eccodes",
+        merge_gap_bytes=0,
+        package_version="1.2.3",
+    )
+    job.__dict__["files_per_task"] = files_per_task
+    return job
+
+
+def work(client, partitions, name, *, files_per_task=1, show=None, **stages):
+    partitions = list(partitions)
+    progress = Progress(sum(len(partition.readings) for partition in partitions))
+    told = Stages(**{"extract_file": read, "write_partition": write} | stages)
+    return run(
+        client, make_job(files_per_task, name), iter(partitions), progress, show or (lambda _: None), told
+    ), progress
+
+
+def made_up(reading, seconds=0.001):
+    return Extract(np.zeros((2, 5), np.float32), FileOutcome(reading.file, NAMES, {}, bytes_read=7, seconds=seconds))
+
+
+# Stages: importable by name, as the workers want them
+
+
+def read(reading, job):
+    began = time.perf_counter()
+    time.sleep(0.002)
+    DONE.append(Done("read", str(get_worker().get_current_task()), (reading.file.label,), began, time.perf_counter()))
+    return made_up(reading)
+
+
+def write(partition, extracts, job, attempt):
+    began = time.perf_counter()
+    time.sleep(0.02)
+    labels = tuple(extract.outcome.file.label for extract in extracts)
+    place = (partition.number, partition.step)
+    DONE.append(Done("write", str(get_worker().get_current_task()), labels, began, time.perf_counter(), place))
+    gaps = {e.outcome.file.label: 1 for e in extracts if e.outcome.reasons}
+    return PartitionReport(partition.number, len(labels), gaps, 0, 0, 0, 0.0)
+
+
+def read_instantly(reading, job):
+    DONE.append(Done("read", str(get_worker().get_current_task()), (reading.file.label,), 0, 0))
+    return made_up(reading)
+
+
+def read_with_a_fault(reading, job):
+    if reading.file.label == DEADLY:
+        raise ZeroDivisionError("our own fault")
+    return read(reading, job)
+
+
+def read_slowly_at_the_end(reading, job):
+    if reading.file.init_time.hour >= 2 and reading.file.lead_hours >= 3:
+        time.sleep(0.5)
+    return read(reading, job)
+
+
+def read_and_refuse(reading, job):
+    raise StoreMismatchError("another store")
+
+
+def read_or_die(reading, job):
+    if reading.file.lead_hours == 4 and reading.file.init_time.hour < 2:
+        os._exit(139)
+    return made_up(reading)
+
+
+def write_into_a_conflict(partition, extracts, job, attempt):
+    report = write(partition, extracts, job, attempt)
+    if (partition.step == 0 and attempt == 1) or job.job_id == "always":
+        raise StoreConflictError("another writer")
+    return report
+
+
+def write_without_a_task(partition, extracts, job, attempt):
+    gaps = {e.outcome.file.label: 1 for e in extracts if e.outcome.reasons}
+    return PartitionReport(partition.number, len(extracts), gaps, 0, 0, 0, 0.0)
+
+
+def done(what):
+    return [each for each in DONE if each.what == what]
+
+
+def files_of_tasks():
+    tasks: dict[str, list[str]] = {}
+    for each in done("read"):
+        tasks.setdefault(each.key, []).extend(each.labels)
+    return tasks
+
+
+# What is read and written
+
+
+@pytest.mark.parametrize("files_per_task", [1, 4, 19])
+def test_every_file_is_read_once_and_written_with_its_step(client, files_per_task):
+    partitions = [Partition(0, readings(3)), Partition(1, readings(2, 24)), Partition(1, readings(1, 26), step=1)]
+    result, progress = work(client, partitions, f"once{files_per_task}", files_per_task=files_per_task)
+    labels = [reading.file.label for partition in partitions for reading in partition.readings]
+    assert sorted(label for each in done("read") for label in each.labels) == labels
+    written = {each.place: each.labels for each in done("write")}
+    assert written == {
+        (partition.number, partition.step): tuple(reading.file.label for reading in partition.readings)
+        for partition in partitions
+    }
+    assert sorted(report.files for report in result.reports) == [6, 12, 18]
+    assert (result.interrupted, progress.partitions_done) == (False, 3)
+    tasks = files_of_tasks()
+    assert {len(files) for files in tasks.values()} == {{1: 1, 4: 3, 19: 6}[files_per_task]}
+    for key, files in tasks.items():
+        assert key.startswith(f"extract-{files[0]}-once")
+        assert len({label.partition("-")[0] for label in files}) == 1, "of one run"
+
+
+def test_the_dashboard_has_a_bar_for_each_stage(client):
+    work(client, [Partition(0, readings(2)), Partition(0, readings(1, 2), step=1)], "bars", files_per_task=2)
+    assert {key_split(each.key) for each in done("read")} == {"extract"}
+    assert {key_split(each.key) for each in done("write")} == {"write"}
+
+
+def test_progress_counts_files_however_many_a_task_has(client):
+    seen = []
+    _, progress = work(
+        client, [Partition(0, readings(8))], "progress", files_per_task=5, show=lambda p: seen.append(p.files_done)
+    )
+    for _ in range(100):  # the last event may come after the report
+        if progress.files_done == 48:
+            break
+        time.sleep(0.02)
+    assert (progress.files_done, progress.bytes_read, progress.gaps) == (48, 7 * 48, 0)
+    assert seen == sorted(seen)
+
+
+def test_tasks_carry_more_once_files_are_seen_to_be_quick(client):
+    partitions = [Partition(number, readings(20 if number < 14 else 5, 24 * number)) for number in range(15)]
+    work(client, partitions, "auto", files_per_task=0, extract_file=read_instantly)
+    tasks = files_of_tasks()
+    sizes = {reading.file.label: 0 for partition in partitions for reading in partition.readings}
+    for files in tasks.values():
+        sizes |= dict.fromkeys(files, len(files))
+    first, middle, last = (
+        {sizes[reading.file.label] for reading in partitions[number].readings} for number in (0, 13, 14)
+    )
+    assert first == {1}, "nothing was measured"
+    assert middle == {6}
+    assert max(last) <= 3, "at the end there is some for every thread"
+
+
+# The window
+
+
+def test_the_client_holds_a_window_and_never_the_archive(client, monkeypatch):
+    monkeypatch.setattr(batching, "HELD_BYTES", 60 * 2 * 5 * 4)  # for each of two threads
+    drawn: list[int] = []
+    written_at_draw = []
+
+    def draw():
+        for number in range(30):
+            drawn.append(number)
+            written_at_draw.append(len(done("write")))
+            yield Partition(number, readings(4, 24 * number))
+
+    result = run(client, make_job(2, "window"), draw(), Progress(720), lambda _: None, Stages(read, write))
+    assert len(result.reports) == 30
+    ahead = [number - written for number, written in zip(drawn, written_at_draw, strict=True)]
+    assert max(ahead) <= 120 / 24 + 1
+
+
+def test_the_oldest_step_is_read_first(client):
+    partitions = [Partition(0, readings(10)), Partition(1, readings(10, 24))]
+    work(client, partitions, "oldest")
+    order = [each.labels[0] for each in done("read")]
+    wanted = sorted(order)
+    assert sum(label in wanted[:60] for label in order[:60]) >= 55
+
+
+def test_steps_of_one_partition_are_written_one_after_the_other_and_partitions_at_once(client):
+    partitions = [Partition(n, readings(1, 24 * n + s), step=s) for n in range(2) for s in range(5)]
+    work(client, partitions, "steps")
+    writes = sorted(done("write"), key=lambda each: each.began)
+    for number in range(2):
+        own = [each for each in writes if each.place[0] == number]
+        assert [each.place[1] for each in own] == list(range(5))
+        assert all(before.ended <= after.began for before, after in pairwise(own))
+
+
+def test_a_step_that_is_tried_again_lets_no_later_step_pass(client):
+    partitions = [Partition(0, readings(1, s), step=s) for s in range(4)]
+    result, _ = work(client, partitions, "again", write_partition=write_into_a_conflict)
+    assert len(result.reports) == 4
+    assert [each.place[1] for each in sorted(done("write"), key=lambda each: each.began)] == [0, 0, 1, 2, 3]
+    assert len(done("read")) == 4 * LEADS, "nothing is read twice"
+
+
+# What goes wrong
+
+
+def test_our_own_fault_on_one_file_of_a_task_is_a_gap_of_that_file_only(client):
+    result, _ = work(client, [Partition(0, readings(3))], "fault", files_per_task=6, extract_file=read_with_a_fault)
+    assert result.reports[0].gaps == {DEADLY: 1}
+    assert result.reports[0].files == 18
+
+
+def test_a_write_that_never_succeeds_ends_the_run(client):
+    with pytest.raises(RunError, match=r"partition 20240101 failed at attempt 3 with StoreConflictError: another"):
+        work(client, [Partition(0, readings(1))], "always", write_partition=write_into_a_conflict)
+    assert len(done("write")) == 3
+    assert len(done("read")) == LEADS
+
+
+def test_a_store_that_refuses_ends_the_run_at_once(client):
+    with pytest.raises(StoreMismatchError, match="another store"):
+        work(client, [Partition(0, readings(1))], "refuses", extract_file=read_and_refuse)
+    assert not done("write")
+
+
+def test_an_interrupt_commits_the_tasks_that_are_finished(client):
+    def interrupt(progress):
+        if progress.files_done >= 2 * LEADS and not progress.draining:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    partitions = [Partition(0, readings(8)), Partition(1, readings(8, 24))]
+    result, progress = work(
+        client,
+        partitions,
+        "stop",
+        files_per_task=3,
+        show=interrupt,
+        extract_file=read_slowly_at_the_end,
+    )
+    assert result.interrupted
+    assert progress.draining
+    written = [label for each in done("write") for label in each.labels]
+    assert 2 * LEADS <= len(written) == sum(report.files for report in result.reports) < 16 * LEADS
+    whole = {tuple(files) for files in files_of_tasks().values() if len(files) == 3}
+    assert {label for files in whole for label in files} >= set(written)
+    assert len(written) % 3 == 0
+
+
+def test_files_that_kill_their_worker_are_the_only_gaps_of_their_tasks(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # for the process of its own
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster,
+        Client(cluster) as client,
+    ):
+        result, _ = work(
+            client,
+            [Partition(0, readings(4))],
+            "killers",
+            files_per_task=6,
+            extract_file=read_or_die,
+            write_partition=write_without_a_task,
+        )
+    (report,) = result.reports
+    assert report.gaps == {"20240101T00-f04": 1, DEADLY: 1}
+    assert report.files == 24
