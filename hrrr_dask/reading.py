@@ -8,6 +8,7 @@ module gives every dataset the accessor ``ds.hrrr``.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from hrrr_dask.errors import ConfigError, PointsError, UsageError
 from hrrr_dask.gather import BARRED, RUN_DIMS, Pick, Runs, gather, shortest
+from hrrr_dask.netcdf import to_netcdf
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, OUTCOMES
 from hrrr_dask.selectors import Selector
 
@@ -208,6 +210,10 @@ class HrrrAccessor:
     def best_estimate(self) -> xr.Dataset:
         """The forecast of shortest lead time: :func:`best_estimate`."""
         return best_estimate(self._ds)
+
+    def to_netcdf(self, path: str | os.PathLike[str]) -> None:
+        """Write a CF-netCDF file: :func:`hrrr_dask.netcdf.to_netcdf`."""
+        to_netcdf(self._ds, path)
 
 
 def _chosen(

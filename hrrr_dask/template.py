@@ -167,7 +167,11 @@ def _add_points(group: zarr.Group, spec: StoreSpec) -> None:
     for name, values, attributes in columns:  # in chunks with room, so that points are added without readers noticing
         _add(group, name, ("point",), values, attributes, chunks=(spec.layout.shard_points,))
     crs = group.create_array(
-        "crs", shape=(), dtype="int32", fill_value=0, attributes=dict[str, Any](spec.grid.cf_attributes())
+        "crs",
+        shape=(),
+        dtype="int32",
+        fill_value=0,
+        attributes={"long_name": "map of the model's grid", **spec.grid.cf_attributes()},
     )
     crs[...] = 0
 

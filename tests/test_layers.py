@@ -26,7 +26,7 @@ LAYERS = {
     2: "catalog completeness elements levels selectors points point_rows locations projection",
     3: "variables config grid grib packing sources storage",
     4: "answers batching blobs decode derive entries existing extract fetch folding gather identity inventory join "
-    "layout ledger messages opening planning probe reading reports shards spec store template walk",
+    "layout ledger messages netcdf opening planning probe reading reports shards spec store template walk",
     5: "clusters costs heatmap pipeline",
     6: "flights request run standing tasks",
     7: "api calibrate",
