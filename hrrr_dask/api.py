@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from distributed import Client
@@ -34,6 +34,9 @@ from hrrr_dask.store import Store
 from hrrr_dask.variables import parse_variables
 
 __all__ = ["add_points", "add_variables", "backfill", "plan", "update"]
+
+MOST_ENTRIES: Final = 200
+"""So many entries of the ledger an update leaves as they are: each one is read whenever its partition is written."""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,7 +140,7 @@ def update(
     end: str | datetime | None = None,
     **settings: Any,
 ) -> Report:
-    """Read the newest runs, and what was missing in the days before them.
+    """Read the newest runs, and what was missing in the days before them; keep the ledger compact.
 
     Parameters
     ----------
@@ -162,7 +165,11 @@ def update(
     begin = spec.axis.init_time(spec.asked_from * len(spec.axis.cycles) + int(touched[-1])) if touched.size else None
     start = period.start if begin is None else max(period.start, begin - timedelta(days=HEALING_DAYS))
     last = end or utc_now().replace(minute=0, second=0, microsecond=0)
-    return backfill(None, start, last, url, client=client, show=show, **settings)
+    report = backfill(None, start, last, url, client=client, show=show, **settings)
+    ledger = Store(url, _options(settings.get("store_options") or {}), spec).ledger
+    if ledger.n_entries() > MOST_ENTRIES:
+        ledger.compact(utc_now())
+    return report
 
 
 def add_points(
@@ -279,8 +286,8 @@ def _carry_out(
 def _mended(target: Store, inits: slice) -> Folded:
     """How the values stand; where a writer was killed after its commit, ``status`` is brought up to it."""
     folded = target.folded(inits)
-    for number in target.stale_status(folded, inits):
-        target.show_status(number)
+    if stale := target.stale_status(folded, inits):
+        target.follow_ledger(stale)
     return folded
 
 

@@ -9,7 +9,7 @@ import fcntl
 import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from zlib import crc32
 
 import obstore
@@ -29,7 +29,7 @@ from hrrr_dask.storage import open_object_store
 if TYPE_CHECKING:
     from obstore import ReadableFile, UpdateVersion
 
-__all__ = ["Blobs"]
+__all__ = ["Blobs", "hint"]
 
 LOCKS: Final = 64
 """Lock files of a directory, which the keys share."""
@@ -52,6 +52,9 @@ class Blobs:
     StoreAccessError
         If there are no credentials, or the place cannot be reached.
     """
+
+    transactional: ClassVar[bool] = False
+    """Whether what is put outside ``.hrrr/`` is seen by nobody before it is sealed."""
 
     def __init__(self, url: str, options: Mapping[str, str], *, create: bool = False) -> None:
         self.url = url.rstrip("/")
@@ -172,6 +175,33 @@ class Blobs:
             prefixes = {str(prefix).rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"]}
             return prefixes | {str(meta["path"]).rpartition("/")[2] for meta in found["objects"]}
 
+    def prepare(self) -> None:
+        """Make what must be there before the first object; nothing here."""
+
+    def refresh(self) -> None:
+        """See what others have sealed since, and forget what is not sealed; here everything is seen at once."""
+
+    def seal(self, message: str) -> str:
+        """Show all that was put, at once; here it is shown already.
+
+        Parameters
+        ----------
+        message : str
+            What was done, for people.
+
+        Returns
+        -------
+        str
+            What names the state of the store after it; empty when nothing has changed, and always here.
+
+        Raises
+        ------
+        StoreConflictError
+            If others have sealed something else meanwhile; what was put is forgotten.
+        """
+        del message
+        return ""
+
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
         directory = local_path(normal_url(self.url))
@@ -196,7 +226,7 @@ class Blobs:
                 f"({_first_line(error)})"
             ) from error
         except (BaseError, OSError, NotImplementedError) as error:
-            raise StoreAccessError(f"cannot {doing} {self.url}: {_hint(error)}{_first_line(error)}") from error
+            raise StoreAccessError(f"cannot {doing} {self.url}: {hint(str(error))}{_first_line(error)}") from error
 
 
 class _Pieces(io.RawIOBase):
@@ -229,8 +259,8 @@ def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0].strip() or type(error).__name__
 
 
-def _hint(error: BaseException) -> str:
-    text = str(error)
+def hint(text: str) -> str:
+    """What an error of the disk or the bucket means; empty when nobody knows."""
     hints: dict[str, Any] = {
         "No space left": "the disk is full; make room and run the same command again: ",
         "NoSuchBucket": "there is no such bucket; create it first: ",
@@ -238,4 +268,4 @@ def _hint(error: BaseException) -> str:
         "Read-only file system": "the place is not writable: ",
         "Not a directory": "a file stands where a directory is wanted: ",
     }
-    return next((hint for mark, hint in hints.items() if mark in text), "")
+    return next((meaning for mark, meaning in hints.items() if mark in text), "")

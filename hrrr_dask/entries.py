@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hrrr_dask.records import FileOutcome
 
-__all__ = ["SCHEMA", "Attempt", "encode_entry"]
+__all__ = ["SCHEMA", "Attempt", "decode_entry", "encode_entry"]
 
 ENTRY_VERSION: Final = 2
 
@@ -110,6 +110,11 @@ def encode_entry(outcomes: Iterable[FileOutcome], attempt: Attempt, tried: NDArr
     sink = BytesIO()
     pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata(note)), sink, compression="zstd")
     return sink.getvalue()
+
+
+def decode_entry(data: bytes) -> pa.Table:
+    """The rows of an entry that was spelled here."""
+    return pq.read_table(BytesIO(data)).select(SCHEMA.names).cast(SCHEMA)
 
 
 def _rows(outcome: FileOutcome) -> dict[str, list[Any]]:

@@ -10,12 +10,13 @@ from hrrr_dask.blobs import Blobs
 from hrrr_dask.config import Selection
 from hrrr_dask.errors import StoreMismatchError
 from hrrr_dask.layout import Axis, Layout
-from hrrr_dask.locations import local_path, normal_url
+from hrrr_dask.locations import ICECHUNK, local_path, normal_url
 from hrrr_dask.points import Points
 from hrrr_dask.spec import FORMAT_VERSION, StoreSpec, axis_of, grown, identity, points_of, selection_of, spec_of
 from hrrr_dask.template import ROOT_KEY
+from hrrr_dask.transactions import check_installed, open_blobs
 
-__all__ = ["GROWTH_PREFIX", "Existing", "find_store", "find_store_at", "load_spec", "step_key"]
+__all__ = ["GROWTH_PREFIX", "Existing", "blobs_at", "find_store", "find_store_at", "load_spec", "step_key"]
 
 GROWTH_PREFIX: Final = ".hrrr/growth"
 """Here lie the steps by which a store came to be what it is, one immutable object each."""
@@ -174,19 +175,22 @@ def places(points: Points) -> dict[str, tuple[float, float]]:
 
 def find_store_at(url: str, options: Mapping[str, str]) -> Existing | None:
     """The same as :func:`find_store`, for a URL; a directory that does not exist is not made."""
-    blobs = _blobs_at(url, options)
+    blobs = blobs_at(url, options)
     return None if blobs is None else find_store(blobs)
 
 
 def load_spec_at(url: str, options: Mapping[str, str]) -> StoreSpec | None:
     """The same as :func:`load_spec`, for a URL; a directory that does not exist is not made."""
-    blobs = _blobs_at(url, options)
+    blobs = blobs_at(url, options)
     return None if blobs is None else load_spec(blobs)
 
 
-def _blobs_at(url: str, options: Mapping[str, str]) -> Blobs | None:
+def blobs_at(url: str, options: Mapping[str, str], snapshot: str = "") -> Blobs | None:
+    """The objects at a URL; None for a directory that does not exist."""
+    check_installed(url)
     directory = local_path(normal_url(url))
-    return None if directory is not None and not directory.exists() else Blobs(url, options)
+    there = directory is None or directory.exists()
+    return open_blobs(url, options, snapshot=snapshot) if there else None
 
 
 def load_spec(blobs: Blobs) -> StoreSpec | None:
@@ -277,6 +281,12 @@ def find_store(blobs: Blobs) -> Existing | None:
 def _refuse_foreign_files(blobs: Blobs) -> None:
     """Allow an empty place and the remains of a creation that was killed before its root document."""
     names = blobs.top_level()
+    if blobs.transactional and ROOT_KEY in names:
+        raise StoreMismatchError(f"{blobs.url} is a plain Zarr store: leave {ICECHUNK} out, or choose another --store")
+    if not blobs.transactional and {"refs", "snapshots"} <= names:
+        raise StoreMismatchError(
+            f"{blobs.url} is an Icechunk repository: put {ICECHUNK} before it, or choose another --store"
+        )
     if not names or ".hrrr" in names:
         return
     some = ", ".join(sorted(names)[:5])

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from hrrr_dask.blobs import Blobs
 from hrrr_dask.entries import SCHEMA, Attempt
 from hrrr_dask.errors import StoreError
+from hrrr_dask.transactions import open_blobs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,6 +106,10 @@ class Ledger:
         """All rows, of one partition or of the store."""
         tables = list(self.tables(None if partition is None else range(partition, partition + 1)))
         return pa.concat_tables(tables).unify_dictionaries() if tables else SCHEMA.empty_table()
+
+    def n_entries(self) -> int:
+        """How many entries have not been gathered."""
+        return len(self._listed(None)[1])
 
     def partitions(self) -> set[int]:
         """The partitions that have an entry, without reading any but what was gathered."""
@@ -241,7 +246,7 @@ def to_dataframe(url: str, /, **options: str) -> pd.DataFrame:
     pandas.DataFrame
         A row per attempt at a value, in the order in which they were committed; columns as in :data:`SCHEMA`.
     """
-    frame: pd.DataFrame = Ledger(Blobs(url, options)).read().to_pandas()
+    frame: pd.DataFrame = Ledger(open_blobs(url, options)).read().to_pandas()
     return frame
 
 

@@ -26,9 +26,14 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["NO_OPTIONS", "check_options", "local_path", "normal_url"]
+__all__ = ["ICECHUNK", "NO_OPTIONS", "check_options", "local_path", "normal_url", "plain_url"]
 
 NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
+
+ICECHUNK: Final = "icechunk+"
+"""Put before a URL or a path, it says that the arrays are in an Icechunk repository there."""
+
+_ICECHUNK_SCHEMES: Final = ("s3", "file")
 
 _OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "s3": ("anonymous", "endpoint", "region", "virtual_hosted_style", "allow_http"),
@@ -59,7 +64,8 @@ def normal_url(text: str) -> str:
     Parameters
     ----------
     text : str
-        ``s3://bucket/prefix``, ``gs://``, ``http(s)://``, ``file://`` or a path, which is made absolute.
+        ``s3://bucket/prefix``, ``gs://``, ``http(s)://``, ``file://`` or a path, which is made absolute; the first
+        and the last two with ``icechunk+`` before them, too.
 
     Returns
     -------
@@ -77,7 +83,11 @@ def normal_url(text: str) -> str:
     's3://bucket/some/prefix'
     >>> normal_url("/data/hrrr/")
     'file:///data/hrrr'
+    >>> normal_url("icechunk+/data/hrrr")
+    'icechunk+file:///data/hrrr'
     """
+    if text.startswith(ICECHUNK):
+        return ICECHUNK + _place_of_a_repository(text.removeprefix(ICECHUNK))
     if "://" not in text:
         return Path(text).expanduser().absolute().as_uri()
     parts = _split(text)
@@ -92,6 +102,29 @@ def normal_url(text: str) -> str:
     if not parts.netloc:
         raise ConfigError(f"{text!r} names no bucket or host: write it as {parts.scheme}://NAME/prefix")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def _place_of_a_repository(text: str) -> str:
+    if not text or text.startswith(ICECHUNK):
+        raise ConfigError("icechunk+ stands once, before a place: write icechunk+s3://bucket/prefix or icechunk+/path")
+    url = normal_url(text)
+    if (scheme := urlsplit(url).scheme) not in _ICECHUNK_SCHEMES:
+        raise ConfigError(
+            f"a repository of Icechunk on {scheme}:// is not known here: write icechunk+s3://bucket/prefix or "
+            f"icechunk+/path, or leave icechunk+ out for a plain store"
+        )
+    return url
+
+
+def plain_url(url: str) -> str:
+    """The same place without ``icechunk+``.
+
+    Examples
+    --------
+    >>> plain_url("icechunk+s3://bucket"), plain_url("s3://bucket")
+    ('s3://bucket', 's3://bucket')
+    """
+    return url.removeprefix(ICECHUNK)
 
 
 def _split(url: str) -> SplitResult:
@@ -109,14 +142,15 @@ def _split(url: str) -> SplitResult:
 
 
 def local_path(url: str) -> Path | None:
-    """Directory that a ``file://`` URL means, None for any other URL.
+    """Directory that a ``file://`` URL means, also with ``icechunk+`` before it; None for any other URL.
 
     Examples
     --------
     >>> local_path("s3://bucket") is None
     True
     """
-    return Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
+    plain = plain_url(url)
+    return Path(unquote(urlsplit(plain).path)) if plain.startswith("file://") else None
 
 
 def check_options(url: str, options: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -144,7 +178,7 @@ def check_options(url: str, options: Mapping[str, str]) -> tuple[tuple[str, str]
     >>> check_options("s3://bucket", {"region": "eu-west-1", "anonymous": "yes"})
     (('anonymous', 'true'), ('region', 'eu-west-1'))
     """
-    scheme = urlsplit(url).scheme
+    scheme = urlsplit(plain_url(url)).scheme
     checked = {key: _checked_value(key, str(value)) for key, value in options.items() if _is_known(key, scheme)}
     endpoint = checked.get("endpoint", "")
     if endpoint.startswith("http://") and checked.get("allow_http") == "false":

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from zarr.storage import ObjectStore
 
 from hrrr_dask.errors import StoreMismatchError
-from hrrr_dask.existing import Existing, find_store_at
+from hrrr_dask.existing import Existing, blobs_at, find_store, find_store_at
 from hrrr_dask.storage import open_object_store
+from hrrr_dask.transactions import IcechunkBlobs
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["must_exist", "open_dataset"]
 
 
-def open_dataset(url: str, /, *, chunks: Any = None, **options: str) -> xr.Dataset:
+def open_dataset(url: str, /, *, chunks: Any = None, snapshot: str = "", **options: str) -> xr.Dataset:
     """Open a store for reading, from the first day that was asked for; with the accessor ``ds.hrrr``.
 
     Parameters
@@ -26,6 +27,8 @@ def open_dataset(url: str, /, *, chunks: Any = None, **options: str) -> xr.Datas
         A directory, or ``s3://bucket/prefix`` and the like.
     chunks : int, dict, 'auto' or None
         None reads lazily without Dask, which is fastest for a few points; ``{}`` makes one Dask task per chunk.
+    snapshot : str
+        Of a store on Icechunk, an earlier state by its id; :func:`hrrr_dask.transactions.history` names them.
     **options
         Endpoint options without secrets, such as ``endpoint="http://localhost:9000"``.
 
@@ -38,17 +41,25 @@ def open_dataset(url: str, /, *, chunks: Any = None, **options: str) -> xr.Datas
     Raises
     ------
     StoreMismatchError
-        If there is no store of hrrr_dask at that place.
+        If there is no store of hrrr_dask at that place, or no such snapshot.
+    ConfigError
+        If Icechunk is wanted and not installed, or a snapshot of a plain store.
     StoreAccessError
         If the place cannot be read.
     """
-    existing = must_exist(url, options)
+    blobs = blobs_at(url, options, snapshot)
+    existing = None if blobs is None else find_store(blobs)
+    if blobs is None or existing is None:
+        raise _no_store(url)
     import xarray as xr  # noqa: PLC0415  workers write without it: half their start-up time
 
     import hrrr_dask.reading  # noqa: F401, PLC0415  gives datasets their accessor
 
-    store = ObjectStore(open_object_store(url, options), read_only=True)
-    dataset = xr.open_zarr(store, chunks=chunks, consolidated=True, zarr_format=3)
+    if isinstance(blobs, IcechunkBlobs):  # has the documents of all arrays in one object of its own
+        dataset = xr.open_zarr(blobs.reading(), chunks=chunks, consolidated=False, zarr_format=3)
+    else:
+        store = ObjectStore(open_object_store(url, options), read_only=True)
+        dataset = xr.open_zarr(store, chunks=chunks, consolidated=True, zarr_format=3)
     labelled: xr.Dataset = dataset.set_xindex("point_id").isel(init_time=existing.asked)
     return labelled
 
@@ -63,5 +74,9 @@ def must_exist(url: str, options: Mapping[str, str]) -> Existing:
     """
     existing = find_store_at(url, options)
     if existing is None:
-        raise StoreMismatchError(f"{url} holds no store: check the URL, or make one with hrrr-dask backfill")
+        raise _no_store(url)
     return existing
+
+
+def _no_store(url: str) -> StoreMismatchError:
+    return StoreMismatchError(f"{url} holds no store: check the URL, or make one with hrrr-dask backfill")

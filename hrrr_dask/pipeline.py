@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hrrr_dask.catalog import object_key
 from hrrr_dask.decode import engine_named
-from hrrr_dask.entries import Attempt, encode_entry
+from hrrr_dask.entries import Attempt, decode_entry, encode_entry
 from hrrr_dask.errors import ArchiveError
 from hrrr_dask.extract import Placement, point_values, wanted_messages
 from hrrr_dask.fetch import FetchSettings, Tally, client_for
@@ -28,7 +28,8 @@ from hrrr_dask.records import Extract, FileOutcome, Partition, Reading
 from hrrr_dask.selectors import Selector
 from hrrr_dask.sources import Source, object_url
 from hrrr_dask.spec import StoreSpec
-from hrrr_dask.store import Store
+from hrrr_dask.store import Store, count
+from hrrr_dask.transactions import is_transactional
 from hrrr_dask.variables import Variable
 
 __all__ = ["Job", "PartitionReport", "extract_file", "failed_extract", "write_partition"]
@@ -63,6 +64,11 @@ class Job:
     def placement(self) -> Placement:
         """The points on the grid, made once in each process."""
         return Placement.of(self.spec.grid, self.spec.cells)
+
+    @property
+    def serial_writes(self) -> bool:
+        """Whether steps of different partitions had better be written one after the other, too."""
+        return is_transactional(self.store_url)
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -151,11 +157,19 @@ def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job,
         job.spec.selection.lead_hours,
         [variable.name for variable in job.variables],
     )
-    bytes_written, already = store.join(partition.number, pieces)
-    outcomes = _adopted([extract.outcome for extract in ordered], already)
     who = _attempt(partition, job, attempt)
-    store.ledger.write(who, encode_entry(outcomes, who, _tried(store, partition, outcomes)))
-    bytes_written += store.show_status(partition.number)
+
+    def join() -> tuple[tuple[Sequence[FileOutcome], bytes, int], str]:
+        bytes_written, already = store.join(partition.number, pieces)
+        outcomes = _adopted([extract.outcome for extract in ordered], already)
+        entry = encode_entry(outcomes, who, _tried(store, partition, outcomes))
+        if store.blobs.transactional:  # one commit has the values and their status
+            bytes_written += store.show_status(partition.number, also=[decode_entry(entry)])
+        return (outcomes, entry, bytes_written), _message(partition, job, outcomes)
+
+    outcomes, entry, bytes_written = store.transact(join)
+    store.ledger.write(who, entry)
+    bytes_written += store.follow_ledger([partition.number])
     return _report(partition, outcomes, bytes_written)
 
 
@@ -222,6 +236,13 @@ def _attempt(partition: Partition, job: Job, number: int) -> Attempt:
         engine=job.engine,
         package_version=job.package_version,
     )
+
+
+def _message(partition: Partition, job: Job, outcomes: Sequence[FileOutcome]) -> str:
+    files, values = len(outcomes), sum(len(outcome.wanted) for outcome in outcomes)
+    missing = sum(len(outcome.reasons) for outcome in outcomes)
+    counts = [count(files, "file"), count(values, "value"), f"{missing:,} missing"]
+    return f"{partition.label}: {', '.join(counts)}; job {job.job_id}"
 
 
 def _report(partition: Partition, outcomes: Sequence[FileOutcome], bytes_written: int) -> PartitionReport:

@@ -244,7 +244,10 @@ class _Loop:
         return [Task(readings, future) for readings, future in zip(groups, futures, strict=True)]
 
     def _start_writes(self) -> None:
-        for flight in first_steps(self._flights.values()):
+        ready = first_steps(self._flights.values())
+        if self._job.serial_writes:
+            ready = sorted(ready, key=lambda flight: flight.order)[:1]
+        for flight in ready:
             if flight.write is None:
                 flight.write = self._client.submit(
                     write_step,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hrrr_dask.errors import ConfigError
-from hrrr_dask.locations import NO_OPTIONS, check_options, local_path, normal_url
+from hrrr_dask.locations import ICECHUNK, NO_OPTIONS, check_options, local_path, normal_url
 
 __all__ = ["SOURCES", "Source", "object_url", "parse_source"]
 
@@ -79,6 +79,8 @@ def parse_source(text: str, options: Mapping[str, str] = NO_OPTIONS) -> Source:
     if not text.strip():
         raise ConfigError(f"a source is empty: write one of {', '.join(SOURCES)}, a URL or a directory")
     url = normal_url(text)
+    if url.startswith(ICECHUNK):
+        raise ConfigError(f"source {text!r} is a store, not an archive of GRIB files: icechunk+ is for --store")
     directory = local_path(url)
     if directory is not None and not directory.is_dir():
         raise ConfigError(_not_a_source(text))

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from hrrr_dask.blobs import Blobs
 from hrrr_dask.completeness import file_states, summarise
 from hrrr_dask.config import resolve_settings
 from hrrr_dask.folding import count_gaps
@@ -17,6 +16,7 @@ from hrrr_dask.ledger import Ledger
 from hrrr_dask.opening import must_exist
 from hrrr_dask.reports import Status
 from hrrr_dask.store import fold_inits
+from hrrr_dask.transactions import open_blobs
 
 __all__ = ["compact", "status"]
 
@@ -43,7 +43,7 @@ def status(store: str | os.PathLike[str], /, *, plot: str | os.PathLike[str] = "
     url, options = os.fspath(store), _options(options)
     existing = must_exist(url, options)
     axis, asked = existing.axis, existing.asked
-    folded = fold_inits(Ledger(Blobs(url, options)), existing, asked)
+    folded = fold_inits(Ledger(open_blobs(url, options)), existing, asked)
     codes = folded.shown
     times = np.array([axis.init_time(k) for k in range(asked.start, asked.stop)], dtype="datetime64[s]")
     wanted, complete, gaps = file_states(codes)
@@ -85,7 +85,7 @@ def compact(store: str | os.PathLike[str], /, **options: str) -> tuple[int, int]
     """
     url, options = os.fspath(store), _options(options)
     must_exist(url, options)
-    return Ledger(Blobs(url, options)).compact(datetime.now(UTC).replace(tzinfo=None))
+    return Ledger(open_blobs(url, options)).compact(datetime.now(UTC).replace(tzinfo=None))
 
 
 def _options(options: Mapping[str, str]) -> dict[str, str]:

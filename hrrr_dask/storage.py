@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,12 +20,12 @@ from obstore.store import GCSStore, HTTPStore, LocalStore, S3Store
 
 from hrrr_dask import __version__
 from hrrr_dask.errors import ConfigError, StoreAccessError
-from hrrr_dask.locations import NO_OPTIONS, check_options, local_path, normal_url
+from hrrr_dask.locations import NO_OPTIONS, check_options, local_path, normal_url, plain_url
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, GCSConfig, ObjectStore, RetryConfig, S3Config, S3Credential
 
-__all__ = ["BotocoreCredentials", "open_object_store"]
+__all__ = ["BotocoreCredentials", "S3Place", "open_object_store", "s3_place"]
 
 DEFAULT_REGION: Final = "us-east-1"
 """Where nothing names one; also where the archive is."""
@@ -32,6 +33,41 @@ DEFAULT_REGION: Final = "us-east-1"
 CREDENTIAL_LIFE: Final = timedelta(minutes=10)
 """How long credentials are lent to obstore, which asks anew five minutes before the end; botocore hands out none
 that have less than ten minutes left."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Place:
+    """Where on S3, for libraries that are told so in words of their own."""
+
+    bucket: str
+    """Its name."""
+    prefix: str
+    """Of all keys, without slashes around it; may be empty."""
+    region: str
+    """Of the bucket."""
+    endpoint: str
+    """URL of the server; empty for AWS."""
+    allow_http: bool
+    """Whether the endpoint may be unencrypted."""
+    anonymous: bool
+    """Whether requests are not signed."""
+    path_style: bool
+    """Whether the bucket stands in the path, not in the host's name."""
+
+
+def s3_place(url: str, options: Mapping[str, str]) -> S3Place:
+    """Resolve an ``s3://`` URL and its options as :func:`open_object_store` does."""
+    parts, wanted = urlsplit(plain_url(normal_url(url))), dict(check_options(url, options))
+    anonymous, endpoint = wanted.get("anonymous") == "true", _endpoint(wanted)
+    return S3Place(
+        bucket=parts.netloc,
+        prefix=parts.path.strip("/"),
+        region=_region(wanted, anonymous),
+        endpoint=endpoint,
+        allow_http=_allows_http(wanted, endpoint),
+        anonymous=anonymous,
+        path_style=wanted.get("virtual_hosted_style") != "true",
+    )
 
 
 def open_object_store(
@@ -48,7 +84,8 @@ def open_object_store(
     Parameters
     ----------
     url : str
-        Anything that :func:`~hrrr_dask.locations.normal_url` reads; its path becomes the prefix of all keys.
+        Anything that :func:`~hrrr_dask.locations.normal_url` reads; its path becomes the prefix of all keys. With
+        ``icechunk+`` before it: the objects at that place, as they lie there.
     options : mapping of str to str
         See :mod:`hrrr_dask.locations`.
     timeout_s : float
@@ -72,7 +109,7 @@ def open_object_store(
     StoreAccessError
         If no credentials are found, or the directory is missing or cannot be made.
     """
-    url = normal_url(url)
+    url = plain_url(normal_url(url))
     wanted = dict(check_options(url, options))
     if (directory := local_path(url)) is not None:
         return _open_directory(directory, create)

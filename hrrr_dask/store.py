@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,14 @@ from hrrr_dask.outcomes import NOT_INGESTED, NOT_OFFERED
 from hrrr_dask.shards import decode_shard, encode_shard, fill_shard
 from hrrr_dask.spec import Growth, StoreSpec, encode_step, first_step, grown
 from hrrr_dask.template import ROOT_KEY, build_template
+from hrrr_dask.transactions import open_blobs
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Store"]
+
+_Answer = TypeVar("_Answer")
 
 TRIES: Final = 50
 """How often one object is tried against other writers."""
@@ -66,7 +72,7 @@ class Store:
     @cached_property
     def blobs(self) -> Blobs:
         """Its objects."""
-        return Blobs(self.url, self.options, create=True)
+        return open_blobs(self.url, self.options, create=True)
 
     @property
     def ledger(self) -> Ledger:
@@ -93,6 +99,7 @@ class Store:
     def _make(self) -> None:
         """Put the first step: whoever does so has made the store; its documents follow from it."""
         step = encode_step(first_step(self.spec))
+        self.blobs.prepare()
         try:
             self.blobs.put_new(step_key(0), step)
         except StoreConflictError:
@@ -117,6 +124,7 @@ class Store:
             If other writers were faster too often.
         """
         for _ in range(TRIES):
+            self.blobs.refresh()
             spec = self._current()
             if step := growth.step_from(spec):
                 number = spec.growth + 1
@@ -149,7 +157,8 @@ class Store:
         if root is not None and json.loads(root[0])["attributes"]["hrrr_dask"]["growth"] == spec.growth:
             return True
         *parts, (_, shown) = build_template(spec).items()
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        one_by_one = self.blobs.transactional  # a chunk after the document that has room for it
+        with ThreadPoolExecutor(1 if one_by_one else _AT_ONCE) as pool:
             before = list(pool.map(self.blobs.get_with_etag, (key for key, _ in parts)))
             if later_steps(self.blobs, spec.growth):
                 return False
@@ -159,6 +168,7 @@ class Store:
             try:
                 list(pool.map(lambda change: self._put_over(*change), changed))
                 self._put_over(ROOT_KEY, _with_strangers(shown, root), root)
+                self.blobs.seal(_growth_message(spec))
             except StoreConflictError:
                 _pause()
                 return False
@@ -169,6 +179,30 @@ class Store:
             self.blobs.put_new(key, data)
         else:
             self.blobs.replace(key, data, found[1])
+
+    def transact(self, work: Callable[[], tuple[_Answer, str]]) -> _Answer:
+        """Do some writing and seal it; all of it again, on what is there then, while others are first.
+
+        Parameters
+        ----------
+        work : callable
+            Writes, and gives an answer and the message of the commit. A plain store shows each write at once.
+
+        Raises
+        ------
+        StoreConflictError
+            If others were faster too often.
+        """
+        for _ in range(TRIES):
+            self.blobs.refresh()
+            answer, message = work()
+            try:
+                self.blobs.seal(message)
+            except StoreConflictError:
+                _pause()
+                continue
+            return answer
+        raise StoreConflictError(f"{self.url} is being committed to by too many others: run the command again")
 
     def join(self, partition: int, pieces: Mapping[str, list[Piece]]) -> tuple[int, set[tuple[str, int]]]:
         """Add values to the shards of a partition; the caller commits by the ledger entry that follows.
@@ -213,17 +247,38 @@ class Store:
             already |= {(name, k) for k, whole in enumerate(there) if whole}
         return written, already
 
-    def show_status(self, partition: int) -> int:
-        """Let ``status`` and ``available_at`` of a partition say what the ledger says; returns bytes written [B].
+    def follow_ledger(self, partitions: Sequence[int]) -> int:
+        """Let ``status`` and ``available_at`` of partitions say what the ledger says; returns bytes written [B]."""
+
+        def work() -> tuple[int, str]:
+            written = sum(self.show_status(number) for number in partitions)
+            return written, f"status of {count(len(partitions), 'partition')} follows the ledger"
+
+        return self.transact(work)
+
+    def show_status(self, partition: int, also: Sequence[pa.Table] = ()) -> int:
+        """The same for one partition, not sealed.
 
         The shards are read before the ledger: so whoever writes last has read every entry that was there before.
+
+        Parameters
+        ----------
+        partition : int
+            Which one.
+        also : sequence of pyarrow.Table
+            Rows that are about to be committed.
+
+        Returns
+        -------
+        int
+            Bytes written [B].
         """
         existing = self.existing()
         inits = slice(partition * self.spec.span, (partition + 1) * self.spec.span)
         keys = {name: f"{name}/c/{partition}/0" for name in ("available_at", "status")}
         for _ in range(TRIES):
             before = {name: self._shard(key, existing.documents[name]) for name, key in keys.items()}
-            rows = list(self.ledger.tables(range(partition, partition + 1)))
+            rows = [*self.ledger.tables(range(partition, partition + 1)), *also]
             now: dict[str, NDArray[Any]] = {
                 "available_at": available_at(rows, existing.selection, existing.axis, inits),
                 "status": fold(rows, existing.selection, existing.axis, inits, existing.cohort_sizes).status(),
@@ -325,6 +380,26 @@ def fold_inits(ledger: Ledger, spec: StoreSpec | Existing, inits: slice) -> Fold
     span = spec.layout.partition_days * len(spec.axis.cycles)
     partitions = range(inits.start // span, -(-inits.stop // span))
     return fold(ledger.tables(partitions, COLUMNS), spec.selection, spec.axis, inits, spec.cohort_sizes)
+
+
+def count(number: int, what: str) -> str:
+    """A number with its noun.
+
+    Examples
+    --------
+    >>> count(1, "day"), count(5016, "value")
+    ('1 day', '5,016 values')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _growth_message(spec: StoreSpec) -> str:
+    counts = (
+        count(spec.n_days - spec.asked_from, "day"),
+        count(len(spec.selection.variables), "variable"),
+        count(len(spec.points), "point"),
+    )
+    return f"{'grown to' if spec.growth else 'made:'} {', '.join(counts)}"
 
 
 def _differs(found: tuple[bytes, str] | None, data: bytes) -> bool:

@@ -305,7 +305,7 @@ def bucket(monkeypatch):
 
 
 ADVERSARIAL = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 SOME_FILES = st.lists(st.sampled_from(FILES), min_size=1, max_size=4, unique=True)
 WISHES = st.lists(st.tuples(SOME_FILES, SOME_FILES), min_size=2, max_size=3)

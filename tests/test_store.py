@@ -35,7 +35,7 @@ from hrrr_dask.entries import encode_entry
 from hrrr_dask.errors import StoreConflictError, StoreError, StoreMismatchError
 from hrrr_dask.existing import check_same, find_store, find_store_at, load_spec, load_spec_at, step_key
 from hrrr_dask.layout import Axis, Layout
-from hrrr_dask.ledger import to_dataframe
+from hrrr_dask.ledger import Ledger, to_dataframe
 from hrrr_dask.outcomes import COMPLETE, NEVER, NOT_INGESTED, NOT_OFFERED, OUTCOMES, PARTIAL
 from hrrr_dask.points import Points
 from hrrr_dask.records import FileOutcome
@@ -488,6 +488,45 @@ def test_two_that_grow_at_once_both_get_what_they_asked_for(store, monkeypatch, 
         assert tuple(dataset.point_id.to_numpy()) == grown.spec.points.point_id
 
 
+def test_who_is_overtaken_after_its_step_does_not_show_less_than_is_shown(store, monkeypatch):
+    put_new = Blobs.put_new
+
+    def overtaken(self, key, data):
+        put_new(self, key, data)
+        if key == step_key(1):
+            Store(store.url, {}, store.spec).grow(Growth(n_days=9, points=make_points([5])))
+
+    monkeypatch.setattr(Blobs, "put_new", overtaken)
+    assert store.grow(Growth(n_days=6, variables=GUST)).spec.growth == 2
+    assert root_of(store)["attributes"]["hrrr_dask"]["growth"] == 2
+    shown_consistently(store)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 20])
+def test_who_is_overtaken_while_it_reads_never_puts_an_earlier_document_over_a_later_one(store, monkeypatch, count):
+    monkeypatch.setattr(module, "_AT_ONCE", 1)
+    read, write, reads, lengths = Blobs.get_with_etag, Blobs._replace, [], []
+
+    def overtaken(self, key):
+        reads.append(key)
+        if len(reads) == count:
+            Store(store.url, {}, store.spec).grow(Growth(n_days=9))
+        return read(self, key)
+
+    def watched(self, key, data, etag):
+        write(self, key, data, etag)
+        if key == "init_time/zarr.json":
+            lengths.append(json.loads(data)["shape"][0])
+
+    monkeypatch.setattr(Blobs, "get_with_etag", overtaken)
+    monkeypatch.setattr(Blobs, "_replace", watched)
+    assert store.grow(Growth(n_days=6, variables=GUST)).spec.growth == 2
+    assert len(reads) > count
+    assert lengths == sorted(lengths)
+    assert root_of(store)["attributes"]["hrrr_dask"]["growth"] == 2
+    shown_consistently(store)
+
+
 def test_growing_gives_way_to_faster_writers_but_not_for_ever(store, monkeypatch):
     races = []
 
@@ -755,6 +794,28 @@ def test_who_shows_the_status_last_has_read_every_entry_that_was_there(store, mo
     assert keys
     assert (status_of(store)[:4] == COMPLETE).all()
     assert (status_of(store, "available_at")[:4] == PUBLISHED).all()
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_who_is_overtaken_while_it_reads_the_ledger_does_not_show_less_than_is_shown(store, monkeypatch, shown):
+    first, *rest = outcomes_of()
+    commit(store, first, second=0)
+    if shown:
+        store.show_status(0)
+    tables, calls = Ledger.tables, []
+
+    def overtaken(self, *arguments):
+        rows = list(tables(self, *arguments))
+        calls.append(len(rows))
+        if len(calls) == 1:
+            commit(store, *rest, second=1)
+            Store(store.url, {}, store.spec).show_status(0)
+        return iter(rows)
+
+    monkeypatch.setattr(Ledger, "tables", overtaken)
+    store.show_status(0)
+    assert calls[:2] == [1, 2]
+    assert (status_of(store)[:4] == COMPLETE).all()
 
 
 def test_a_writer_that_knew_fewer_variables_and_points_shows_what_all_of_them_say(store):
