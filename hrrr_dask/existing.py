@@ -283,7 +283,7 @@ def _refuse_foreign_files(blobs: Blobs) -> None:
     names = blobs.top_level()
     if blobs.transactional and ROOT_KEY in names:
         raise StoreMismatchError(f"{blobs.url} is a plain Zarr store: leave {ICECHUNK} out, or choose another --store")
-    if not blobs.transactional and {"refs", "snapshots"} <= names:
+    if not blobs.transactional and "snapshots" in names and names & {"refs", "repo"}:
         raise StoreMismatchError(
             f"{blobs.url} is an Icechunk repository: put {ICECHUNK} before it, or choose another --store"
         )

@@ -38,7 +38,7 @@ REBASES: Final = 100
 BESIDE: Final = ".hrrr/"
 """Keys that begin so are plain objects."""
 
-_ICECHUNKS_OWN: Final = {"chunks", "config.yaml", "manifests", "refs", "snapshots", "transactions"}
+_ICECHUNKS_OWN: Final = {"chunks", "config.yaml", "manifests", "refs", "repo", "snapshots", "transactions"}
 """Names at the top of a repository."""
 
 
