@@ -111,15 +111,6 @@ class Ledger:
         """How many entries have not been gathered."""
         return len(self._listed(None)[1])
 
-    def partitions(self) -> set[int]:
-        """The partitions that have an entry, without reading any but what was gathered."""
-        gathered, single = self._listed(None)
-        found = {_partition_of(_entry_of(key)) for key in single}
-        for key in gathered:
-            for table in self._gathered_rows(key, ["entry"], None, set()):
-                found |= {_partition_of(entry) for entry in pc.unique(table["entry"]).to_pylist()}
-        return found
-
     def compact(self, moment: datetime) -> tuple[int, int]:
         """Gather all entries into one object, then remove them; readers and writers may go on meanwhile.
 

@@ -53,13 +53,11 @@ def test_entries_are_read_in_the_order_in_which_they_were_committed(ledger):
     assert ledger.read(1)["lead_hours"].to_pylist() == [0, 0, 3, 3]
     assert ledger.read(2).num_rows == 0
     assert ledger.read(2).schema.equals(SCHEMA)
-    assert ledger.partitions() == {0, 1}
 
 
 def test_a_ledger_without_entries_is_empty(ledger):
     assert ledger.read().schema.equals(SCHEMA)
     assert list(ledger.tables()) == []
-    assert ledger.partitions() == set()
     assert ledger.compact(MOMENT) == (0, 0)
 
 
@@ -138,7 +136,6 @@ def test_gathered_entries_are_one_object_with_the_same_rows(ledger):
     assert keys(ledger) == [f"{LEDGER_PREFIX}/gathered-20240501T000000.000000Z.parquet"]
     assert ledger.read().to_pylist() == before.to_pylist()
     assert entries(ledger) == whole
-    assert ledger.partitions() == {0, 1, 2}
     for partition in range(4):
         expected = [row for row in before.to_pylist() if row["entry"].startswith(f"{partition:06d}/")]
         assert ledger.read(partition).to_pylist() == expected
@@ -172,7 +169,6 @@ def test_a_gathering_that_was_killed_before_it_removed_the_entries_counts_them_o
     assert len(keys(ledger)) == 6
     assert entries(ledger) == whole
     assert ledger.read().to_pylist() == rows
-    assert ledger.partitions() == {0, 1}
     write(ledger, 7)
     assert ledger.compact(MOMENT + timedelta(days=1)) == (7, 2)
     assert entries(ledger) == whole + Counter({attempt(7).entry: 2})
@@ -301,7 +297,6 @@ def test_whatever_is_committed_and_gathered_each_row_counts_once(tmp_path_factor
                 patch.setattr(Blobs, "delete", lambda *_: None)
                 ledger.compact(MOMENT + timedelta(seconds=number))
         assert entries(ledger) == expected
-        assert ledger.partitions() == {int(entry[:6]) for entry in expected}
         some = range(1, 3)
         assert entries(ledger, some) == {entry: rows for entry, rows in expected.items() if int(entry[:6]) in some}
 
