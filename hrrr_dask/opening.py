@@ -9,8 +9,8 @@ from zarr.storage import ObjectStore
 
 from hrrr_dask.errors import StoreMismatchError
 from hrrr_dask.existing import Existing, blobs_at, find_store, find_store_at
+from hrrr_dask.icechunk_blobs import IcechunkBlobs
 from hrrr_dask.storage import open_object_store
-from hrrr_dask.transactions import IcechunkBlobs
 
 if TYPE_CHECKING:
     import xarray as xr

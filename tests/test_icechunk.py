@@ -19,14 +19,15 @@ from specs import LAYOUT, attempt, make_spec, outcome, piece, tree
 from zarr.core.sync import sync
 
 import hrrr_dask
-from hrrr_dask import pipeline, transactions
+from hrrr_dask import icechunk_blobs, pipeline
 from hrrr_dask.entries import encode_entry
 from hrrr_dask.errors import ConfigError, StoreAccessError, StoreConflictError, StoreMismatchError
+from hrrr_dask.icechunk_blobs import IcechunkBlobs
 from hrrr_dask.ledger import Ledger, to_dataframe
 from hrrr_dask.spec import Growth
 from hrrr_dask.store import Store
 from hrrr_dask.testing import GridWindow, delete, loopback_s3, write_archive
-from hrrr_dask.transactions import IcechunkBlobs, history, open_blobs
+from hrrr_dask.transactions import history, open_blobs
 from hrrr_dask.variables import parse_variables
 
 icechunk = pytest.importorskip("icechunk")
@@ -471,10 +472,10 @@ def test_it_is_not_imported_for_a_plain_store(archive, tmp_path):
 
 def test_its_reason_is_put_on_one_line(tmp_path, store):
     assert (
-        transactions._reason("  x session error: no\n  | \n  | context:\n  |    0: a\n  | \n  `-> it is so\n")
+        icechunk_blobs._reason("  x session error: no\n  | \n  | context:\n  |    0: a\n  | \n  `-> it is so\n")
         == "it is so"
     )
-    assert transactions._reason("  x just that") == "just that"
+    assert icechunk_blobs._reason("  x just that") == "just that"
     for path in list((tmp_path / "copy" / "chunks").iterdir()):
         path.unlink()
     blobs = open_blobs(store, {})

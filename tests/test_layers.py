@@ -25,8 +25,9 @@ LAYERS = {
     1: "records outcomes",
     2: "catalog completeness elements levels selectors points point_rows locations projection",
     3: "variables config grid grib packing sources storage",
-    4: "answers batching blobs decode derive entries existing extract fetch folding gather identity inventory join "
-    "layout ledger messages netcdf opening planning probe reading reports shards spec store template transactions walk",
+    4: "answers batching blobs decode derive entries existing extract fetch folding gather icechunk_blobs identity "
+    "inventory join layout ledger messages netcdf opening planning probe reading reports shards spec store template "
+    "transactions walk",
     5: "clusters costs heatmap pipeline",
     6: "flights request run standing tasks",
     7: "api calibrate",
@@ -41,8 +42,8 @@ BELOW_BESIDE = 3
 ALLOWED = {
     "dask": {"config"},
     "distributed": {"api", "clusters", "flights", "run", "tasks"},
-    "zarr": {"opening", "shards", "template", "transactions"},
-    "icechunk": {"transactions"},
+    "zarr": {"icechunk_blobs", "opening", "shards", "template"},
+    "icechunk": {"icechunk_blobs"},
     "obstore": {"answers", "fetch", "blobs", "storage"},
     "eccodes": {"decode", "testing"},
     "cfgrib": {"decode"},
