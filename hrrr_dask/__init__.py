@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hrrr_dask.api import add_points, add_variables, backfill, plan, update
+    from hrrr_dask.api import backfill, plan, update
+    from hrrr_dask.growing import add_points, add_variables
     from hrrr_dask.opening import open_dataset
     from hrrr_dask.points import read_points
     from hrrr_dask.reports import Report, Status
@@ -32,8 +33,8 @@ __all__ = [
 _HOMES = {
     "Report": "reports",
     "Status": "reports",
-    "add_points": "api",
-    "add_variables": "api",
+    "add_points": "growing",
+    "add_variables": "growing",
     "backfill": "api",
     "compact": "standing",
     "open_dataset": "opening",

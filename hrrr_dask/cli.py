@@ -132,7 +132,7 @@ def update_command(*, as_json: bool, **given: Any) -> None:
 @json_option
 def add_points_command(*, as_json: bool, **given: Any) -> None:
     """Add points to a store, which may be in use, and read them out of every file that it has."""
-    from hrrr_dask.api import add_points  # noqa: PLC0415  --help should not wait for Dask
+    from hrrr_dask.growing import add_points  # noqa: PLC0415  --help should not wait for Dask
 
     _run(add_points, settings(given), as_json=as_json)
 
@@ -145,7 +145,7 @@ def add_points_command(*, as_json: bool, **given: Any) -> None:
 @json_option
 def add_variables_command(*, as_json: bool, **given: Any) -> None:
     """Add variables to a store, which may be in use, and read them out of every file that it has."""
-    from hrrr_dask.api import add_variables  # noqa: PLC0415  --help should not wait for Dask
+    from hrrr_dask.growing import add_variables  # noqa: PLC0415  --help should not wait for Dask
 
     _run(add_variables, settings(given), as_json=as_json)
 

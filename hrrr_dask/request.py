@@ -20,7 +20,7 @@ from hrrr_dask.config import (
     resolve_settings,
 )
 from hrrr_dask.decode import engine_named
-from hrrr_dask.errors import PlanError, PointsError, StoreMismatchError
+from hrrr_dask.errors import ConfigError, PlanError, PointsError, StoreMismatchError
 from hrrr_dask.existing import check_same, load_spec_at
 from hrrr_dask.fetch import FetchSettings
 from hrrr_dask.layout import Axis, Layout, choose_layout
@@ -38,7 +38,16 @@ if TYPE_CHECKING:
 
     PointsLike = str | os.PathLike[str] | pd.DataFrame | Points
 
-__all__ = ["Request", "prepare", "target_of", "utc_now"]
+__all__ = [
+    "Request",
+    "asked_period",
+    "prepare",
+    "store_at",
+    "target_of",
+    "url_of",
+    "utc_now",
+    "whole_partitions",
+]
 
 
 def utc_now() -> datetime:
@@ -218,3 +227,32 @@ def asked_period(spec: StoreSpec) -> Period:
     """All that anybody asked of a store."""
     cycles = len(spec.axis.cycles)
     return Period(spec.axis.init_time(spec.asked_from * cycles), spec.axis.init_time(spec.n_days * cycles - 1))
+
+
+def url_of(store: str | os.PathLike[str]) -> str:
+    """Of a store, as it was given.
+
+    Raises
+    ------
+    ConfigError
+        If it is empty.
+    """
+    url = os.fspath(store)
+    if not url.strip():
+        raise ConfigError("the store's URL is empty: give --store a directory or s3://bucket/prefix")
+    return url
+
+
+def store_at(url: str, given: Mapping[str, Any]) -> Store:
+    """The store that is there; of the settings that were given only ``store_options`` matter.
+
+    Raises
+    ------
+    StoreMismatchError
+        If there is none.
+    """
+    options = {**resolve_settings()["store-options"], **(given.get("store_options") or {})}
+    spec = load_spec_at(url, options)
+    if spec is None:
+        raise StoreMismatchError(f"{url} holds no store: check the URL, or make one with hrrr-dask backfill")
+    return Store(url, options, spec)

@@ -20,7 +20,7 @@ import eccodes
 import numpy as np
 import pytest
 
-from hrrr_dask import api
+from hrrr_dask import execution
 from hrrr_dask.pipeline import extract_file, write_partition
 from hrrr_dask.run import RunResult
 
@@ -227,5 +227,5 @@ def without_dask(reorder=reversed):
         return RunResult(tuple(reports), interrupted=False)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "run", serial)
+        patch.setattr(execution, "run", serial)
         yield SimpleNamespace(dashboard_link="", run=lambda function: {"here": function()})

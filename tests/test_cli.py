@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import hrrr_dask
-from hrrr_dask import api, calibrate, demo, standing
+from hrrr_dask import api, calibrate, demo, growing, standing
 from hrrr_dask.cli import cli
 from hrrr_dask.completeness import StatusRow
 from hrrr_dask.config import DEFAULTS, Period, Selection
@@ -113,7 +113,7 @@ def calls(monkeypatch) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
     for name, answer in (("plan", PLAN), ("backfill", REPORT), ("update", REPORT)):
         monkeypatch.setattr(api, name, recorder(name, answer))
     for name in ("add_points", "add_variables"):
-        monkeypatch.setattr(api, name, recorder(name, REPORT))
+        monkeypatch.setattr(growing, name, recorder(name, REPORT))
     monkeypatch.setattr(standing, "status", recorder("status", STATUS))
     monkeypatch.setattr(standing, "compact", recorder("compact", (12, 1)))
     monkeypatch.setattr(calibrate, "calibrate", recorder("calibrate", Calibration(0.1, 0.2, 4, measured=True)))

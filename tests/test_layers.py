@@ -29,8 +29,8 @@ LAYERS = {
     "inventory join layout ledger messages netcdf opening planning probe reading reports shards spec store template "
     "transactions walk",
     5: "clusters costs heatmap pipeline",
-    6: "flights request run standing tasks",
-    7: "api calibrate",
+    6: "execution flights request run standing tasks",
+    7: "api calibrate growing",
     8: "display demo options cli",
 }
 LAYER = {module: layer for layer, modules in LAYERS.items() for module in modules.split()}
@@ -41,7 +41,7 @@ BELOW_BESIDE = 3
 
 ALLOWED = {
     "dask": {"config"},
-    "distributed": {"api", "clusters", "flights", "run", "tasks"},
+    "distributed": {"api", "clusters", "execution", "flights", "growing", "run", "tasks"},
     "zarr": {"icechunk_blobs", "opening", "shards", "template"},
     "icechunk": {"icechunk_blobs"},
     "obstore": {"answers", "fetch", "blobs", "storage"},
