@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from distributed import Client
 
-from hrrr_dask.execution import carry_out, count_files, mended, todo_of
+from hrrr_dask.execution import carry_out, count_files, todo_of
 from hrrr_dask.folding import HEALING_DAYS
 from hrrr_dask.planning import Plan, all_of
 from hrrr_dask.reports import Report
 from hrrr_dask.request import asked_period, prepare, store_at, target_of, url_of, utc_now, whole_partitions
+from hrrr_dask.showing import mended
 from hrrr_dask.spec import Growth
 
 if TYPE_CHECKING:

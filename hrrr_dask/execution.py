@@ -27,7 +27,7 @@ from hrrr_dask.store import Store
 if TYPE_CHECKING:
     Show = Callable[[Progress], None]
 
-__all__ = ["carry_out", "count_files", "mended", "todo_of"]
+__all__ = ["carry_out", "count_files", "todo_of"]
 
 
 def carry_out(
@@ -65,14 +65,6 @@ def carry_out(
             partitions = iter_partitions(request.plan, request.axis, todo)
             result = run(connected, _job(request, target), partitions, progress, show or _silent)
     return _report(request, target, result, to_read, time.perf_counter() - began)
-
-
-def mended(target: Store, inits: slice) -> Folded:
-    """How the values stand; where a writer was killed after its commit, ``status`` is brought up to it."""
-    folded = target.folded(inits)
-    if stale := target.stale_status(folded, inits):
-        target.follow_ledger(stale)
-    return folded
 
 
 def todo_of(request: Request, folded: Folded, *, retry_gaps: bool) -> Todo:

@@ -11,12 +11,13 @@ from distributed import Client
 
 from hrrr_dask.config import resolve_settings
 from hrrr_dask.errors import ConfigError, PointsError
-from hrrr_dask.execution import carry_out, mended, todo_of
+from hrrr_dask.execution import carry_out, todo_of
 from hrrr_dask.existing import places
 from hrrr_dask.points import read_points
 from hrrr_dask.probe import place_points
 from hrrr_dask.reports import Report
 from hrrr_dask.request import asked_period, prepare, store_at, target_of, url_of, whole_partitions
+from hrrr_dask.showing import mended
 from hrrr_dask.spec import Growth
 from hrrr_dask.variables import parse_variables
 

@@ -26,6 +26,7 @@ from hrrr_dask.messages import Found, read_messages
 from hrrr_dask.outcomes import OUTCOMES
 from hrrr_dask.records import Extract, FileOutcome, Partition, Reading
 from hrrr_dask.selectors import Selector
+from hrrr_dask.showing import follow_ledger, show_status
 from hrrr_dask.sources import Source, object_url
 from hrrr_dask.spec import StoreSpec
 from hrrr_dask.store import Store, count
@@ -164,12 +165,12 @@ def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job,
         outcomes = _adopted([extract.outcome for extract in ordered], already)
         entry = encode_entry(outcomes, who, _tried(store, partition, outcomes))
         if store.blobs.transactional:  # one commit has the values and their status
-            bytes_written += store.show_status(partition.number, also=[decode_entry(entry)])
+            bytes_written += show_status(store, partition.number, also=[decode_entry(entry)])
         return (outcomes, entry, bytes_written), _message(partition, job, outcomes)
 
     outcomes, entry, bytes_written = store.transact(join)
     store.ledger.write(who, entry)
-    bytes_written += store.follow_ledger([partition.number])
+    bytes_written += follow_ledger(store, [partition.number])
     return _report(partition, outcomes, bytes_written)
 
 

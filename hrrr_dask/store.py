@@ -1,54 +1,37 @@
 """The Zarr store: made once from its template, grown by metadata, added to in whole shards.
 
-Together with the ledger this is all that writes. The rule that keeps any number of writers apart, without a lock and
-without a clock: **nothing that was written is taken away.** A shard is replaced only by one that holds all it held and
-more, and only if it is still what the writer read (a conditional PUT); steps of growth and ledger entries are new
-objects. What no entry calls complete may be there or not; what one calls complete is there to stay.
+Together with the ledger and :mod:`hrrr_dask.showing` this is all that writes. The rule that keeps any number of writers
+apart, without a lock and without a clock: **nothing that was written is taken away.** A shard is replaced only by one
+that holds all it held and more, and only if it is still what the writer read (a conditional PUT); steps of growth and
+ledger entries are new objects. What no entry calls complete may be there or not; what one calls complete is there to
+stay.
 """
 
 from __future__ import annotations
 
 import json
-import random
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.blobs import Blobs
+from hrrr_dask.contention import AT_ONCE, TRIES, change_shard, pause, put_over
 from hrrr_dask.errors import StoreConflictError, StoreError
 from hrrr_dask.existing import Existing, find_store, later_steps, load_spec, step_key
-from hrrr_dask.folding import COLUMNS, Folded, available_at, fold
+from hrrr_dask.folding import COLUMNS, Folded, fold
 from hrrr_dask.join import Piece, lay
-from hrrr_dask.ledger import LEDGER_PREFIX, Ledger
-from hrrr_dask.outcomes import NOT_INGESTED, NOT_OFFERED
-from hrrr_dask.shards import decode_shard, encode_shard, fill_shard
+from hrrr_dask.ledger import Ledger
 from hrrr_dask.spec import Growth, StoreSpec, encode_step, first_step, grown
 from hrrr_dask.template import ROOT_KEY, build_template
 from hrrr_dask.transactions import open_blobs
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-__all__ = ["Store"]
+__all__ = ["Store", "count", "fold_inits"]
 
 _Answer = TypeVar("_Answer")
-
-TRIES: Final = 50
-"""How often one object is tried against other writers."""
-
-_PAUSE_S: Final = 0.02
-"""About how long a writer that was beaten waits before it tries again [s]."""
-
-_AT_ONCE: Final = 8
-"""Small objects read or written at once."""
-
-_UNTOUCHED: Final = (NOT_INGESTED, NOT_OFFERED)
-"""Status of files of which the ledger says nothing."""
 
 
 class Store:
@@ -131,7 +114,7 @@ class Store:
                 try:
                     self.blobs.put_new(step_key(number), encode_step(step))
                 except StoreConflictError:
-                    _pause()
+                    pause()
                     continue
                 spec = grown(spec, step, number)
             if self._show(spec):
@@ -158,7 +141,7 @@ class Store:
             return True
         *parts, (_, shown) = build_template(spec).items()
         one_by_one = self.blobs.transactional  # a chunk after the document that has room for it
-        with ThreadPoolExecutor(1 if one_by_one else _AT_ONCE) as pool:
+        with ThreadPoolExecutor(1 if one_by_one else AT_ONCE) as pool:
             before = list(pool.map(self.blobs.get_with_etag, (key for key, _ in parts)))
             if later_steps(self.blobs, spec.growth):
                 return False
@@ -166,19 +149,13 @@ class Store:
                 (key, data, found) for (key, data), found in zip(parts, before, strict=True) if _differs(found, data)
             ]
             try:
-                list(pool.map(lambda change: self._put_over(*change), changed))
-                self._put_over(ROOT_KEY, _with_strangers(shown, root), root)
+                list(pool.map(lambda change: put_over(self.blobs, *change), changed))
+                put_over(self.blobs, ROOT_KEY, _with_strangers(shown, root), root)
                 self.blobs.seal(_growth_message(spec))
             except StoreConflictError:
-                _pause()
+                pause()
                 return False
         return True
-
-    def _put_over(self, key: str, data: bytes, found: tuple[bytes, str] | None) -> None:
-        if found is None:
-            self.blobs.put_new(key, data)
-        else:
-            self.blobs.replace(key, data, found[1])
 
     def transact(self, work: Callable[[], tuple[_Answer, str]]) -> _Answer:
         """Do some writing and seal it; all of it again, on what is there then, while others are first.
@@ -199,7 +176,7 @@ class Store:
             try:
                 self.blobs.seal(message)
             except StoreConflictError:
-                _pause()
+                pause()
                 continue
             return answer
         raise StoreConflictError(f"{self.url} is being committed to by too many others: run the command again")
@@ -241,90 +218,11 @@ class Store:
                 def more(shard: NDArray[np.float32], block: int = block, own: list[Piece] = own) -> list[bool]:
                     return lay(shard, own, block * size)
 
-                n_bytes, found = self._change(f"{name}/c/{partition}/0/{block}", document, more)
+                n_bytes, found = change_shard(self.blobs, f"{name}/c/{partition}/0/{block}", document, more)
                 written += n_bytes
                 there = [a and b for a, b in zip(there, found, strict=True)]
             already |= {(name, k) for k, whole in enumerate(there) if whole}
         return written, already
-
-    def follow_ledger(self, partitions: Sequence[int]) -> int:
-        """Let ``status`` and ``available_at`` of partitions say what the ledger says; returns bytes written [B]."""
-
-        def work() -> tuple[int, str]:
-            written = sum(self.show_status(number) for number in partitions)
-            return written, f"status of {count(len(partitions), 'partition')} follows the ledger"
-
-        return self.transact(work)
-
-    def show_status(self, partition: int, also: Sequence[pa.Table] = ()) -> int:
-        """The same for one partition, not sealed.
-
-        The shards are read before the ledger: so whoever writes last has read every entry that was there before.
-
-        Parameters
-        ----------
-        partition : int
-            Which one.
-        also : sequence of pyarrow.Table
-            Rows that are about to be committed.
-
-        Returns
-        -------
-        int
-            Bytes written [B].
-        """
-        existing = self.existing()
-        inits = slice(partition * self.spec.span, (partition + 1) * self.spec.span)
-        keys = {name: f"{name}/c/{partition}/0" for name in ("available_at", "status")}
-        for _ in range(TRIES):
-            before = {name: self._shard(key, existing.documents[name]) for name, key in keys.items()}
-            rows = [*self.ledger.tables(range(partition, partition + 1)), *also]
-            now: dict[str, NDArray[Any]] = {
-                "available_at": available_at(rows, existing.selection, existing.axis, inits),
-                "status": fold(rows, existing.selection, existing.axis, inits, existing.cohort_sizes).status(),
-            }
-            encoded = {
-                name: encode_shard(existing.documents[name], now[name])
-                for name, (shard, found) in before.items()
-                if found is None or not np.array_equal(shard, now[name])
-            }
-            try:
-                for name, data in encoded.items():
-                    self._put_over(keys[name], data, before[name][1])
-            except StoreConflictError:
-                _pause()
-                continue
-            return sum(map(len, encoded.values()))
-        raise StoreConflictError(f"{self.url}/{keys['status']} is being written by too many others: run it again")
-
-    def stale_status(self, folded: Folded, inits: slice) -> list[int]:
-        """The partitions whose ``status`` is not what the ledger says: their writer was killed after its commit.
-
-        Parameters
-        ----------
-        folded : Folded
-            How the values of ``inits`` stand.
-        inits : slice
-            Whole partitions, from start to stop.
-        """
-        existing, span = self.existing(), self.spec.span
-        wanted = folded.status()
-        begun = [
-            number
-            for number in range(inits.start // span, inits.stop // span)
-            if np.isin(wanted[self._rows(number, inits)], _UNTOUCHED, invert=True).any()
-        ]
-
-        def is_stale(number: int) -> bool:
-            shard = self._shard(f"status/c/{number}/0", existing.documents["status"])[0]
-            return not np.array_equal(shard, wanted[self._rows(number, inits)])
-
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return [number for number, stale in zip(begun, pool.map(is_stale, begun), strict=True) if stale]
-
-    def _rows(self, number: int, inits: slice) -> slice:
-        first = number * self.spec.span - inits.start
-        return slice(first, first + self.spec.span)
 
     def folded(self, inits: slice) -> Folded:
         """How the values of some init times stand."""
@@ -342,37 +240,6 @@ class Store:
         if existing is None:
             raise StoreError(f"{self.url} lost its root document while it was in use")
         return existing
-
-    def _change(
-        self, key: str, document: Mapping[str, Any], change: Callable[[NDArray[np.float32]], list[bool]]
-    ) -> tuple[int, list[bool]]:
-        """Change a shard in place, again until no other writer came between; bytes written, and the answer."""
-        for _ in range(TRIES):
-            shard, found = self._shard(key, document)
-            before = shard.copy()
-            answer = change(shard)
-            if found is not None and shard.tobytes() == before.tobytes():
-                return 0, answer
-            data = encode_shard(document, shard)
-            try:
-                self._put_over(key, data, found)
-            except StoreConflictError:
-                _pause()
-                continue
-            return len(data), answer
-        raise StoreConflictError(f"{self.url}/{key} is being written by too many others: run the command again")
-
-    def _shard(self, key: str, document: Mapping[str, Any]) -> tuple[NDArray[Any], tuple[bytes, str] | None]:
-        found = self.blobs.get_with_etag(key)
-        if found is None:
-            return fill_shard(document).copy(), None
-        try:
-            return decode_shard(document, found[0]).copy(), found
-        except (ValueError, RuntimeError, TypeError) as error:
-            raise StoreError(
-                f"the shard {self.url}/{key} cannot be read: {error}. Remove it and the ledger's entries below "
-                f"{LEDGER_PREFIX}/{int(key.split('/')[2]):06d} to have the partition read from the archive again"
-            ) from error
 
 
 def fold_inits(ledger: Ledger, spec: StoreSpec | Existing, inits: slice) -> Folded:
@@ -413,10 +280,6 @@ def _with_strangers(root: bytes, found: tuple[bytes, str] | None) -> bytes:
     document = json.loads(root)
     document["attributes"] = {**json.loads(found[0])["attributes"], **document["attributes"]}
     return json.dumps(document, indent=1).encode()
-
-
-def _pause() -> None:
-    time.sleep(random.uniform(0.5, 1.5) * _PAUSE_S)  # noqa: S311  only to keep two writers out of step
 
 
 _README: Final = """\

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
+from hrrr_dask.blobs import Blobs
 from hrrr_dask.config import Selection
-from hrrr_dask.entries import Attempt
+from hrrr_dask.entries import Attempt, encode_entry
 from hrrr_dask.join import Piece
 from hrrr_dask.layout import Axis, Layout
 from hrrr_dask.points import Points
 from hrrr_dask.probe import place_points
 from hrrr_dask.records import FileOutcome, GribFile
 from hrrr_dask.spec import StoreSpec, first_step, grown
+from hrrr_dask.store import Store
 from hrrr_dask.testing import DEFAULT_WINDOW
 from hrrr_dask.variables import parse_variables
 
@@ -111,6 +113,37 @@ def attempt(partition: int = 0, number: int = 1, *, job: str = "job", second: fl
     whole, part = divmod(second, 1)
     ingested = datetime(2024, 3, 1, 12, int(whole) // 60, int(whole) % 60, round(part * 1e6))
     return Attempt(partition, job, number, ingested, "eccodes", "1.2.3")
+
+
+def commit(store: Store, *outcomes: FileOutcome, partition: int = 0, second: float = 0, job: str = "job") -> None:
+    """Put an entry into the ledger of a store."""
+    who = attempt(partition, job=job, second=second)
+    store.ledger.write(who, encode_entry(outcomes, who))
+
+
+def outcomes_of(
+    partition: int = 0, reasons: dict[str, str] | None = None, points: tuple[int, int] = (0, 5)
+) -> list[FileOutcome]:
+    """Of all files of a partition; rain is not wanted at lead 0."""
+    return [
+        outcome(partition * SPAN + row, lead, reasons, NAMES if lead else NAMES[:1], points)
+        for row in range(SPAN)
+        for lead in (0, 1)
+    ]
+
+
+def raced(monkeypatch, name: str, other: Callable[[], object], when: Callable[[str], bool] = bool) -> list:
+    """Let somebody else act just before the first such write; returns the list of keys at which that was."""
+    write, keys = getattr(Blobs, name), []
+
+    def late(self, key, *arguments):
+        if not keys and when(key):
+            keys.append(key)
+            other()
+        write(self, key, *arguments)
+
+    monkeypatch.setattr(Blobs, name, late)
+    return keys
 
 
 def tree(root: str | Path, *, ledger: bool = True) -> dict[str, bytes]:

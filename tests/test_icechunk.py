@@ -19,11 +19,12 @@ from specs import LAYOUT, attempt, make_spec, outcome, piece, tree
 from zarr.core.sync import sync
 
 import hrrr_dask
-from hrrr_dask import icechunk_blobs, pipeline
+from hrrr_dask import icechunk_blobs, pipeline, showing
 from hrrr_dask.entries import encode_entry
 from hrrr_dask.errors import ConfigError, StoreAccessError, StoreConflictError, StoreMismatchError
 from hrrr_dask.icechunk_blobs import IcechunkBlobs
 from hrrr_dask.ledger import Ledger, to_dataframe
+from hrrr_dask.showing import follow_ledger
 from hrrr_dask.spec import Growth
 from hrrr_dask.store import Store
 from hrrr_dask.testing import GridWindow, delete, loopback_s3, write_archive
@@ -342,8 +343,8 @@ def test_status_is_brought_up_to_entries_that_no_commit_has_shown(tmp_path):
         who = attempt(number=number, second=number)
         entry = encode_entry([outcome(0, lead, wanted=("temperature_2m",))], who)
         store.ledger.write(who, entry)
-    assert store.follow_ledger([0]) > 0
-    assert store.follow_ledger([0]) == 0
+    assert follow_ledger(store, [0]) > 0
+    assert follow_ledger(store, [0]) == 0
     assert messages(store.url)[-1] == "status of 1 partition follows the ledger"
 
 
@@ -354,7 +355,7 @@ def test_a_commit_that_never_gets_through_is_an_error_in_our_words(tmp_path, mon
         raise StoreConflictError("another commit was there first")
 
     monkeypatch.setattr(IcechunkBlobs, "seal", refuse)
-    monkeypatch.setattr("hrrr_dask.store._PAUSE_S", 0)
+    monkeypatch.setattr("hrrr_dask.contention._PAUSE_S", 0)
     with pytest.raises(StoreConflictError, match="committed to by too many others"):
         write(store)
 
@@ -390,7 +391,8 @@ def test_a_kill_between_the_entry_and_its_status_is_mended(archive, tmp_path, mo
     """An older status is there when two writers came at once; the next command compares it with the ledger."""
     url = f"icechunk+{tmp_path}/x"
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "show_status", lambda *_, **__: 0)
+        for module in (pipeline, showing):
+            patch.setattr(module, "show_status", lambda *_, **__: 0)
         fill(archive, url)
     with hrrr_dask.open_dataset(url) as shown:
         assert (shown.status == 0).all()

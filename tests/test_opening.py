@@ -13,6 +13,7 @@ from hrrr_dask.entries import encode_entry
 from hrrr_dask.errors import StoreMismatchError
 from hrrr_dask.opening import must_exist, open_dataset
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED
+from hrrr_dask.showing import show_status
 from hrrr_dask.spec import Growth
 from hrrr_dask.store import Store
 
@@ -25,7 +26,7 @@ def store(tmp_path) -> Store:
     who = attempt(1)
     outcomes = [outcome(SPAN + row, lead, {}, NAMES if lead else NAMES[:1]) for row in range(SPAN) for lead in (0, 1)]
     made.ledger.write(who, encode_entry(outcomes, who))
-    made.show_status(1)
+    show_status(made, 1)
     return made
 
 

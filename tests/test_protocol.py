@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
 
-from hrrr_dask import blobs, ledger, store
+from hrrr_dask import blobs, contention, ledger, showing, store
 from hrrr_dask.config import Selection
 from hrrr_dask.existing import find_store, load_spec
 from hrrr_dask.fetch import FetchSettings
@@ -32,6 +32,7 @@ from hrrr_dask.pipeline import Job, write_partition
 from hrrr_dask.points import Points
 from hrrr_dask.records import Extract, FileOutcome, GribFile, Partition, Reading
 from hrrr_dask.shards import decode_shard
+from hrrr_dask.showing import stale_status
 from hrrr_dask.spec import Growth, StoreSpec
 from hrrr_dask.store import Store
 from hrrr_dask.testing import DEFAULT_WINDOW
@@ -300,7 +301,8 @@ def bucket(monkeypatch):
     monkeypatch.setattr(blobs, "open_object_store", lambda *_, **__: None)
     monkeypatch.setattr(store, "ThreadPoolExecutor", Serial)
     monkeypatch.setattr(ledger, "ThreadPoolExecutor", Serial)
-    monkeypatch.setattr(store, "_pause", lambda: None)
+    monkeypatch.setattr(showing, "ThreadPoolExecutor", Serial)
+    monkeypatch.setattr(contention, "_PAUSE_S", 0)
     return made
 
 
@@ -399,7 +401,7 @@ def test_growing_and_writing_at_once_keep_every_promise(bucket, growths, files, 
     everything = commit(after, "last", FILES)
     assert everything.files == 4
     assert whole.folded(slice(0, 2)).whole.all()
-    assert not whole.stale_status(whole.folded(slice(0, 2)), slice(0, 2))
+    assert not stale_status(whole, whole.folded(slice(0, 2)), slice(0, 2))
     if not kills:
         assert not [how for how in ended.values() if isinstance(how, BaseException) and not isinstance(how, KillError)]
 

@@ -20,25 +20,26 @@ from specs import (
     SELECTION,
     SPAN,
     all_pieces,
-    attempt,
+    commit,
     make_points,
     make_spec,
     number_of,
-    outcome,
+    outcomes_of,
     piece,
+    raced,
     tree,
 )
 
+from hrrr_dask import contention
 from hrrr_dask import store as module
 from hrrr_dask.blobs import Blobs
-from hrrr_dask.entries import encode_entry
 from hrrr_dask.errors import StoreConflictError, StoreError, StoreMismatchError
 from hrrr_dask.existing import check_same, find_store, find_store_at, load_spec, load_spec_at, step_key
 from hrrr_dask.layout import Axis, Layout
-from hrrr_dask.ledger import Ledger, to_dataframe
-from hrrr_dask.outcomes import COMPLETE, NEVER, NOT_INGESTED, NOT_OFFERED, OUTCOMES, PARTIAL
+from hrrr_dask.ledger import to_dataframe
+from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, OUTCOMES
 from hrrr_dask.points import Points
-from hrrr_dask.records import FileOutcome
+from hrrr_dask.showing import show_status
 from hrrr_dask.spec import Growth
 from hrrr_dask.store import Store
 from hrrr_dask.template import ROOT_KEY
@@ -79,19 +80,6 @@ def expected_values(name: str, points: int = 5, n_init: int = 8, begin: int = 0,
             if lead or name != "precipitation_1h":
                 values[init, lead] = number_of(name, init, lead, np.arange(points))
     return values
-
-
-def commit(store: Store, *outcomes: FileOutcome, partition: int = 0, second: float = 0, job: str = "job") -> None:
-    who = attempt(partition, job=job, second=second)
-    store.ledger.write(who, encode_entry(outcomes, who))
-
-
-def outcomes_of(partition: int = 0, reasons: dict[str, str] | None = None, points: tuple[int, int] = (0, 5)) -> list:
-    return [
-        outcome(partition * SPAN + row, lead, reasons, NAMES if lead else NAMES[:1], points)
-        for row in range(SPAN)
-        for lead in (0, 1)
-    ]
 
 
 # --- making ---
@@ -169,7 +157,7 @@ def killed_after(count: int, act: Callable[[], object], monkeypatch) -> int:
         return wrapped
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_AT_ONCE", 1)
+        patch.setattr(module, "AT_ONCE", 1)
         for name in WRITES:
             patch.setattr(Blobs, name, counted(getattr(Blobs, name)))
         with suppress(Killed):
@@ -244,7 +232,7 @@ def test_a_step_of_growth_that_is_missing_or_damaged_is_named(store, damage, tex
 
 def test_a_store_that_vanished_while_in_use_is_an_error(store):
     (Path(store.url) / ROOT_KEY).unlink()
-    for call in (lambda: store.join(0, all_pieces()), lambda: store.show_status(0)):
+    for call in (lambda: store.join(0, all_pieces()), lambda: show_status(store, 0)):
         with pytest.raises(StoreError, match="lost its root document while it was in use"):
             call()
     (Path(store.url) / step_key(0)).unlink()
@@ -335,7 +323,7 @@ def grown_store(store: Store) -> Store:
     """Values of partition 0 are there, and the ledger says so."""
     store.join(0, all_pieces())
     commit(store, *outcomes_of())
-    store.show_status(0)
+    show_status(store, 0)
     return store
 
 
@@ -448,20 +436,6 @@ def test_a_growth_that_was_killed_is_finished_by_the_next(store, tmp_path, monke
     np.testing.assert_array_equal(values_of(finished)[:8, :, :5], expected_values(NAMES[0]))
 
 
-def raced(monkeypatch, name: str, other: Callable[[], object], when: Callable[[str], bool] = bool) -> list:
-    """Let somebody else act just before the first such write; returns the list of keys at which that was."""
-    write, keys = getattr(Blobs, name), []
-
-    def late(self, key, *arguments):
-        if not keys and when(key):
-            keys.append(key)
-            other()
-        write(self, key, *arguments)
-
-    monkeypatch.setattr(Blobs, name, late)
-    return keys
-
-
 def shown_consistently(store: Store) -> None:
     root = root_of(store)
     for name, document in root["consolidated_metadata"]["metadata"].items():
@@ -504,7 +478,7 @@ def test_who_is_overtaken_after_its_step_does_not_show_less_than_is_shown(store,
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 20])
 def test_who_is_overtaken_while_it_reads_never_puts_an_earlier_document_over_a_later_one(store, monkeypatch, count):
-    monkeypatch.setattr(module, "_AT_ONCE", 1)
+    monkeypatch.setattr(module, "AT_ONCE", 1)
     read, write, reads, lengths = Blobs.get_with_etag, Blobs._replace, [], []
 
     def overtaken(self, key):
@@ -535,8 +509,8 @@ def test_growing_gives_way_to_faster_writers_but_not_for_ever(store, monkeypatch
         raise StoreConflictError("another writer")
 
     monkeypatch.setattr(Blobs, "replace", lose)
-    monkeypatch.setattr(module, "_PAUSE_S", 0)
-    monkeypatch.setattr(module, "_AT_ONCE", 1)
+    monkeypatch.setattr(contention, "_PAUSE_S", 0)
+    monkeypatch.setattr(module, "AT_ONCE", 1)
     monkeypatch.setattr(module, "TRIES", 4)
     with pytest.raises(StoreConflictError, match="is being grown by too many writers: run the command again"):
         store.grow(Growth(n_days=9))
@@ -687,12 +661,12 @@ def test_writers_that_are_always_slower_give_up_with_a_reason(store, monkeypatch
         raise StoreConflictError("another writer")
 
     monkeypatch.setattr(Blobs, "put_new", lose)
-    monkeypatch.setattr(module, "_PAUSE_S", 0)
+    monkeypatch.setattr(contention, "_PAUSE_S", 0)
     with pytest.raises(StoreConflictError, match="c/0/0/0 is being written by too many others: run the command again"):
         store.join(0, all_pieces())
     commit_free = Store(store.url, {}, store.spec)
     with pytest.raises(StoreConflictError, match="status/c/0/0 is being written by too many others"):
-        commit_free.show_status(0)
+        show_status(commit_free, 0)
 
 
 def test_a_writer_that_knew_fewer_points_and_variables_harms_nothing(store):
@@ -746,105 +720,7 @@ def test_a_damaged_shard_is_named_with_what_to_remove(store, damage):
         store.join(1, all_pieces(1))
 
 
-# --- status ---
-
-
-def status_of(store: Store, name: str = "status") -> np.ndarray:
-    return np.asarray(zarr.open_group(store.url, mode="r")[name][...])
-
-
-PUBLISHED = 1704070923
-"""Of what the helpers commit."""
-
-
-def test_what_the_ledger_says_is_shown(store):
-    commit(store, *outcomes_of(0, {NAMES[1]: "truncated"}))
-    commit(store, *outcomes_of(1)[:3], partition=1)
-    assert store.show_status(0) > 0
-    assert store.show_status(1) > 0
-    status = status_of(store)
-    assert status[:4].tolist() == [[COMPLETE, TRUNCATED]] * 4
-    assert status[4:].tolist() == [[COMPLETE, COMPLETE], [COMPLETE, NOT_INGESTED], *[[NOT_INGESTED] * 2] * 2]
-    available = status_of(store, "available_at")
-    assert (available[:4] == PUBLISHED).all()
-    assert available[4:].tolist() == [[PUBLISHED] * 2, [PUBLISHED, NEVER], *[[NEVER] * 2] * 2]
-
-
-def test_showing_what_is_shown_already_writes_nothing(store, monkeypatch):
-    commit(store, *outcomes_of())
-    store.show_status(0)
-    for name in WRITES:
-        monkeypatch.setattr(Blobs, name, lambda *_: pytest.fail("nothing has to be written"))
-    assert store.show_status(0) == 0
-
-
-@pytest.mark.parametrize("name", ["available_at", "status"])
-def test_who_shows_the_status_last_has_read_every_entry_that_was_there(store, monkeypatch, name):
-    first, *rest = outcomes_of()
-    commit(store, first, second=0)
-    store.show_status(0)
-    commit(store, rest[0], second=1)
-
-    def other() -> None:
-        commit(store, *rest[1:], second=2, job="other")
-        Store(store.url, {}, store.spec).show_status(0)
-
-    keys = raced(monkeypatch, "replace", other, lambda key: key.startswith(name))
-    store.show_status(0)
-    assert keys
-    assert (status_of(store)[:4] == COMPLETE).all()
-    assert (status_of(store, "available_at")[:4] == PUBLISHED).all()
-
-
-@pytest.mark.parametrize("shown", [False, True])
-def test_who_is_overtaken_while_it_reads_the_ledger_does_not_show_less_than_is_shown(store, monkeypatch, shown):
-    first, *rest = outcomes_of()
-    commit(store, first, second=0)
-    if shown:
-        store.show_status(0)
-    tables, calls = Ledger.tables, []
-
-    def overtaken(self, *arguments):
-        rows = list(tables(self, *arguments))
-        calls.append(len(rows))
-        if len(calls) == 1:
-            commit(store, *rest, second=1)
-            Store(store.url, {}, store.spec).show_status(0)
-        return iter(rows)
-
-    monkeypatch.setattr(Ledger, "tables", overtaken)
-    store.show_status(0)
-    assert calls[:2] == [1, 2]
-    assert (status_of(store)[:4] == COMPLETE).all()
-
-
-def test_a_writer_that_knew_fewer_variables_and_points_shows_what_all_of_them_say(store):
-    stale = again(store)
-    grown = store.grow(Growth(variables=GUST))
-    commit(stale, *outcomes_of())
-    stale.show_status(0)
-    assert (status_of(store)[:4] == PARTIAL).all()
-    commit(grown, *[outcome(k, lead, {}, ("wind_gust_surface",)) for k in range(4) for lead in (0, 1)], second=9)
-    stale.show_status(0)
-    assert (status_of(store)[:4] == COMPLETE).all()
-    store.grow(Growth(points=MORE_POINTS))
-    stale.show_status(0)
-    assert (status_of(store)[:4] == PARTIAL).all()
-
-
-def test_partitions_whose_status_is_not_what_the_ledger_says_are_found(store):
-    inits = slice(0, 8)
-    assert store.stale_status(store.folded(inits), inits) == []
-    commit(store, *outcomes_of(1), partition=1)
-    assert store.stale_status(store.folded(inits), inits) == [1]
-    assert store.stale_status(store.folded(slice(0, 4)), slice(0, 4)) == []
-    assert store.stale_status(store.folded(slice(4, 8)), slice(4, 8)) == [1]
-    store.show_status(1)
-    assert store.stale_status(store.folded(inits), inits) == []
-    grown = store.grow(Growth(variables=GUST))
-    assert grown.stale_status(grown.folded(inits), inits) == [1]
-    grown.show_status(1)
-    assert grown.stale_status(grown.folded(inits), inits) == []
+# --- the ledger ---
 
 
 def test_all_outcomes_of_a_store_are_folded(store):
@@ -870,7 +746,7 @@ def test_writers_and_growers_at_once_end_with_all_that_any_of_them_brought(store
         *(lambda own, name=name, one=one: own.join(0, {name: [one]}) for name, one in pieces),
         lambda own: own.grow(Growth(points=make_points(range(5, 8)))),
         lambda own: own.grow(Growth(n_days=9, variables=GUST)),
-        lambda own: own.show_status(0),
+        lambda own: show_status(own, 0),
     ]
     with ThreadPoolExecutor(len(tasks)) as pool:
         list(pool.map(lambda task: task(Store(store.url, {}, store.spec)), tasks))
