@@ -94,8 +94,10 @@ def by_valid_time(ds: xr.Dataset, point: str | Sequence[str] | None = None) -> x
     -------
     xarray.Dataset
         Dims ``(valid_time, lead_time, point)``, with the coordinate ``init_time(valid_time, lead_time)``. Where that
-        is no run of the dataset, values are NaN and ``status`` is ``not-ingested``. Nothing is read. One point is
-        drawn with ``.plot.line(x="valid_time")``; matplotlib has no colour mesh over durations.
+        is no run of the dataset, values are NaN and ``status`` is ``not-ingested``. Nothing is read. A
+        variable at one point is drawn with ``.plot.line(x="valid_time")``. Plain ``.plot()`` is a colour mesh, which
+        matplotlib does not draw over durations: give it hours,
+        ``one.assign_coords(lead_time=one.lead_time / np.timedelta64(1, "h")).plot()``.
 
     Raises
     ------

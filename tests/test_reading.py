@@ -533,6 +533,20 @@ def test_a_result_can_be_plotted(ds, ask):
     plt.close("all")
 
 
+def test_every_forecast_for_a_time_is_a_colour_mesh_over_hours(ds):
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    one = by_valid_time(ds, ds.point_id.values[0]).temperature_2m
+    mesh = one.assign_coords(lead_time=one.lead_time / np.timedelta64(1, "h")).plot()
+    plt.gcf().canvas.draw()
+    assert mesh.get_array().shape == one.shape
+    lowest, highest = mesh.axes.get_xlim()
+    hours = one.lead_time.values / np.timedelta64(1, "h")
+    assert lowest < hours.min() < hours.max() < highest
+    plt.close("all")
+
+
 @every_question
 def test_a_dataset_without_runs_gives_an_answer_without_times(ds, ask):
     assert ask(ds.isel(init_time=slice(0, 0))).temperature_2m.compute().shape[0] == 0
