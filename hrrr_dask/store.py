@@ -26,6 +26,7 @@ from hrrr_dask.folding import COLUMNS, Folded, fold
 from hrrr_dask.join import Piece, lay
 from hrrr_dask.ledger import Ledger
 from hrrr_dask.spec import Growth, StoreSpec, encode_step, first_step, grown
+from hrrr_dask.strangers import with_strangers
 from hrrr_dask.template import ROOT_KEY, build_template
 from hrrr_dask.transactions import open_blobs
 
@@ -134,23 +135,24 @@ class Store:
         """Bring the documents and coordinates up to a step of growth, the root last; false when others were faster.
 
         Each object is replaced only if it is what it was before a look at the steps found none later: so no document
-        of an earlier step ever covers one of a later step.
+        of an earlier step ever covers one of a later step. Attributes that others have added stay.
         """
         root = self.blobs.get_with_etag(ROOT_KEY)
         if root is not None and json.loads(root[0])["attributes"]["hrrr_dask"]["growth"] == spec.growth:
             return True
-        *parts, (_, shown) = build_template(spec).items()
+        template = build_template(spec)
+        keys = [key for key in template if key != ROOT_KEY]
         one_by_one = self.blobs.transactional  # a chunk after the document that has room for it
         with ThreadPoolExecutor(1 if one_by_one else AT_ONCE) as pool:
-            before = list(pool.map(self.blobs.get_with_etag, (key for key, _ in parts)))
+            before = dict(zip(keys, pool.map(self.blobs.get_with_etag, keys), strict=True))
             if later_steps(self.blobs, spec.growth):
                 return False
-            changed = [
-                (key, data, found) for (key, data), found in zip(parts, before, strict=True) if _differs(found, data)
-            ]
+            there = {key: found[0] for key, found in (before | {ROOT_KEY: root}).items() if found is not None}
+            documents = with_strangers(template, there)
+            changed = [key for key in keys if there.get(key) != documents[key]]
             try:
-                list(pool.map(lambda change: put_over(self.blobs, *change), changed))
-                put_over(self.blobs, ROOT_KEY, _with_strangers(shown, root), root)
+                list(pool.map(lambda key: put_over(self.blobs, key, documents[key], before[key]), changed))
+                put_over(self.blobs, ROOT_KEY, documents[ROOT_KEY], root)
                 self.blobs.seal(_growth_message(spec))
             except StoreConflictError:
                 pause()
@@ -267,19 +269,6 @@ def _growth_message(spec: StoreSpec) -> str:
         count(len(spec.points), "point"),
     )
     return f"{'grown to' if spec.growth else 'made:'} {', '.join(counts)}"
-
-
-def _differs(found: tuple[bytes, str] | None, data: bytes) -> bool:
-    return found is None or found[0] != data
-
-
-def _with_strangers(root: bytes, found: tuple[bytes, str] | None) -> bytes:
-    """Keep the attributes that others have added to the group."""
-    if found is None:
-        return root
-    document = json.loads(root)
-    document["attributes"] = {**json.loads(found[0])["attributes"], **document["attributes"]}
-    return json.dumps(document, indent=1).encode()
 
 
 _README: Final = """\

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import zarr
 from oracle import bits, ledger_keys, run_cli, without_dask, write_points
 from specs import LAYOUT, attempt, make_spec, outcome, piece, tree
 from zarr.core.sync import sync
@@ -144,6 +145,17 @@ def test_growing_it_gives_what_growing_a_plain_store_gives(archive, store, tmp_p
         "20240102: 2 files, 6 values, 0 missing",
         "20240103: 2 files, 6 values, 0 missing",
     ]
+
+
+def test_attributes_of_arrays_that_users_committed_survive_growth(archive, store):
+    repository = icechunk.Repository.open(icechunk.local_filesystem_storage(root_of(store)))
+    session = repository.writable_session("main")
+    zarr.open_group(session.store, mode="r+")["temperature_2m"].attrs["remark"] = "checked"
+    session.commit("remarks")
+    add_points(archive, store)
+    with hrrr_dask.open_dataset(store) as found:
+        assert found.temperature_2m.attrs["remark"] == "checked"
+        assert found.sizes["point"] == 3
 
 
 def test_it_opens_with_hrrr_dask_and_with_plain_xarray_without_a_warning(filled):

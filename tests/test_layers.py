@@ -27,7 +27,7 @@ LAYERS = {
     3: "variables config grid grib packing sources storage",
     4: "answers batching blobs contention decode derive entries existing extract fetch folding gather icechunk_blobs "
     "identity inventory join layout ledger messages netcdf opening planning probe reading reports shards showing spec "
-    "store template transactions walk",
+    "store strangers template transactions walk",
     5: "clusters costs heatmap pipeline",
     6: "execution flights request run standing tasks",
     7: "api calibrate growing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -527,6 +528,55 @@ def test_attributes_that_users_gave_the_group_survive_growth(store):
     assert attributes["hrrr_dask"]["growth"] == 1
     with xr.open_zarr(store.url) as dataset:
         assert dataset.attrs["comment"] == "for the thesis"
+
+
+@pytest.mark.parametrize("consolidated", [False, True])
+@pytest.mark.parametrize("growth", GROWTHS.values(), ids=GROWTHS)
+def test_attributes_that_users_gave_to_arrays_survive_growth(store, growth, consolidated):
+    told = {NAMES[0]: "checked", "latitude": "surveyed", "init_time": "UTC", "crs": "a sphere", "status": "see thesis"}
+    plain = tree(store.url)
+    group = zarr.open_group(store.url, mode="r+")
+    for name, text in told.items():
+        group[name].attrs.update({"remark": text, "long_name": "theirs"})
+    if consolidated:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that consolidated metadata are not in Zarr's specification yet
+            zarr.consolidate_metadata(store.url, zarr_format=3)
+    assert len({key for key, data in tree(store.url).items() if data != plain[key]}) == len(told) + consolidated
+    grown = store.grow(growth)
+    shown_consistently(store)
+    with xr.open_zarr(store.url) as dataset:
+        for name, text in told.items():
+            assert dataset[name].attrs["remark"] == text
+            assert dataset[name].attrs["long_name"] != "theirs"
+        assert "remark" not in dataset[NAMES[1]].attrs
+    assert grown.grow(Growth(n_days=500)).spec.n_days == 500
+    with xr.open_zarr(store.url) as dataset:
+        assert {name: dataset[name].attrs["remark"] for name in told} == told
+
+
+def test_an_attribute_that_an_array_is_given_while_the_store_grows_survives_too(store, monkeypatch):
+    def other() -> None:
+        zarr.open_group(store.url, mode="r+")[NAMES[0]].attrs["remark"] = "checked"
+
+    keys = raced(monkeypatch, "replace", other, lambda key: key == f"{NAMES[0]}/zarr.json")
+    store.grow(Growth(n_days=9))
+    assert keys
+    shown_consistently(store)
+    with xr.open_zarr(store.url) as dataset:
+        assert dataset[NAMES[0]].attrs["remark"] == "checked"
+        assert dataset.sizes["init_time"] == 18
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12, 20])
+def test_a_growth_that_was_killed_keeps_the_attributes_that_users_gave(store, monkeypatch, count):
+    zarr.open_group(store.url, mode="r+")[NAMES[0]].attrs["remark"] = "checked"
+    growth = Growth(n_days=9, variables=GUST, points=MORE_POINTS)
+    assert killed_after(count, lambda: store.grow(growth), monkeypatch) == count
+    again(store).ready(Growth())
+    shown_consistently(store)
+    with xr.open_zarr(store.url) as dataset:
+        assert dataset[NAMES[0]].attrs["remark"] == "checked"
 
 
 def test_an_attribute_that_is_given_while_the_store_grows_survives_too(store, monkeypatch):
