@@ -156,21 +156,14 @@ def _variables_differ(there: Selection, wanted: Selection) -> str:
 
 
 def _points_differ(there: Points, wanted: Points) -> str:
-    known = places(there)
-    new = [point_id for point_id, place in places(wanted).items() if known.get(point_id) != place]
+    known = there.places()
+    new = [point_id for point_id, place in wanted.places().items() if known.get(point_id) != place]
     moved = [point_id for point_id in new if point_id in known]
     if not new:
         return ""
     some = ", ".join(new[:5]) + (", …" if len(new) > 5 else "")
     remedy = f"{', '.join(moved[:5])} lies elsewhere there" if moved else "hrrr-dask add-points adds new ones"
     return f"  points: {len(new)} of {len(wanted)} are not in the store ({some}); {remedy}"
-
-
-def places(points: Points) -> dict[str, tuple[float, float]]:
-    """Point id to latitude and longitude."""
-    return dict(
-        zip(points.point_id, zip(points.latitude.tolist(), points.longitude.tolist(), strict=True), strict=True)
-    )
 
 
 def find_store_at(url: str, options: Mapping[str, str]) -> Existing | None:

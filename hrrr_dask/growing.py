@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 from distributed import Client
 
 from hrrr_dask.config import resolve_settings
-from hrrr_dask.errors import ConfigError, PointsError
 from hrrr_dask.execution import carry_out, todo_of
-from hrrr_dask.existing import places
 from hrrr_dask.points import read_points
 from hrrr_dask.probe import place_points
 from hrrr_dask.reports import Report
@@ -55,16 +53,13 @@ def add_points(
     Raises
     ------
     PointsError
-        If a point lies outside the grid, or elsewhere in the store; nothing was written.
+        If a point lies outside the grid, or elsewhere in the store, be it since a moment ago; nothing was written.
     """
     url, new = url_of(store), read_points(points)
-    spec = store_at(url, settings).spec
-    known = places(spec.points)
-    moved = [p for p, place in places(new).items() if known.get(p, place) != place]
-    if moved:
-        raise PointsError(f"{', '.join(moved[:5])}: the store has that point_id elsewhere; give new points new ids")
+    spec, growth = store_at(url, settings).spec, Growth(points=new)
+    growth.check(spec, url)
     place_points(new, spec.grid_section, spec.selection.method)
-    return _add(url, Growth(points=new), settings, client, show)
+    return _add(url, growth, settings, client, show)
 
 
 def add_variables(
@@ -94,18 +89,13 @@ def add_variables(
     Raises
     ------
     ConfigError
-        If a variable is unknown, or the store has another one by that name; nothing was written.
+        If a variable is unknown, or the store has another one by that name, be it since a moment ago; nothing was
+        written.
     """
     url = url_of(store)
-    new = parse_variables(resolve_settings(variables=variables)["variables"])
-    known = {variable.name: variable for variable in store_at(url, settings).spec.selection.variables}
-    for variable in new:
-        if variable.name in known and known[variable.name].selector != variable.selector:
-            raise ConfigError(
-                f"{url} has {variable.name} as {known[variable.name].selector}, not {variable.selector}: give the new "
-                f"one another name, NAME={variable.selector}"
-            )
-    return _add(url, Growth(variables=new), settings, client, show)
+    growth = Growth(variables=parse_variables(resolve_settings(variables=variables)["variables"]))
+    growth.check(store_at(url, settings).spec, url)
+    return _add(url, growth, settings, client, show)
 
 
 def _add(url: str, growth: Growth, settings: dict[str, Any], client: Client | None, show: Show | None) -> Report:

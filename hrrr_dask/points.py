@@ -91,6 +91,10 @@ class Points:
         ids = json.dumps(self.point_id).encode()
         return hashlib.sha256(b"\0".join((ids, *self._bytes()))).hexdigest()[:16]
 
+    def places(self) -> dict[str, tuple[float, float]]:
+        """Point id to latitude and longitude."""
+        return dict(zip(self.point_id, zip(self.latitude.tolist(), self.longitude.tolist(), strict=True), strict=True))
+
     def take(self, positions: Sequence[int]) -> Points:
         """Some of the points, in that order."""
         at = list(positions)

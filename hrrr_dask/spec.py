@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from hrrr_dask.config import Selection
-from hrrr_dask.errors import PlanError
+from hrrr_dask.errors import ConfigError, PlanError, PointsError
 from hrrr_dask.grid import read_grid
 from hrrr_dask.layout import Axis, Layout
 from hrrr_dask.points import Points
@@ -117,6 +117,27 @@ class Growth:
     """Variables, those it has included or not."""
     points: Points | None = None
     """Points, those it has included or not."""
+
+    def check(self, spec: StoreSpec, url: str) -> None:
+        """Refuse points that the store has elsewhere, and variables that it has of another selector.
+
+        Raises
+        ------
+        PointsError, ConfigError
+            Saying which.
+        """
+        known = spec.points.places()
+        wanted = {} if self.points is None else self.points.places()
+        if moved := [point_id for point_id, place in wanted.items() if known.get(point_id, place) != place]:
+            raise PointsError(f"{', '.join(moved[:5])}: the store has that point_id elsewhere; give new points new ids")
+        selectors = {variable.name: variable.selector for variable in spec.selection.variables}
+        for variable in self.variables:
+            there = selectors.get(variable.name, variable.selector)
+            if there != variable.selector:
+                raise ConfigError(
+                    f"{url} has {variable.name} as {there}, not {variable.selector}: give the new one another name, "
+                    f"NAME={variable.selector}"
+                )
 
     def step_from(self, spec: StoreSpec) -> dict[str, Any]:
         """The step that leads there, ready for JSON; empty when there is nothing to do.

@@ -102,6 +102,8 @@ class Store:
 
         Raises
         ------
+        PointsError, ConfigError
+            If the store has a point elsewhere, or a variable of another selector, be it since a moment ago.
         StoreMismatchError
             If the store is another one by now.
         StoreConflictError
@@ -110,6 +112,7 @@ class Store:
         for _ in range(TRIES):
             self.blobs.refresh()
             spec = self._current()
+            growth.check(spec, self.url)
             if step := growth.step_from(spec):
                 number = spec.growth + 1
                 try:

@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 import xarray as xr
 from oracle import bits, contents, ledger_keys, objects, without_dask
+from specs import raced
 
 import hrrr_dask
 from hrrr_dask import api
 from hrrr_dask.errors import ConfigError, PointsError, StoreMismatchError
+from hrrr_dask.existing import GROWTH_PREFIX
 from hrrr_dask.ledger import to_dataframe
+from hrrr_dask.store import Store
 from hrrr_dask.testing import GridWindow, expected_field, write_archive
 
 WINDOW = GridWindow(288, 794, 8, 10)
@@ -160,6 +163,49 @@ def test_a_store_grows_while_a_backfill_writes_to_it(fill, tmp_path, what):
         assert set(found.status.values[2:].ravel()) == {12}, "the writer of old knew no more"
     assert fill("2024-01-01", "2024-01-03").files_read == 8
     assert_right(store, points=points, names=names, days=(1, 2, 3))
+
+
+def added(what, store, *, other):
+    """Add p2 or a gust, or with ``other`` something else under the same name."""
+    with without_dask() as client:
+        if what == "points":
+            return hrrr_dask.add_points(store, places(0).assign(point_id="p2") if other else places(2), client=client)
+        return hrrr_dask.add_variables(store, f"gust={'TMP' if other else 'GUST'}:surface", client=client)
+
+
+@pytest.mark.parametrize("at", ["reads the store", "puts its step"])
+@pytest.mark.parametrize("what", ["points", "variables"])
+def test_of_two_that_add_another_thing_under_one_name_the_later_is_told(fill, tmp_path, monkeypatch, what, at):
+    store = str(tmp_path / "x.zarr")
+    fill()
+    first = []
+
+    def faster():
+        if not first:
+            first.append("came")
+            first[0] = added(what, store, other=False), objects(store, ledger=True)
+
+    def grow_late(self, growth):
+        faster()
+        return grow(self, growth)
+
+    if at == "puts its step":
+        raced(monkeypatch, "put_new", faster, lambda key: key.startswith(GROWTH_PREFIX))
+    else:
+        grow = Store.grow
+        monkeypatch.setattr(Store, "grow", grow_late)
+    refusal = {"points": PointsError, "variables": ConfigError}[what]
+    with pytest.raises(refusal) as told:
+        added(what, store, other=True)
+    ((report, after),) = first
+    assert (report.files_read, report.outcome) == (4, "done")
+    assert objects(store, ledger=True) == after, "the later one has written nothing"
+    with pytest.raises(refusal) as told_again:
+        added(what, store, other=True)
+    assert str(told.value) == str(told_again.value), "as if it had come when all was over"
+    assert added(what, store, other=False).files_read == 0
+    with hrrr_dask.open_dataset(store) as found:
+        assert bool(np.isfinite(found.temperature_2m if what == "points" else found.gust).all())
 
 
 def test_what_cannot_be_added_is_refused_before_anything_is_written(fill, tmp_path):

@@ -373,6 +373,10 @@ def test_some_points_are_taken_in_the_order_that_is_given():
         PAIR.take([])
 
 
+def test_points_are_found_by_their_ids():
+    assert PAIR.places() == dict(zip(("boise", "kuna"), places(PAIR), strict=True))
+
+
 def test_points_are_joined_one_after_the_other_and_none_twice():
     more = Points(("nampa",), ("Nampa",), np.array([43.54]), np.array([243.44]))
     both = PAIR.joined(more)

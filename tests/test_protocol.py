@@ -23,6 +23,7 @@ from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionErr
 
 from hrrr_dask import blobs, contention, ledger, showing, store
 from hrrr_dask.config import Selection
+from hrrr_dask.errors import ConfigError, PointsError
 from hrrr_dask.existing import find_store, load_spec
 from hrrr_dask.fetch import FetchSettings
 from hrrr_dask.grid import nearest, read_grid
@@ -404,6 +405,35 @@ def test_growing_and_writing_at_once_keep_every_promise(bucket, growths, files, 
     assert not stale_status(whole, whole.folded(slice(0, 2)), slice(0, 2))
     if not kills:
         assert not [how for how in ended.values() if isinstance(how, BaseException) and not isinstance(how, KillError)]
+
+
+@ADVERSARIAL
+@given(st.sampled_from(["points", "variables"]), st.booleans(), st.randoms(use_true_random=False))
+def test_of_two_that_add_another_thing_under_one_name_one_is_told(bucket, what, kills, random):
+    old = Store("s3://bucket/x", {}, begin(bucket))
+    Watch(bucket)
+    place = points(1, "new")
+    elsewhere = replace(place, latitude=place.latitude + 0.1)
+    if what == "points":
+        wishes = {"a": Growth(points=place), "b": Growth(points=elsewhere)}
+    else:
+        wishes = {key: Growth(variables=parse_variables([f"x={key}:surface"])) for key in ("DPT", "GUST")}
+    told = PointsError if what == "points" else ConfigError
+    ended = Adversary(bucket, random, kills=kills).run({name: lambda w=w: old.grow(w) for name, w in wishes.items()})
+    bucket.gate = lambda work: work()
+    acknowledged = {name for name, how in ended.items() if isinstance(how, Store)}
+    if not kills:
+        assert len(acknowledged) == 1
+        assert [type(how) for name, how in ended.items() if name not in acknowledged] == [told]
+    refused = set()
+    for name, wish in wishes.items():
+        try:
+            old.grow(wish)
+        except told:
+            refused.add(name)
+    assert len(refused) == 1
+    assert not refused & acknowledged, "what was acknowledged is there to stay"
+    wishes[min(set(wishes) - refused)].check(load_spec(blobs.Blobs("s3://bucket/x", {})), "x")
 
 
 def assert_readers_see(existing, spec):

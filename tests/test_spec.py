@@ -15,7 +15,7 @@ from specs import AXIS, NAMES, SELECTION, made, make_points, make_spec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from hrrr_dask.errors import PlanError, PointsError
+from hrrr_dask.errors import ConfigError, PlanError, PointsError
 from hrrr_dask.layout import Axis
 from hrrr_dask.points import Points
 from hrrr_dask.spec import (
@@ -111,6 +111,33 @@ def test_a_step_has_only_what_the_store_does_not_have():
         },
     }
     assert Growth(3, 3).step_from(late) == {}
+
+
+def moved(which: list[int]) -> Points:
+    """Points of those ids at other places."""
+    points = make_points(which)
+    return Points(points.point_id, points.name, points.latitude + 0.01, points.longitude)
+
+
+def test_what_the_store_has_may_be_among_what_is_added():
+    Growth().check(SPEC, "x")
+    Growth(9, 9, (*SELECTION.variables, *NEW), make_points([9, 1])).check(SPEC, "x")
+    Growth(points=Points(("p1",), ("another name",), *zip(SPEC.points.places()["p1"], strict=True))).check(SPEC, "x")
+
+
+def test_other_places_under_the_same_ids_are_refused():
+    with pytest.raises(PointsError, match=r"^p1, p3: the store has that point_id elsewhere; give new points new ids$"):
+        Growth(points=make_points([9]).joined(moved([1, 3]))).check(SPEC, "x")
+    with pytest.raises(PointsError, match=r"^p0, p1, p2, p3, p4: the store"):
+        Growth(points=moved([0, 1, 2, 3, 4, 5])).check(make_spec(n_points=6), "x")
+
+
+def test_another_selector_under_the_same_name_is_refused():
+    spec = grow(SPEC, Growth(variables=parse_variables(["skin=TMP:surface"])))
+    Growth(variables=parse_variables(["skin=TMP:surface"])).check(spec, "x")
+    text = "^x has skin as TMP:surface, not DPT:surface: give the new one another name, NAME=DPT:surface$"
+    with pytest.raises(ConfigError, match=text):
+        Growth(variables=parse_variables([NEW[0].name, "skin=DPT:surface"])).check(spec, "x")
 
 
 def test_each_addition_of_points_is_a_cohort_of_all_that_there_are_then():
