@@ -32,7 +32,7 @@ WORKER_ENVIRONMENT: Final = {"MALLOC_TRIM_THRESHOLD_": "65536", "OMP_NUM_THREADS
 """What Dask's nanny gives its workers where the environment says nothing else: the first makes large arrays dearer."""
 
 
-def calibrate(engine: str = "eccodes") -> Calibration:
+def calibrate(engine: str = "auto") -> Calibration:
     """Measure how long this machine takes to decode a message, in a few seconds.
 
     Parameters

@@ -44,7 +44,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "source": ["aws"],
     "source-options": {},
     "store-options": {},
-    "engine": "eccodes",
+    "engine": "auto",
     "cluster": "local",
     "workers": 0,
     "memory-limit-mb": 4096,

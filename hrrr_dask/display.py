@@ -141,7 +141,7 @@ def _work(costs: Costs) -> str:
     basis = "measured here" if calibration.measured else "our figure; --calibrate measures yours"
     return (
         f"about {costs.core_hours:,.3g} core-hours with {calibration.engine} "
-        f"({calibration.seconds_per_message * 1000:.0f} ms a message, {basis}), "
+        f"({calibration.seconds_per_message * 1000:.3g} ms a message, {basis}), "
         f"{costs.dollars:,.3g} dollars at {costs.dollars_per_core_hour:g} a core-hour"
     )
 
@@ -179,6 +179,8 @@ def report_table(report: Report) -> Table:
         "files", f"{report.files_read:,} read, {report.files_done_before:,} done before, of {report.files_wanted:,}"
     )
     table.add_row("read", f"{_size(report.bytes_read)} in {report.requests:,} requests, {rate:.1f} MB/s")
+    if other := {name: count for name, count in report.decoded_by.items() if name != "numba"}:
+        table.add_row("decoded", ", ".join(f"{_values(count)} by {name}" for name, count in other.items()))
     table.add_row("written", f"{_size(report.bytes_written)} in {report.partitions_written:,} partitions")
     table.add_row("time", f"{report.seconds:.1f} s")
     for reason, count in report.gaps.items():

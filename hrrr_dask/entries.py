@@ -62,7 +62,7 @@ class Attempt:
     ingested: datetime
     """UTC."""
     engine: str
-    """Decoder."""
+    """Decoder that was asked for; a row has the one that decoded it."""
     package_version: str
     """Of hrrr_dask."""
 
@@ -92,12 +92,11 @@ def encode_entry(outcomes: Iterable[FileOutcome], attempt: Attempt, tried: NDArr
     """
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
     for outcome in outcomes:
-        for name, values in _rows(outcome).items():
+        for name, values in _rows(outcome, attempt.engine).items():
             columns[name].extend(values)
     n_rows = len(columns["variable"])
     about = {
         "ingested": attempt.ingested.replace(microsecond=0),
-        "engine": attempt.engine,
         "package_version": attempt.package_version,
         "job": attempt.job,
         "entry": attempt.entry,
@@ -117,7 +116,7 @@ def decode_entry(data: bytes) -> pa.Table:
     return pq.read_table(BytesIO(data)).select(SCHEMA.names).cast(SCHEMA)
 
 
-def _rows(outcome: FileOutcome) -> dict[str, list[Any]]:
+def _rows(outcome: FileOutcome, engine: str) -> dict[str, list[Any]]:
     wanted = outcome.wanted
     same = {
         "init_time": outcome.file.init_time,
@@ -135,6 +134,7 @@ def _rows(outcome: FileOutcome) -> dict[str, list[Any]]:
     return {
         "variable": list(wanted),
         "outcome": [outcome.reasons.get(name, "complete") for name in wanted],
+        "engine": [outcome.engines.get(name, engine) for name in wanted],
         "detail": [outcome.details.get(name, "") for name in wanted],
         **{name: [value] * len(wanted) for name, value in same.items()},
     }

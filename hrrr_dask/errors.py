@@ -18,6 +18,7 @@
     │   ├── TruncatedError             the object or the message ends too early
     │   ├── WrongIdentityError         the message is not the one its inventory promised
     │   └── DecodeError                the packed values cannot be read
+    │       └── UnsupportedPackingError    this engine does not know their packing, another one may
     ├── StoreError                     the Zarr store or its ledger: exit 1
     │   ├── StoreAccessError           no credentials, no permission, no such bucket, disk full
     │   └── StoreConflictError         another writer was there first   (may heal)
@@ -51,6 +52,7 @@ __all__ = [
     "StoreMismatchError",
     "TruncatedError",
     "UnreachableError",
+    "UnsupportedPackingError",
     "UsageError",
     "WrongIdentityError",
 ]
@@ -154,6 +156,12 @@ class DecodeError(ArchiveError):
     """The message is the right one, but its values cannot be read."""
 
     code = "decode-failed"
+
+
+class UnsupportedPackingError(DecodeError):
+    """The values are packed in a way that this engine does not know; another one may."""
+
+    code = "unsupported-packing"
 
 
 class StoreError(HrrrDaskError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -98,6 +99,7 @@ def _report(request: Request, target: Store, result: RunResult, to_read: int, se
         bytes_written=sum(report.bytes_written for report in reports),
         seconds=seconds,
         interrupted=result.interrupted,
+        decoded_by=dict(sum((Counter(report.decoded_by) for report in reports), Counter())),
     )
 
 

@@ -47,18 +47,18 @@ def wanted_messages(variables: Sequence[Variable]) -> tuple[Selector, ...]:
 
 def point_values(
     variables: Sequence[Variable],
-    messages: Mapping[Selector, bytes],
+    messages: Mapping[Selector, bytes | memoryview],
     gaps: Mapping[Selector, ArchiveError],
     placement: Placement,
     engine: Engine,
-) -> tuple[NDArray[np.float32], dict[str, ArchiveError]]:
+) -> tuple[NDArray[np.float32], dict[str, ArchiveError], dict[str, str]]:
     """Decode, turn and combine.
 
     Parameters
     ----------
     variables : sequence of Variable
         What is wanted.
-    messages : mapping of Selector to bytes
+    messages : mapping of Selector to bytes or memoryview
         Checked messages, those of companions included.
     gaps : mapping of Selector to ArchiveError
         Why a message is missing.
@@ -73,13 +73,18 @@ def point_values(
         NaN for a variable that is missing [the variable's units].
     missing : dict of str to ArchiveError
         Variable name to why.
+    engines : dict of str to str
+        Name of each other variable to that of the engine that decoded it.
     """
     cells = placement.cells
     flat = cells.index.ravel()
     decoded: dict[Selector, NDArray[np.float32] | ArchiveError] = dict(gaps)
+    used: dict[Selector, str] = {}
     for selector, message in messages.items():
+        chosen = engine.engine_for(message)
+        used[selector] = chosen.name
         try:
-            decoded[selector] = engine.points(message, flat).reshape(cells.index.shape)
+            decoded[selector] = chosen.points(message, flat).reshape(cells.index.shape)
         except DecodeError as error:
             decoded[selector] = error
     values = np.full((len(variables), len(cells.index)), np.nan, dtype=np.float32)
@@ -90,7 +95,8 @@ def point_values(
             missing[variable.name] = field
         else:
             values[v] = combine(field, cells.weight)
-    return values, missing
+    engines = {each.name: used[each.selector] for each in variables if each.name not in missing}
+    return values, missing, engines
 
 
 def _earth_relative(

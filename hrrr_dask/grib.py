@@ -17,7 +17,7 @@ from hrrr_dask.errors import DecodeError, TruncatedError, WrongIdentityError
 from hrrr_dask.levels import spell_level
 from hrrr_dask.records import Window, WindowKind
 
-__all__ = ["MAGIC", "MessageHeader", "check_whole", "read_header"]
+__all__ = ["FOLLOWERS", "MAGIC", "MessageHeader", "check_whole", "read_header"]
 
 MAGIC: Final = b"GRIB"
 """First four bytes of a message."""
@@ -33,7 +33,7 @@ _FORECAST: Final = struct.Struct(">BI")  # templates 4.0 to 4.15, 18-22: unit of
 _SURFACE: Final = struct.Struct(">BBI")  # the same, 23-28 and 29-34: type, scale factor, scaled value
 _INTERVAL: Final = struct.Struct(">BIBBBI")  # template 4.8, 42-53: ranges, …, process, …, unit of time, length
 
-_FOLLOWERS: Final = {0: (1,), 1: (2, 3), 2: (3,), 3: (4,), 4: (5,), 5: (6,), 6: (7,), 7: (2, 3, 4)}
+FOLLOWERS: Final = {0: (1,), 1: (2, 3), 2: (3,), 3: (4,), 4: (5,), 5: (6,), 6: (7,), 7: (2, 3, 4)}
 """Section to those that may come next."""
 _LAST_HORIZONTAL: Final = 15
 """Templates 4.0 to 4.15 begin alike and have a level."""
@@ -185,7 +185,7 @@ def _sections_to_product(data: bytes, length: int) -> dict[int, bytes]:
 def _next_section(data: bytes, start: int, length: int, previous: int) -> tuple[int, int]:
     """Number and stop of the section that starts at ``start`` of a message of ``length`` bytes."""
     limit = length - len(END)
-    wanted = _FOLLOWERS[previous]
+    wanted = FOLLOWERS[previous]
     if start + _SECTION.size > min(limit, len(data)):
         size, number = _SECTION.size, wanted[0]
     else:

@@ -106,7 +106,7 @@ def cluster_options(command: _Command) -> _Command:
             "--cluster", metavar="WHERE", help="local, or a scheduler's address tcp://HOST:8786.  [default: local]"
         ),
         click.option("--workers", type=int, help="Processes of a local cluster.  [default: one a core]"),
-        click.option("--engine", help="Decoder: eccodes or cfgrib.  [default: eccodes]"),
+        click.option("--engine", help="Decoder: auto, numba, eccodes or cfgrib.  [default: auto]"),
         click.option(
             "--files-per-task", metavar="N", help="Files that one task reads; auto: one, more on large clusters."
         ),

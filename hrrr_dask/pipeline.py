@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -100,6 +101,8 @@ class PartitionReport:
     """To the store [B]."""
     seconds: float
     """Worker time of the extractions, added up [s]."""
+    decoded_by: dict[str, int] = field(default_factory=dict)
+    """Engine to the number of values that it decoded."""
 
 
 def extract_file(reading: Reading, job: Job) -> Extract:
@@ -128,7 +131,8 @@ def _extract_from(source: Source, reading: Reading, job: Job) -> Extract:
         found = read_messages(client, file, wanted, job.spec.grid, tally, job.merge_gap_bytes)
     except ArchiveError as error:
         found = _nothing(wanted, error)
-    values, missing = point_values(variables, found.messages, found.gaps, job.placement, engine_named(job.engine))
+    engine = engine_named(job.engine)
+    values, missing, engines = point_values(variables, found.messages, found.gaps, job.placement, engine)
     outcome = FileOutcome(
         file=file,
         wanted=tuple(variable.name for variable in variables),
@@ -143,6 +147,7 @@ def _extract_from(source: Source, reading: Reading, job: Job) -> Extract:
         seconds=time.perf_counter() - started,
         first_point=reading.first_point,
         n_points=len(job.spec.points),
+        engines=engines,
     )
     return Extract(np.ascontiguousarray(values[:, reading.first_point :]), outcome)
 
@@ -193,7 +198,8 @@ def _nothing(wanted: Iterable[Selector], error: ArchiveError) -> Found:
 
 
 def _reason(error: ArchiveError) -> str:
-    return error.code if error.code in OUTCOMES else "internal-error"
+    codes = [kind.code for kind in type(error).__mro__ if issubclass(kind, ArchiveError) and kind.code in OUTCOMES]
+    return codes[0] if codes else "internal-error"
 
 
 def _adopted(outcomes: Sequence[FileOutcome], already: set[tuple[str, int]]) -> list[FileOutcome]:
@@ -259,4 +265,5 @@ def _report(partition: Partition, outcomes: Sequence[FileOutcome], bytes_written
         requests=sum(outcome.requests for outcome in outcomes),
         bytes_written=bytes_written,
         seconds=sum(outcome.seconds for outcome in outcomes),
+        decoded_by=dict(Counter(name for outcome in outcomes for name in outcome.engines.values())),
     )

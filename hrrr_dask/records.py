@@ -184,6 +184,8 @@ class FileOutcome:
     """Begin of the points that were to be read."""
     n_points: int = 0
     """One past their end: the number of points that the reader knew."""
+    engines: dict[str, str] = field(default_factory=dict)
+    """Variable name to the engine that decoded it, for the variables that are there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from hrrr_dask.completeness import StatusRow
@@ -38,6 +38,8 @@ class Report:
     """Wall time [s]."""
     interrupted: bool
     """Stopped before its end; the same command does the rest."""
+    decoded_by: dict[str, int] = field(default_factory=dict)
+    """Engine to the number of values (init_time, lead_time, variable) that it decoded for this command."""
 
     @property
     def outcome(self) -> str:

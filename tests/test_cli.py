@@ -203,9 +203,9 @@ def test_a_compact_ledger_is_counted(calls):
 
 def test_the_costs_of_a_plan_say_what_they_rest_on(calls):
     text = " ".join(run("plan", *PERIOD).stdout.split())
-    assert "core-hours with eccodes (35 ms a message, our figure; --calibrate measures yours)" in text
+    assert "core-hours with auto (2 ms a message, our figure; --calibrate measures yours)" in text
     measured = run("plan", *PERIOD, "--calibrate", "--dollars-per-core-hour", "2")
-    assert "measuring how fast this machine decodes with eccodes" in measured.stderr
+    assert "measuring how fast this machine decodes with auto" in measured.stderr
     assert "(100 ms a message, measured here)" in " ".join(measured.stdout.split())
     assert "at 2 a core-hour" in " ".join(measured.stdout.split())
     costs = json.loads(run("plan", *PERIOD, "--json").stdout)["costs"]
@@ -278,6 +278,7 @@ def test_the_report_as_json_is_the_report_and_its_outcome(calls):
         "bytes_written": 50,
         "seconds": 1.5,
         "interrupted": False,
+        "decoded_by": {},
     }
 
 

@@ -133,7 +133,7 @@ def test_flags_win_over_the_configuration_which_wins_over_defaults():
     assert settings["cycles"] == "6"
     assert settings["method"] == "bilinear"
     assert settings["fetch"] == DEFAULTS["fetch"] | {"attempts": 2}
-    assert settings["engine"] == "eccodes"
+    assert settings["engine"] == "auto"
 
 
 def test_defaults_are_not_changed_by_what_is_merged_over_them():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import struct
+import subprocess
+import sys
 from datetime import datetime
 
 import eccodes
@@ -10,7 +14,7 @@ import numpy as np
 import pytest
 
 from hrrr_dask.decode import ENGINES, engine_named
-from hrrr_dask.errors import ConfigError, DecodeError
+from hrrr_dask.errors import ConfigError, DecodeError, UnsupportedPackingError
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import DEFAULT_WINDOW, expected_field
 from hrrr_dask.testing.messages import MESSAGES, encode_message
@@ -155,9 +159,47 @@ def test_values_beyond_float32_are_an_error(engine):
 def test_an_unknown_engine_gets_a_hint():
     with pytest.raises(ConfigError, match="decoding engine 'eccode' is unknown: did you mean eccodes"):
         engine_named("eccode")
-    with pytest.raises(ConfigError, match="decoding engine 'x' is unknown: take one of eccodes, cfgrib"):
+    with pytest.raises(ConfigError, match="decoding engine 'x' is unknown: take one of auto, numba, eccodes, cfgrib"):
         engine_named("x")
 
 
 def test_engines_are_called_what_they_are_asked_for_as():
     assert {name: engine_named(name).name for name in ENGINES} == {name: name for name in ENGINES}
+
+
+def test_auto_is_the_fast_engine_and_the_reference_for_what_that_does_not_know():
+    auto, known = engine_named("auto"), message_of("temperature_2m")
+    assert auto.engine_for(known).name == "numba"
+    handle = eccodes.codes_new_from_message(message_of("u_component_wind_10m"))
+    eccodes.codes_set(handle, "packingType", "grid_ieee")
+    ieee: bytes = eccodes.codes_get_message(handle)
+    eccodes.codes_release(handle)
+    assert auto.engine_for(ieee).name == "eccodes"
+    assert auto.points(ieee, ALL).tobytes() == engine_named("eccodes").points(ieee, ALL).tobytes()
+    with pytest.raises(UnsupportedPackingError, match=r"template 5\.4"):
+        engine_named("numba").points(ieee, ALL)
+    assert auto.engine_for(b"GRIB, or so").name == "numba"
+
+
+def test_where_nothing_can_be_written_kernels_are_compiled_in_each_process(tmp_path):
+    code = (
+        "import sys, numpy as np; from numba.core import caching; "
+        "getattr(caching, 'CacheImpl', None or caching.__dict__.get('_CacheImpl'))._locator_classes = []; "
+        "from hrrr_dask.decode import engine_named; message = sys.stdin.buffer.read(); "
+        "print(engine_named('numba').points(message, np.arange(3)).tolist())"
+    )
+    message, environment = message_of("temperature_2m"), {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=message, capture_output=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout) == engine_named("eccodes").points(message, ALL[:3]).tolist()
+    assert not list(tmp_path.rglob("*.nbi"))
+
+
+def test_processes_that_start_at_once_on_an_empty_cache_do_not_disturb_each_other(tmp_path):
+    code = "from hrrr_dask.decode.numba_engine import NumbaEngine"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    started = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(4)]
+    assert [process.wait() for process in started] == [0] * 4
+    assert list(tmp_path.rglob("*.nbi"))

@@ -31,6 +31,9 @@ class FixedEngine:
 
     name = "fixed"
 
+    def engine_for(self, message: bytes) -> FixedEngine:
+        return self
+
     def points(self, message: bytes, cells: np.ndarray) -> np.ndarray:
         if message == b"bad":
             raise DecodeError("cannot")
@@ -64,14 +67,14 @@ def test_a_component_needs_its_companion_and_nothing_is_needed_twice():
 
 
 def test_a_scalar_passes_from_its_cell_bit_for_bit():
-    values, missing = extract([T], messages_of(T))
+    values, missing, _ = extract([T], messages_of(T))
     assert missing == {}
     assert values.dtype == np.float32
     assert values[0].tolist() == field(T)[Y, X].astype(np.float32).tolist()
 
 
 def test_wind_is_turned_from_the_grids_axes_to_east_and_north():
-    values, missing = extract([U, V], messages_of(U, V))
+    values, missing, _ = extract([U, V], messages_of(U, V))
     _, longitude = DEFAULT_WINDOW.latlon(Y, X)
     east, north = rotated(field(U)[Y, X], field(V)[Y, X], longitude)
     assert missing == {}
@@ -80,19 +83,19 @@ def test_wind_is_turned_from_the_grids_axes_to_east_and_north():
 
 
 def test_one_component_alone_is_the_same_as_with_its_companion():
-    both, _ = extract([U, V], messages_of(U, V))
+    both, _, _ = extract([U, V], messages_of(U, V))
     for variable, expected in ((U, both[0]), (V, both[1])):
-        values, _ = extract([variable], messages_of(U, V))
+        values, _, _ = extract([variable], messages_of(U, V))
         assert values[0].tobytes() == expected.tobytes()
 
 
 def test_turning_keeps_the_speed():
-    values, _ = extract([U, V], messages_of(U, V))
+    values, _, _ = extract([U, V], messages_of(U, V))
     np.testing.assert_allclose(np.hypot(*values), np.hypot(field(U)[Y, X], field(V)[Y, X]), rtol=1e-6)
 
 
 def test_bilinear_turns_each_neighbour_before_it_weighs_them():
-    values, _ = extract([U, V, T], messages_of(U, V, T), placement=BILINEAR)
+    values, _, _ = extract([U, V, T], messages_of(U, V, T), placement=BILINEAR)
     expected = np.zeros((3, len(Y)))
     for dy, dx, weight in ((0, 0, 0.5625), (0, 1, 0.1875), (1, 0, 0.1875), (1, 1, 0.0625)):
         _, longitude = DEFAULT_WINDOW.latlon(Y + dy, X + dx)
@@ -117,7 +120,7 @@ def test_alaskas_angle_is_the_longitude_from_its_meridian():
 
 
 def test_what_cannot_be_decoded_is_missing_and_the_rest_is_not():
-    values, missing = extract([U, T], {U.selector: b"", V.selector: b"", T.selector: b"bad"}, engine=FixedEngine())
+    values, missing, _ = extract([U, T], {U.selector: b"", V.selector: b"", T.selector: b"bad"}, engine=FixedEngine())
     assert np.isfinite(values[0]).all()
     assert np.isnan(values[1]).all()
     assert {name: type(error) for name, error in missing.items()} == {"temperature_2m": DecodeError}
@@ -125,13 +128,13 @@ def test_what_cannot_be_decoded_is_missing_and_the_rest_is_not():
 
 @pytest.mark.parametrize("error", [MessageNotFoundError("not there"), TruncatedError("cut off")])
 def test_a_gap_keeps_its_reason(error: ArchiveError):
-    values, missing = extract([T], {}, {T.selector: error})
+    values, missing, _ = extract([T], {}, {T.selector: error})
     assert np.isnan(values).all()
     assert missing == {"temperature_2m": error}
 
 
 def test_without_its_companion_a_component_is_missing_for_the_companions_reason():
-    values, missing = extract([U], messages_of(U), {V.selector: TruncatedError("cut off")})
+    values, missing, _ = extract([U], messages_of(U), {V.selector: TruncatedError("cut off")})
     assert np.isnan(values).all()
     (error,) = missing.values()
     assert isinstance(error, TruncatedError)
@@ -140,5 +143,18 @@ def test_without_its_companion_a_component_is_missing_for_the_companions_reason(
 
 def test_a_component_that_is_missing_itself_says_its_own_reason():
     own, partner = MessageNotFoundError("own"), TruncatedError("partner")
-    _, missing = extract([U, V], {}, {U.selector: own, V.selector: partner})
+    _, missing, _ = extract([U, V], {}, {U.selector: own, V.selector: partner})
     assert missing == {U.name: own, V.name: partner}
+
+
+def test_each_variable_has_the_engine_that_decoded_it():
+    unknown = bytearray(messages_of(T)[T.selector])
+    start = 16
+    while unknown[start + 4] != 5:
+        start += int.from_bytes(unknown[start : start + 4], "big")
+    unknown[start + 9 : start + 11] = (4).to_bytes(2, "big")  # template 5.4: IEEE numbers, which are too few here
+    messages = {**messages_of(U, V), T.selector: bytes(unknown)}
+    _, missing, engines = extract([U, V, T], messages, engine=engine_named("auto"))
+    assert engines == {U.name: "numba", V.name: "numba"}
+    assert type(missing[T.name]) is DecodeError  # what ecCodes says of it
+    assert extract([U], messages_of(U, V), engine=engine_named("eccodes"))[2] == {U.name: "eccodes"}

@@ -46,6 +46,8 @@ ALLOWED = {
     "icechunk": {"icechunk_blobs"},
     "obstore": {"answers", "fetch", "blobs", "storage"},
     "eccodes": {"decode", "testing"},
+    "llvmlite": {"decode"},
+    "numba": {"decode"},
     "cfgrib": {"decode"},
     "click": {"cli", "options"},
     "rich": {"cli", "display"},

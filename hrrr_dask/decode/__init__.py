@@ -1,12 +1,14 @@
 """From a message's bytes to values at cells: one protocol, engines behind it.
 
-``eccodes`` is the reference. ``cfgrib`` reads the same message through xarray as a whole file: slow, and another
-route through another library. Both give the same float32 bits.
+``eccodes`` is the reference. ``numba`` takes only the wanted cells out of the packed bytes, in a tenth of the time;
+``auto`` is numba, and ecCodes for a packing that numba does not know. ``cfgrib`` reads the same message through xarray
+as a whole file: slow, and another route through another library. All give the same float32 bits.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 from importlib import import_module
 from typing import Final, Protocol
 
@@ -24,12 +26,12 @@ class Engine(Protocol):
     name: str
     """As ``--engine`` takes it."""
 
-    def points(self, message: bytes, cells: NDArray[np.int64]) -> NDArray[np.float32]:
+    def points(self, message: bytes | memoryview, cells: NDArray[np.int64]) -> NDArray[np.float32]:
         """Decode the wanted cells of one message.
 
         Parameters
         ----------
-        message : bytes
+        message : bytes or memoryview
             One whole GRIB2 message with one field, already checked from ``GRIB`` to ``7777``.
         cells : ndarray of int64, dims (cell,)
             Positions in the message's own order, ``y * nx + x``.
@@ -46,16 +48,23 @@ class Engine(Protocol):
         """
         ...
 
+    def engine_for(self, message: bytes | memoryview) -> Engine:
+        """The engine that would decode a message: itself, or the one that stands in for it."""
+        ...
+
 
 ENGINES: Final = {
+    "auto": ("hrrr_dask.decode.auto_engine", "AutoEngine"),
+    "numba": ("hrrr_dask.decode.numba_engine", "NumbaEngine"),
     "eccodes": ("hrrr_dask.decode.eccodes_engine", "EccodesEngine"),
     "cfgrib": ("hrrr_dask.decode.cfgrib_engine", "CfgribEngine"),
 }
 """Engine name to the module and class that make it; imported when first asked for."""
 
 
+@functools.cache
 def engine_named(name: str) -> Engine:
-    """The engine of that name.
+    """The engine of that name, one in each process.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""From a decoded field to the wanted cells, the same for every engine that decodes whole fields."""
+"""Cells and values, checked the same way by every engine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hrrr_dask.errors import DecodeError
 
-__all__ = ["take_cells"]
+__all__ = ["check_cells", "check_finite", "take_cells"]
 
 
 def take_cells(field: NDArray[np.floating], cells: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -25,13 +25,34 @@ def take_cells(field: NDArray[np.floating], cells: NDArray[np.int64]) -> NDArray
     DecodeError
         If a cell lies beyond the field, or a value beyond float32.
     """
-    if cells.size and (int(cells.min()) < 0 or int(cells.max()) >= field.size):
+    check_cells(cells, field.size)
+    with np.errstate(over="ignore"):
+        return check_finite(field[cells].astype(np.float32))
+
+
+def check_cells(cells: NDArray[np.int64], n_cells: int) -> None:
+    """Refuse cells beyond the field.
+
+    Raises
+    ------
+    DecodeError
+        Naming the first and the last.
+    """
+    if cells.size and (int(cells.min()) < 0 or int(cells.max()) >= n_cells):
         raise DecodeError(
-            f"the message has {field.size} values, cells {int(cells.min())} to {int(cells.max())} are wanted: "
+            f"the message has {n_cells} values, cells {int(cells.min())} to {int(cells.max())} are wanted: "
             f"its grid is not the one that the points were placed on"
         )
-    with np.errstate(over="ignore"):
-        values = field[cells].astype(np.float32)
+
+
+def check_finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Refuse infinities; gives the values back.
+
+    Raises
+    ------
+    DecodeError
+        If there are any.
+    """
     if np.isinf(values).any():
         raise DecodeError("the message decodes to values beyond float32: its data section is damaged")
     return values

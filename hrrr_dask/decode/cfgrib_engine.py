@@ -27,7 +27,11 @@ class CfgribEngine:
 
     name = "cfgrib"
 
-    def points(self, message: bytes, cells: NDArray[np.int64]) -> NDArray[np.float32]:
+    def engine_for(self, message: bytes | memoryview) -> CfgribEngine:  # noqa: ARG002  the same for all
+        """See :class:`hrrr_dask.decode.Engine`."""
+        return self
+
+    def points(self, message: bytes | memoryview, cells: NDArray[np.int64]) -> NDArray[np.float32]:
         """Decode the wanted cells of one message; see :class:`hrrr_dask.decode.Engine`."""
         check_data_length(message)
         with _LOCK, tempfile.TemporaryDirectory(prefix="hrrr-dask-") as directory:

@@ -26,10 +26,14 @@ class EccodesEngine:
 
     name = "eccodes"
 
-    def points(self, message: bytes, cells: NDArray[np.int64]) -> NDArray[np.float32]:
+    def engine_for(self, message: bytes | memoryview) -> EccodesEngine:  # noqa: ARG002  the same for all
+        """See :class:`hrrr_dask.decode.Engine`."""
+        return self
+
+    def points(self, message: bytes | memoryview, cells: NDArray[np.int64]) -> NDArray[np.float32]:
         """Decode the wanted cells of one message; see :class:`hrrr_dask.decode.Engine`."""
         check_data_length(message)
-        field = _field(message)
+        field = _field(bytes(message))
         field[field == MISSING] = np.nan
         return take_cells(field, cells)
 

@@ -1,0 +1,323 @@
+"""The compiled engine: ecCodes' bits on all messages, real and generated, and nothing worse on damaged ones."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import eccodes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packed import Packed, message_of, random_packed
+
+from hrrr_dask.decode.numba_engine import NumbaEngine, bytes_needed
+from hrrr_dask.errors import ArchiveError, DecodeError, UnsupportedPackingError
+from hrrr_dask.grib import check_whole
+from hrrr_dask.packing import read_packing
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+ENGINE = NumbaEngine()
+ABSENT = -1e100
+
+
+def oracle(message: bytes) -> np.ndarray:
+    """What ecCodes says, rounded once; none of this package's code."""
+    handle = eccodes.codes_new_from_message(message)
+    try:
+        eccodes.codes_set(handle, "missingValue", ABSENT)
+        values = eccodes.codes_get_values(handle)
+    finally:
+        eccodes.codes_release(handle)
+    values[values == ABSENT] = np.nan
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
+def same(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """The same bits, and NaN in the same places."""
+    there = ~np.isnan(theirs)
+    return np.array_equal(np.isnan(ours), ~there) and ours[there].tobytes() == theirs[there].tobytes()
+
+
+def messages_in(path: Path) -> list[bytes]:
+    """The messages of edition 2 in a file, by their marks alone; stray bytes lie between some."""
+    data, found, start = path.read_bytes(), [], 0
+    while (start := data.find(b"GRIB", start)) >= 0:
+        length = int.from_bytes(data[start + 8 : start + 16], "big")
+        if data[start + 7] == 2 and data[start + length - 4 : start + length] == b"7777":
+            found.append(data[start : start + length])
+            start += length
+        else:
+            start += 4
+    return found
+
+
+FOLDERS = ("messages", "other-packing", "broken", "archive")
+REAL = sorted(path for folder in FOLDERS for path in (SHARED / folder).rglob("*.gr*b*"))
+
+
+@pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
+def test_real_messages_have_eccodes_bits(path):
+    decoded = 0
+    for message in messages_in(path):
+        expected = oracle(message)
+        chance = np.random.default_rng(len(message))
+        some = np.sort(chance.integers(0, expected.size, 500))
+        try:
+            everything = np.arange(expected.size)[: 1 if expected.size > 5_000_000 else None]
+            assert same(ENGINE.points(message, everything), expected[everything])
+            assert same(ENGINE.points(message, some), expected[some])
+            assert same(ENGINE.points(message, some[::-1]), expected[some[::-1]])
+            decoded += 1
+        except UnsupportedPackingError as error:
+            assert str(error) == "data representation template 5.40"  # noqa: PT017  JPEG 2000, which HRRR never has
+    assert decoded or "p06m" in path.name
+
+
+def compare(packed: Packed, chance: np.random.Generator) -> None:
+    message = message_of(packed)
+    cells = np.arange(packed.n_cells)
+    try:
+        expected = oracle(message)
+        if np.isinf(expected).any():
+            raise DecodeError
+    except (DecodeError, eccodes.CodesInternalError):
+        with pytest.raises(DecodeError):
+            ENGINE.points(message, cells)
+        return
+    assert same(ENGINE.points(message, cells), expected)
+    some = np.sort(chance.integers(0, packed.n_cells, int(chance.integers(1, 40))))
+    assert same(ENGINE.points(message, some), expected[some])
+    assert same(ENGINE.points(memoryview(message), some[:1]), expected[some[:1]])
+
+
+@pytest.mark.parametrize(("first", "count", "most"), [(0, 4_750, 3_000), (5_000, 4_750, 3_000), (10_000, 500, 100_000)])
+def test_ten_thousand_generated_messages_have_eccodes_bits(first, count, most):
+    for seed in range(first, first + count):
+        chance = np.random.default_rng(seed)
+        try:
+            compare(random_packed(chance, most), chance)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}, at most {most} cells") from error
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**63), st.integers(1, 400))
+def test_any_generated_message_has_eccodes_bits(seed, most):
+    chance = np.random.default_rng([seed, most])
+    compare(random_packed(chance, most), chance)
+
+
+def plain(n: int = 400, width: int = 5, order: int = 2, bits: int = 9) -> Packed:
+    chance = np.random.default_rng(n + width)
+    packed = Packed(n, template=3, bits=bits, order=order, octets=3, firsts=(100, 103)[:order], bias=-20)
+    packed.lengths = np.array([*[20] * (n // 20 - 1), 20 + n % 20])
+    packed.widths = np.full(len(packed.lengths), width)
+    packed.references = chance.integers(0, 1 << bits, len(packed.lengths))
+    packed.surplus = [chance.integers(0, 1 << width, size) for size in packed.lengths]
+    return packed
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("width", range(33))
+def test_all_widths_of_groups_are_summed_right(width, order):
+    message = message_of(plain(4_000, width, order))
+    expected = oracle(message)
+    for cells in ([3_999], [0, 2_000], [19, 20, 21], [1], [1_999, 1_999, 3_000]):
+        assert same(ENGINE.points(message, np.array(cells)), expected[cells])
+
+
+def test_sums_of_very_long_groups_do_not_overflow():
+    packed = plain(200_000, 28, 2)
+    packed.lengths, packed.widths = np.array([20, 199_960, 20]), np.full(3, 28)
+    packed.references, packed.length_bits = packed.references[:3], 20
+    packed.surplus = [np.full(size, 2**28 - 1) for size in packed.lengths]
+    message = message_of(packed)
+    assert same(ENGINE.points(message, np.array([199_999])), oracle(message)[-1:])
+
+
+def test_each_field_of_a_message_with_several_is_read():
+    fields = [plain(300), Packed(300, numbers=np.arange(300), bits=9), plain(300, 9, 1)]
+    together = message_of(*fields)
+    for number, each in enumerate(fields):
+        cells = np.array([0, 150, 299])
+        assert same(ENGINE.points(together, cells, field=number), oracle(message_of(each))[cells])
+    with pytest.raises(DecodeError, match=r"field 3 of the message was wanted, it has 3"):
+        ENGINE.points(together, np.array([0]), field=3)
+
+
+def test_a_later_field_may_use_the_bitmap_of_an_earlier_one():
+    bitmap = np.arange(64) % 3 > 0
+    first = Packed(64, numbers=np.arange(int(bitmap.sum())), bits=7, bitmap=bitmap)
+    second = Packed(64, numbers=np.arange(int(bitmap.sum()))[::-1], bits=7, bitmap=bitmap)
+    message = message_of(first, second)
+    at = message.index(b"\x06\x00" + np.packbits(bitmap).tobytes(), message.index(b"\x06\x00") + 2) - 4
+    section = message[at : at + 6 + 8]
+    shared = message[:at] + b"\x00\x00\x00\x06\x06\xfe" + message[at + len(section) :]
+    shared = shared[:8] + len(shared).to_bytes(8, "big") + shared[16:]
+    assert same(ENGINE.points(shared, np.arange(64), field=1), oracle(message_of(second)))
+
+
+def altered(message: bytes, number: int, octet: int, data: bytes) -> bytes:
+    start = 16
+    while message[start + 4] != number:
+        start += int.from_bytes(message[start : start + 4], "big")
+    at = start + octet - 1
+    return message[:at] + data + message[at + len(data) :]
+
+
+@pytest.mark.parametrize(
+    ("octet", "data", "words"),
+    [
+        (10, b"\x00\x28", "template 5.40"),
+        (23, b"\x03", "missing value management 3"),
+        (48, b"\x03", "spatial differencing of order 3"),
+    ],
+)
+def test_what_the_engine_does_not_know_is_for_another_one(octet, data, words):
+    with pytest.raises(UnsupportedPackingError, match=words):
+        ENGINE.points(altered(message_of(plain(width=0)), 5, octet, data), np.array([0]))
+
+
+def test_numbers_of_more_than_32_bits_are_for_another_engine():
+    message = message_of(Packed(8, numbers=np.arange(8), bits=33))
+    with pytest.raises(UnsupportedPackingError, match="33 bits for one number"):
+        ENGINE.points(message, np.array([0]))
+
+
+def test_a_bitmap_that_the_centre_has_predefined_is_for_another_one():
+    with pytest.raises(UnsupportedPackingError, match="bitmap 3 is predefined"):
+        ENGINE.points(altered(message_of(plain()), 6, 6, b"\x03"), np.array([0]))
+
+
+def test_lengths_of_groups_that_do_not_add_up_are_told_even_behind_the_last_wanted_cell():
+    longer = altered(message_of(plain()), 5, 43, (21).to_bytes(4, "big"))
+    shorter = altered(message_of(plain()), 5, 43, (19).to_bytes(4, "big"))
+    with pytest.raises(DecodeError, match=r"group 19 is wider than 32 bits, or longer than the data"):
+        ENGINE.points(longer, np.array([0]))
+    with pytest.raises(DecodeError, match=r"do not have 400 values together"):
+        ENGINE.points(shorter, np.array([0]))
+
+
+@pytest.mark.parametrize("bitmap", [None, np.arange(4_000) % 7 > 0], ids=["all", "bitmap"])
+def test_a_beginning_of_a_message_is_enough_for_cells_that_it_holds(bitmap):
+    packed = plain(4_000 if bitmap is None else int(bitmap.sum()))
+    packed.n_cells, packed.bitmap = 4_000, bitmap
+    message, there = message_of(packed), np.arange(4_000) if bitmap is None else np.flatnonzero(bitmap)
+    packing, expected = read_packing(message), oracle(message)
+    assert bytes_needed(message[: packing.values_at - 1], 3_999) is None
+    for cell in there[[0, 1, 19, 20, 2_017, -2, -1]]:
+        stop = bytes_needed(message[: packing.values_at], cell)
+        assert packing.values_at < stop <= packing.stop
+        cells = np.array([cell // 2, cell])
+        assert same(ENGINE.points(message[:stop], cells), expected[cells])
+        with pytest.raises(DecodeError, match="the bytes end before the last wanted value"):
+            ENGINE.points(message[: stop - 1], cells)
+
+
+def test_a_beginning_of_a_simply_packed_message_is_enough_too():
+    message = message_of(Packed(1_000, numbers=np.arange(1_000), bits=11))
+    stop = bytes_needed(message[:200], 499)
+    assert stop == read_packing(message).values_at + 688  # 500 values of 11 bits
+    assert ENGINE.points(message[:stop], np.array([499])) == 499
+    with pytest.raises(DecodeError, match="the bytes end before"):
+        ENGINE.points(message[: stop - 1], np.array([499]))
+
+
+def test_threads_decode_side_by_side():
+    message, cells = message_of(plain(40_000)), np.arange(0, 40_000, 97)
+    expected = oracle(message)[cells]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: ENGINE.points(message, cells), range(200)))
+    assert all(same(values, expected) for values in found)
+
+
+# Damaged messages: each lies flush against memory that may not be read, so that a read beyond its end ends the process.
+
+
+class Fenced:
+    """Bytes whose end is the end of what may be read."""
+
+    def __init__(self, size: int) -> None:
+        page = mmap.PAGESIZE
+        self._room = -(-size // page) * page
+        self._map = mmap.mmap(-1, self._room + page)
+        view = (ctypes.c_char * len(self._map)).from_buffer(self._map)
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.mprotect(ctypes.c_void_p(ctypes.addressof(view) + self._room), ctypes.c_size_t(page), 0):
+            raise OSError(ctypes.get_errno(), "mprotect")
+
+    def holding(self, data: bytes) -> memoryview:
+        start = self._room - len(data)
+        self._map[start : self._room] = data
+        return memoryview(self._map)[start : self._room]
+
+
+def starts(message: bytes) -> dict[int, int]:
+    """Where the sections begin."""
+    found, start = {}, 16
+    while start < len(message) - 4:
+        found[message[start + 4]] = start
+        start += int.from_bytes(message[start : start + 4], "big")
+    return found
+
+
+def damaged(message: bytes, chance: np.random.Generator) -> bytes:
+    """A few bytes changed that the engine reads: lengths and numbers of sections, the number of cells, all that
+    describes and holds values. Sometimes cut, with lengths that agree."""
+    at = starts(message)
+    heads = [byte for start in at.values() for byte in range(start, start + 5)]
+    described = [*range(8, 16), *heads, *range(at[3] + 6, at[3] + 10), *range(at[5], at[6] + 6)]
+    data = bytearray(message)
+    for _ in range(int(chance.integers(1, 4))):
+        byte = int(chance.choice(described)) if chance.random() < 0.7 else int(chance.integers(at[5], len(data)))
+        flipped = data[byte] ^ (1 << int(chance.integers(0, 8)))
+        data[byte] = int(chance.choice([0, 1, 0x7F, 0x80, 0xFF, flipped, chance.integers(0, 256)]))
+    if chance.random() < 0.2 and len(message) - at[7] > 9:
+        del data[int(chance.integers(at[7] + 5, len(data) - 4)) : -4]
+        data[at[7] : at[7] + 4] = (len(data) - 4 - at[7]).to_bytes(4, "big")
+        data[8:16] = len(data).to_bytes(8, "big")
+    return bytes(data)
+
+
+def try_damaged(count: int) -> dict[str, int]:
+    """Decode damaged messages; an answer must be ecCodes' answer."""
+    fence, seen = Fenced(16_384), {"refused": 0, "answered": 0}
+    for seed in range(count):
+        chance = np.random.default_rng([7, seed // 50])
+        packed = random_packed(chance, 300)
+        message = damaged(message_of(packed), np.random.default_rng([8, seed]))
+        cells = np.sort(chance.integers(0, packed.n_cells, 5))
+        try:
+            check_whole(message)
+            values = ENGINE.points(fence.holding(message), cells)
+        except ArchiveError:
+            seen["refused"] += 1
+            continue
+        expected = oracle(message)
+        assert same(values, expected[cells]), f"seed {seed}"
+        seen["answered"] += 1
+    return seen
+
+
+def test_damaged_messages_are_refused_or_read_as_eccodes_reads_them():
+    count = int(os.environ.get("HRRR_DASK_MUTATIONS", "10000"))
+    code = f"from test_numba_engine import try_damaged; print(try_damaged({count}))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stderr[-3000:]}"
+    assert "'answered'" in done.stdout
+
+
+def test_a_read_beyond_the_end_would_be_seen():
+    code = "from test_numba_engine import Fenced; print(Fenced(9).holding(b'123456789').obj[4096])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "PYTHONFAULTHANDLER": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=environment)
+    assert done.returncode < 0
