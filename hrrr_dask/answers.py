@@ -94,8 +94,8 @@ class Request:
 class Response:
     """The bytes that were asked for, and what the source said about their object."""
 
-    data: bytes
-    """Exactly the range."""
+    data: memoryview
+    """Exactly the range, as it was received: nothing is copied."""
     size: int
     """Of the whole object [B]."""
     etag: str
@@ -124,7 +124,7 @@ def look_before_reading(request: Request, result: GetResult) -> None:
         )
 
 
-def accept(request: Request, result: GetResult, data: bytes) -> Response:
+def accept(request: Request, result: GetResult, data: memoryview) -> Response:
     """Make a response of an answer that holds exactly what was asked for.
 
     Raises

@@ -61,7 +61,8 @@ DEFAULTS: Final[dict[str, Any]] = {
         "backoff-s": 0.5,
         "max-backoff-s": 20.0,
         "concurrency": 8,
-        "merge-gap-kb": 1024,
+        "merge-gap-kb": 256,
+        "prefix-reads": True,
     },
 }
 """Every setting, its type and what holds when nobody says otherwise; 0 for ``workers``, ``partition-days``,

@@ -114,6 +114,7 @@ def _job(request: Request, store: Store) -> Job:
         fetch=request.fetch,
         engine=settings["engine"],
         merge_gap_bytes=settings["fetch"]["merge-gap-kb"] * 1024,
+        prefix_reads=settings["fetch"]["prefix-reads"],
         package_version=hrrr_dask.__version__,
         files_per_task=parse_files_per_task(settings["files-per-task"]) or 0,
     )

@@ -247,7 +247,7 @@ class Client:
         try:
             result = obstore.get(self._store, request.key, options=request.options)
             look_before_reading(request, result)
-            data = bytes(result.bytes())
+            data = memoryview(result.bytes())
         except (BaseError, OSError) as error:
             # Without the cause: its many lines would end up in every ledger entry, and name what a redirect led to.
             raise error_meaning(request, error) from None

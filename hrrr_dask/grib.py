@@ -17,7 +17,7 @@ from hrrr_dask.errors import DecodeError, TruncatedError, WrongIdentityError
 from hrrr_dask.levels import spell_level
 from hrrr_dask.records import Window, WindowKind
 
-__all__ = ["FOLLOWERS", "MAGIC", "MessageHeader", "check_whole", "read_header"]
+__all__ = ["FOLLOWERS", "MAGIC", "MessageHeader", "check_beginning", "check_whole", "read_header"]
 
 MAGIC: Final = b"GRIB"
 """First four bytes of a message."""
@@ -74,12 +74,12 @@ class MessageHeader:
     """Originating centre, common code table C-11."""
 
 
-def read_header(data: bytes) -> MessageHeader:
+def read_header(data: bytes | memoryview) -> MessageHeader:
     """Read what a message is from its first bytes.
 
     Parameters
     ----------
-    data : bytes
+    data : bytes or memoryview
         The message from its ``GRIB`` on, at least to the end of section 4.
 
     Returns
@@ -118,7 +118,7 @@ def read_header(data: bytes) -> MessageHeader:
     )
 
 
-def check_whole(message: bytes) -> None:
+def check_whole(message: bytes | memoryview) -> None:
     """Check that some bytes are one message with one field, from ``GRIB`` to ``7777``.
 
     Raises
@@ -140,9 +140,10 @@ def check_whole(message: bytes) -> None:
             f"wanted one message of {length:,} bytes, found {len(message):,}: "
             "the inventory is of another file, walk the file itself instead"
         )
-    if not message.endswith(END):
+    if message[-len(END) :] != END:
         raise TruncatedError(
-            f"wanted 7777 at the end of the message, found {message[-4:]!r}: read it again or from another source"
+            f"wanted 7777 at the end of the message, found {bytes(message[-len(END) :])!r}: "
+            "read it again or from another source"
         )
     start, previous, fields = _INDICATOR.size, 0, 0
     while start < length - len(END):
@@ -154,11 +155,50 @@ def check_whole(message: bytes) -> None:
         raise WrongIdentityError(f"wanted section 7 before the message's end, found section {previous}: {_DAMAGED}")
 
 
-def _read_indicator(data: bytes) -> tuple[int, int]:
-    """Discipline, and length of the message, from section 0."""
-    if not (data.startswith(MAGIC) or MAGIC.startswith(data)):
+def check_beginning(message: bytes | memoryview, length: int) -> None:
+    """Check the beginning of a message as :func:`check_whole` checks a whole one, as far as that can be.
+
+    What it cannot see is the end mark, and whether there is a second field.
+
+    Parameters
+    ----------
+    message : bytes or memoryview
+        From ``GRIB`` to somewhere in section 7.
+    length : int
+        Of the whole message, as the next one's place has it [B].
+
+    Raises
+    ------
+    TruncatedError
+        If section 7 does not begin in it.
+    WrongIdentityError
+        If it is no GRIB2 message, of another length, or its sections do not chain to the end of that length.
+    """
+    _, said = _read_indicator(message)
+    if said != length:
         raise WrongIdentityError(
-            f"wanted a message that begins with GRIB, found {data[:8]!r}: "
+            f"wanted one message of {length:,} bytes, found one that says {said:,}: "
+            "the inventory is of another file, walk the file itself instead"
+        )
+    start, previous = _INDICATOR.size, 0
+    while previous != 6:
+        previous, start = _next_section(message, start, length, previous)
+    if start + _SECTION.size > len(message):
+        raise TruncatedError(f"wanted section 7 after byte {start}, found {len(message)} bytes: read more of them")
+    size, number = _SECTION.unpack_from(message, start)
+    if (number, start + size) != (7, length - len(END)):
+        raise WrongIdentityError(
+            f"wanted section 7 from byte {start} to the end of a message of {length:,} bytes, "
+            f"found section {number} of {size:,} bytes: {_DAMAGED}"
+        )
+
+
+def _read_indicator(data: bytes | memoryview) -> tuple[int, int]:
+    """Discipline, and length of the message, from section 0."""
+    begin = bytes(data[: len(MAGIC)])
+    if not MAGIC.startswith(begin):
+        raise WrongIdentityError(
+            f"wanted a message that begins with GRIB, found {bytes(data[:8])!r}: "
             "the byte range or the object is not what it should be, walk the file itself instead"
         )
     if len(data) < _INDICATOR.size:
@@ -171,18 +211,18 @@ def _read_indicator(data: bytes) -> tuple[int, int]:
     return discipline, length
 
 
-def _sections_to_product(data: bytes, length: int) -> dict[int, bytes]:
+def _sections_to_product(data: bytes | memoryview, length: int) -> dict[int, bytes]:
     """Sections 1 to 4 by number."""
     sections: dict[int, bytes] = {}
     start, number = _INDICATOR.size, 0
     while number != 4:
         number, stop = _next_section(data, start, length, number)
-        sections[number] = data[start:stop]
+        sections[number] = bytes(data[start:stop])
         start = stop
     return sections
 
 
-def _next_section(data: bytes, start: int, length: int, previous: int) -> tuple[int, int]:
+def _next_section(data: bytes | memoryview, start: int, length: int, previous: int) -> tuple[int, int]:
     """Number and stop of the section that starts at ``start`` of a message of ``length`` bytes."""
     limit = length - len(END)
     wanted = FOLLOWERS[previous]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hrrr_dask.elements import canonical_element
 from hrrr_dask.errors import WrongIdentityError
-from hrrr_dask.grib import check_whole, read_header
+from hrrr_dask.grib import check_beginning, check_whole, read_header
 from hrrr_dask.grid import read_grid
 from hrrr_dask.projection import Grid
 from hrrr_dask.records import GribFile, Record
@@ -14,7 +14,7 @@ __all__ = ["check_message"]
 
 
 def check_message(
-    message: bytes,
+    message: bytes | memoryview,
     *,
     file: GribFile,
     record: Record,
@@ -26,8 +26,8 @@ def check_message(
 
     Parameters
     ----------
-    message : bytes
-        What lies in the record's byte range.
+    message : bytes or memoryview
+        What lies in the record's byte range, or its beginning up to somewhere in section 7.
     file : GribFile
         Gives the reference time and the lead time.
     record : Record
@@ -42,13 +42,17 @@ def check_message(
     Raises
     ------
     TruncatedError
-        If the message has no end, or not the length it says.
+        If the message has no end, or not the length it says; of a beginning only the latter is checked.
     WrongIdentityError
         If anything differs, saying what.
     DecodeError
         If the message holds several fields.
     """
-    check_whole(message)
+    length = record.byte_range.size
+    if length is None or len(message) >= length:
+        check_whole(message)
+    else:
+        check_beginning(message, length)
     header = read_header(message)
     lead = 60 * file.lead_hours
     pairs = (

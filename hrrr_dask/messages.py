@@ -22,6 +22,7 @@ from hrrr_dask.errors import (
 from hrrr_dask.fetch import Client, Response, Tally
 from hrrr_dask.identity import check_message
 from hrrr_dask.inventory import check_extent, locate, merge_ranges, parse_inventory, select
+from hrrr_dask.prefixes import Prefixes
 from hrrr_dask.projection import Grid
 from hrrr_dask.records import ByteRange, GribFile, Record
 from hrrr_dask.selectors import Selector
@@ -40,8 +41,8 @@ INDICATOR_BYTES: Final = 16
 class Found:
     """What a file gave."""
 
-    messages: dict[Selector, bytes]
-    """Whole messages whose identity is checked."""
+    messages: dict[Selector, memoryview]
+    """Messages whose identity is checked; of some only the beginning, as far as the wanted cells go."""
     gaps: dict[Selector, ArchiveError]
     """Why the others are missing."""
     inventory: str
@@ -62,6 +63,7 @@ class _Request:
     grid: Grid
     tally: Tally
     gap_bytes: int
+    prefixes: Prefixes | None
 
     @property
     def key(self) -> str:
@@ -69,7 +71,13 @@ class _Request:
 
 
 def read_messages(
-    client: Client, file: GribFile, wanted: Iterable[Selector], grid: Grid, tally: Tally, gap_bytes: int
+    client: Client,
+    file: GribFile,
+    wanted: Iterable[Selector],
+    grid: Grid,
+    tally: Tally,
+    gap_bytes: int,
+    prefixes: Prefixes | None = None,
 ) -> Found:
     """Read the wanted messages of one file.
 
@@ -90,6 +98,8 @@ def read_messages(
         Counts requests and bytes.
     gap_bytes : int
         Ranges closer than this are read as one [B].
+    prefixes : Prefixes, optional
+        Read messages only as far as their wanted cells go; whole by default.
 
     Raises
     ------
@@ -98,7 +108,7 @@ def read_messages(
     TruncatedError
         If it ends inside a message.
     """
-    request = _Request(client, file, tuple(wanted), grid, tally, gap_bytes)
+    request = _Request(client, file, tuple(wanted), grid, tally, gap_bytes, prefixes)
     try:
         return _read_by_inventory(request)
     except (NotPublishedError, AccessDeniedError, InventoryError, TruncatedError, WrongIdentityError, DecodeError):
@@ -108,7 +118,7 @@ def read_messages(
 def _read_by_inventory(request: _Request) -> Found:
     """Trust the published inventory; anything that contradicts it is an error."""
     text = request.client.read_all(inventory_key(request.file), request.tally).data
-    records = parse_inventory(text.decode("utf-8", errors="replace"), request.file.init_time)
+    records = parse_inventory(str(text, "utf-8", errors="replace"), request.file.init_time)
     chosen, gaps = _choose(request, records)
     if gaps:
         _check_complete(request, records)
@@ -125,7 +135,7 @@ def _read_by_walk(request: _Request) -> Found:
     first = request.client.read_range(request.key, _MAGIC, request.tally)
 
     def read(start: int, stop: int) -> bytes:
-        return request.client.read_range(request.key, ByteRange(start, stop), request.tally, first.etag).data
+        return bytes(request.client.read_range(request.key, ByteRange(start, stop), request.tally, first.etag).data)
 
     chosen, gaps = _choose(request, walk_file(read, first.size))
     responses, messages = _read_chosen(request, chosen, first.etag)
@@ -173,24 +183,45 @@ def _check_complete(request: _Request, records: tuple[Record, ...]) -> None:
 
 def _read_chosen(
     request: _Request, chosen: dict[Selector, Record], etag: str
-) -> tuple[list[Response], dict[Selector, bytes]]:
-    """Read the byte ranges, close ones as one, and cut the messages out of them."""
-    merged = merge_ranges([record.byte_range for record in chosen.values()], request.gap_bytes)
+) -> tuple[list[Response], dict[Selector, memoryview]]:
+    """Read the byte ranges, close ones as one, and cut the messages out of them; then what was too short."""
+    firsts = {selector: _first_range(request, selector, record) for selector, record in chosen.items()}
+    merged = merge_ranges(firsts.values(), request.gap_bytes)
     responses = request.client.read_ranges(request.key, merged, request.tally, etag) if merged else []
-    messages: dict[Selector, bytes] = {}
+    messages: dict[Selector, memoryview] = {}
+    missing: dict[Selector, ByteRange] = {}
     for selector, record in chosen.items():
-        which, start, stop = locate(record.byte_range, merged)
-        messages[selector] = responses[which].data[start:stop]
+        which, start, _ = locate(firsts[selector], merged)
+        length = record.byte_range.size
+        message = messages[selector] = responses[which].data[start : None if length is None else start + length]
+        if length is not None and len(message) < length and request.prefixes is not None:
+            needed = request.prefixes.needed(selector, message, length)
+            if needed > len(message):
+                begin = record.byte_range.start
+                missing[selector] = ByteRange(begin + len(message), begin + needed)
+    if missing:
+        rest = request.client.read_ranges(request.key, list(missing.values()), request.tally, responses[0].etag)
+        for selector, response in zip(missing, rest, strict=True):
+            messages[selector] = memoryview(b"".join((messages[selector], response.data)))
+        responses += rest
     return responses, messages
 
 
-def _check(request: _Request, selector: Selector, record: Record, message: bytes) -> None:
+def _first_range(request: _Request, selector: Selector, record: Record) -> ByteRange:
+    """What is read of a message at first."""
+    whole = record.byte_range
+    if request.prefixes is None or whole.size is None:
+        return whole
+    return ByteRange(whole.start, whole.start + request.prefixes.first(selector, whole.size))
+
+
+def _check(request: _Request, selector: Selector, record: Record, message: memoryview) -> None:
     vector = companion_of(selector) is not None
     check_message(message, file=request.file, record=record, selector=selector, grid=request.grid, vector=vector)
 
 
 def _found(
-    messages: dict[Selector, bytes], gaps: dict[Selector, ArchiveError], inventory: str, responses: list[Response]
+    messages: dict[Selector, memoryview], gaps: dict[Selector, ArchiveError], inventory: str, responses: list[Response]
 ) -> Found:
     version = responses[0] if responses else None
     return Found(messages, gaps, inventory, version.etag if version else "", version.published if version else None)

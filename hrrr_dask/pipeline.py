@@ -25,6 +25,7 @@ from hrrr_dask.folding import count_attempts
 from hrrr_dask.join import pieces_of
 from hrrr_dask.messages import Found, read_messages
 from hrrr_dask.outcomes import OUTCOMES
+from hrrr_dask.prefixes import Prefixes
 from hrrr_dask.records import Extract, FileOutcome, Partition, Reading
 from hrrr_dask.selectors import Selector
 from hrrr_dask.showing import follow_ledger, show_status
@@ -61,11 +62,21 @@ class Job:
     """For the ledger."""
     files_per_task: int = 0
     """Files that one task reads; 0 leaves it to the size of the cluster."""
+    prefix_reads: bool = True
+    """Read messages only as far as the wanted cells go, where the engine can decode them so."""
 
     @cached_property
     def placement(self) -> Placement:
         """The points on the grid, made once in each process."""
         return Placement.of(self.spec.grid, self.spec.cells)
+
+    @cached_property
+    def prefixes(self) -> Prefixes | None:
+        """How far messages are read, learned as it goes in each process; None for whole messages."""
+        if not self.prefix_reads or self.engine not in ("auto", "numba"):
+            return None
+        grid = self.spec.grid
+        return Prefixes(int(self.spec.cells.index.max()), grid.nx * grid.ny)
 
     @property
     def serial_writes(self) -> bool:
@@ -128,7 +139,7 @@ def _extract_from(source: Source, reading: Reading, job: Job) -> Extract:
     wanted = wanted_messages(variables)
     try:
         client = client_for(source, job.fetch)
-        found = read_messages(client, file, wanted, job.spec.grid, tally, job.merge_gap_bytes)
+        found = read_messages(client, file, wanted, job.spec.grid, tally, job.merge_gap_bytes, job.prefixes)
     except ArchiveError as error:
         found = _nothing(wanted, error)
     engine = engine_named(job.engine)

@@ -135,7 +135,9 @@ def prepare(
     )
     _refuse_too_large(made, settings, continued=spec is not None)
     fetch = settings["fetch"]
-    patience = FetchSettings(**{key.replace("-", "_"): value for key, value in fetch.items() if key != "merge-gap-kb"})
+    patience = FetchSettings(
+        **{key.replace("-", "_"): value for key, value in fetch.items() if key not in ("merge-gap-kb", "prefix-reads")}
+    )
     sources = tuple(_source(text, settings["source-options"]) for text in settings["source"])
     return Request(settings, places, made, axis, spec, sources, patience, now)
 
