@@ -7,20 +7,10 @@ printed before all contenders have given the same values.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import os
 import pickle
-import platform
-import resource
-import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,13 +18,21 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.measuring import (
+    NANNY,
+    Measurement,
+    describe_environment,
+    describe_machine,
+    describe_versions,
+    measure,
+    medians,
+    spawn,
+)
+
 if TYPE_CHECKING:
     from hrrr_dask.testing import GridWindow
 
 WHOLE: Final = (0, 0, 1059, 1799)
-
-NANNY: Final = {"MALLOC_TRIM_THRESHOLD_": "65536"}
-"""What Dask's nanny sets for its workers."""
 
 PEER_KEYS: Final = {
     "surface_pressure": ("sp", "surface", 0),
@@ -55,22 +53,6 @@ Values = NDArray[np.float32]
 """dims (variable, point) [units of the catalogue]."""
 
 Work = Callable[[], Values]
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """One contender, once."""
-
-    cpu_s: float
-    """User and system time of the work, all threads [s]."""
-    wall_s: float
-    """Of the work [s]."""
-    peak_bytes: int
-    """Most resident memory during the work, above what was resident before it [B]."""
-    imports_cpu_s: float
-    """User and system time until the work began: interpreter, imports, settings [s]."""
-    base_bytes: int
-    """Resident before the work [B]."""
 
 
 def extract_with_hrrr_dask(case: Path) -> Work:
@@ -160,19 +142,11 @@ def compare(case: Path, label: str, values: Values, ours: Values) -> None:
         raise RuntimeError(f"{label} has other values than hrrr_dask: {', '.join(other)}; no figure is worth printing")
 
 
-def measure(label: str, case: Path) -> Measurement:
-    """Do the work once in this process, and leave the values in the case's directory."""
-    work = CONTENDERS[label](case)
-    gc.collect()
-    with suppress(OSError):  # where the kernel does not let us, the peak of the imports counts too
-        Path("/proc/self/clear_refs").write_text("5")
-    base, imports = _memory("VmRSS"), _cpu_s()
-    began = time.perf_counter()
-    values = work()
-    wall, cpu = time.perf_counter() - began, _cpu_s() - imports
-    peak = _memory("VmHWM") - base
-    np.save(case / "values.npy", values)
-    return Measurement(cpu, wall, peak, imports, base)
+def measure_one(label: str, case: str) -> dict[str, float]:
+    """Measure a contender in this process, and leave the values in the case's directory."""
+    measurement, values = measure(CONTENDERS[label](Path(case)))
+    np.save(Path(case) / "values.npy", values)
+    return asdict(measurement)
 
 
 def race(case: Path, repeats: int, environment: dict[str, str]) -> dict[str, list[Measurement]]:
@@ -184,7 +158,8 @@ def race(case: Path, repeats: int, environment: dict[str, str]) -> dict[str, lis
         for label in CONTENDERS:
             for index in _grib(case).parent.glob(f"{_grib(case).name}.*.idx"):
                 index.unlink()  # cfgrib's own: in a back-fill every file is new
-            found[label].append(_spawn(label, case, environment))
+            one = spawn("benchmarks.one_file.measure_one", environment, label=label, case=str(case))
+            found[label].append(Measurement(**one))
             values = np.load(case / "values.npy")
             ours = values if ours is None else ours
             compare(case, label, values, ours)
@@ -195,8 +170,7 @@ def summarise(found: dict[str, list[Measurement]]) -> dict[str, dict[str, float]
     """Medians of each contender, and their ratios to ours."""
     rows: dict[str, dict[str, float]] = {}
     for label, measurements in found.items():
-        every = [asdict(measurement) for measurement in measurements]
-        rows[label] = {name: statistics.median(one[name] for one in every) for name in every[0]}
+        rows[label] = medians([asdict(measurement) for measurement in measurements])
     ours = dict(next(iter(rows.values())))
     for row in rows.values():
         row |= {f"{name}_ratio": row[name] / ours[name] for name in ("cpu_s", "wall_s", "peak_bytes")}
@@ -213,9 +187,9 @@ def describe(case: Path, window: GridWindow, repeats: int, environment: dict[str
         "file": f"{messages} messages of {window.ny} x {window.nx} cells, {path.stat().st_size / 1e6:.1f} MB",
         "wanted": f"{len(PEER_KEYS)} variables at {n_points} points",
         "repeats": f"{repeats}, interleaved, each in its own process; medians",
-        "environment": " ".join(f"{name}={value}" for name, value in environment.items()) or "default",
-        "versions": ", ".join(f"{package} {version(package)}" for package in packages),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}",
+        "environment": describe_environment(environment),
+        "versions": describe_versions(packages),
+        "machine": describe_machine(),
         "values": "the same bits from all contenders, in every repeat",
     }
 
@@ -264,22 +238,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _spawn(label: str, case: Path, environment: dict[str, str]) -> Measurement:
-    code = "import sys; from benchmarks.one_file import run_contender; run_contender(*sys.argv[1:])"
-    clean = {name: value for name, value in os.environ.items() if name not in NANNY} | environment
-    command = [sys.executable, "-c", code, label, str(case)]
-    root = Path(__file__).parents[1]
-    done = subprocess.run(command, env=clean, cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{label} failed:\n{done.stderr}")
-    return Measurement(**json.loads(done.stdout.splitlines()[-1]))
-
-
-def run_contender(label: str, case: str) -> None:
-    """Measure in this process, for the parent that reads stdout."""
-    print(json.dumps(asdict(measure(label, Path(case)))))
-
-
 def _grib(case: Path) -> Path:
     (path,) = case.glob("archive/*/*/*.grib2")
     return path
@@ -292,20 +250,6 @@ def _cells(case: Path) -> Any:
     return {
         axis: xr.DataArray(index, dims="point") for axis, index in zip("yx", np.load(case / "cells.npy"), strict=True)
     }
-
-
-def _cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _memory(field: str) -> int:
-    """VmRSS or VmHWM of this process [B]; ``ru_maxrss`` will not do, it survives the exec of a large parent."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            return 1024 * int(value.split()[0])
-    raise RuntimeError(f"/proc/self/status has no {field}: this benchmark needs Linux")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ import argparse
 import gc
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,7 +23,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.scale_ledger import compact_ledger, fold_ledger, resident, write_ledger
+from benchmarks.measuring import cpu_s, resident, spawn
+from benchmarks.scale_ledger import compact_ledger, fold_ledger, write_ledger
 from hrrr_dask.config import Period, parse_selection, resolve_settings
 from hrrr_dask.fetch import FetchSettings
 from hrrr_dask.layout import Axis, choose_layout
@@ -128,12 +127,12 @@ def simulate(n_files: int, files_per_task: int, workers: int) -> dict[str, Any]:
         client.submit(extract_nothing, None, job, pure=False).exception()  # every process has loaded what it needs
         progress, drawn = Progress(plan.n_files), Drawn(files_per_task)
         gc.collect()
-        began, cpu = time.perf_counter(), [_cpu_s(pid) for pid in [os.getpid(), *pids]]
+        began, cpu = time.perf_counter(), [cpu_s(pid) for pid in [os.getpid(), *pids]]
         with Watch(progress, pids) as watch:
             partitions = drawn.counting(iter_partitions(plan, axis, all_of(plan, axis)))
             result = run(client, job, partitions, progress, _silent, Stages(extract_nothing, count_only))
         seconds = time.perf_counter() - began
-        ours, *theirs = (_cpu_s(pid) - before for pid, before in zip([os.getpid(), *pids], cpu, strict=True))
+        ours, *theirs = (cpu_s(pid) - before for pid, before in zip([os.getpid(), *pids], cpu, strict=True))
     files = sum(report.files for report in result.reports)
     if files != plan.n_files:
         raise RuntimeError(f"{files} of {plan.n_files} files came through")
@@ -250,29 +249,24 @@ PARTS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
 }
 
 
-def run_part(name: str, arguments: str) -> None:
-    """Measure in this process, for the parent that reads stdout."""
-    print(json.dumps(PARTS[name](**json.loads(arguments))))
+def run_part(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Measure in this process."""
+    return PARTS[name](**arguments)
 
 
-def spawn(name: str, **arguments: Any) -> dict[str, Any]:
-    """One part, measured elsewhere."""
-    code = "import sys; from benchmarks.scale import run_part; run_part(*sys.argv[1:])"
-    command = [sys.executable, "-c", code, name, json.dumps(arguments)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{name} failed:\n{done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+def elsewhere(name: str, **arguments: Any) -> dict[str, Any]:
+    """One part, measured in a process of its own."""
+    found: dict[str, Any] = spawn("benchmarks.scale.run_part", os.environ, name=name, arguments=arguments)
     return found
 
 
 def measure_ledger(n_files: int) -> dict[str, dict[str, Any]]:
     """Fold a ledger as separate entries and as one object; both must say the same."""
     with tempfile.TemporaryDirectory() as directory:
-        written = spawn("write_ledger", url=directory, n_files=n_files)
-        found = {"separate entries": spawn("fold", url=directory) | written}
-        found["compact"] = spawn("compact", url=directory)
-        found["one object"] = spawn("fold", url=directory)
+        written = elsewhere("write_ledger", url=directory, n_files=n_files)
+        found = {"separate entries": elsewhere("fold", url=directory) | written}
+        found["compact"] = elsewhere("compact", url=directory)
+        found["one object"] = elsewhere("fold", url=directory)
     if found["one object"]["complete"] != found["separate entries"]["complete"]:
         raise RuntimeError(f"a compacted ledger says something else: {found}")
     return found
@@ -282,12 +276,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, measure, print."""
     given = _parser().parse_args(arguments)
     found: dict[str, Any] = {"machine": f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start"}
-    parts: dict[str, Callable[[], Any]] = {"plan": partial(spawn, "plan")}
+    parts: dict[str, Callable[[], Any]] = {"plan": partial(elsewhere, "plan")}
     if not given.plan_only:
         workers = given.workers or os.cpu_count() or 1
         for size, files in ((1, given.files), (given.files_per_task, given.second_files or given.files)):
             label = f"simulation, {size or 'auto'} a task"
-            parts[label] = partial(spawn, "simulate", n_files=files, files_per_task=size, workers=workers)
+            parts[label] = partial(elsewhere, "simulate", n_files=files, files_per_task=size, workers=workers)
         parts["ledger"] = partial(measure_ledger, given.ledger_files)
     for label, part in parts.items():
         found[label] = part()
@@ -327,11 +321,6 @@ def _size(text: str) -> int:
     from hrrr_dask.batching import parse_files_per_task
 
     return parse_files_per_task(text) or 0
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from benchmarks.measuring import resident
 from hrrr_dask.blobs import Blobs
 from hrrr_dask.config import Selection, parse_selection, resolve_settings
 from hrrr_dask.entries import SCHEMA, Attempt
@@ -21,7 +22,7 @@ from hrrr_dask.layout import Axis
 from hrrr_dask.ledger import Ledger
 from hrrr_dask.outcomes import COMPLETE
 
-__all__ = ["compact_ledger", "fold_ledger", "resident", "write_ledger"]
+__all__ = ["compact_ledger", "fold_ledger", "write_ledger"]
 
 START: Final = datetime(2014, 7, 30)
 ENTRY_FILES: Final = 2_000
@@ -123,12 +124,3 @@ def compact_ledger(url: str) -> dict[str, Any]:
         "objects_after": after,
         "disk_bytes": size,
     }
-
-
-def resident(field: str, pid: int | str = "self") -> int:
-    """VmRSS or VmHWM of a process [B]; ``ru_maxrss`` will not do, it survives the exec of a large parent."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == field:
-            return 1024 * int(value.split()[0])
-    raise RuntimeError(f"/proc/{pid}/status has no {field}: this benchmark needs Linux")

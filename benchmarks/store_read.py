@@ -10,14 +10,12 @@ import argparse
 import json
 import math
 import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from unittest.mock import patch
@@ -31,6 +29,7 @@ from zarr.storage import ObjectStore
 from benchmarks.counting import Counts, run_proxy
 from benchmarks.gateway import GatewayError, run_gateway
 from benchmarks.layouts import LAYOUTS, OURS, VARIABLE, Case, Stored, Values, synthetic_values, write_layout
+from benchmarks.measuring import describe_machine, describe_versions
 from hrrr_dask.storage import open_object_store
 
 if TYPE_CHECKING:
@@ -248,8 +247,8 @@ def describe(case: Case, stored: dict[str, Stored], seconds: dict[str, float], r
         "reader": "xarray.open_zarr(zarr's ObjectStore on obstore, chunks=None, consolidated=True), new connections, "
         f"opening included; zarr async.concurrency {zarr.config.get('async.concurrency')}",
         "repeats": f"{repeats}, the layouts in turn; medians; one where over {MANY_OBJECTS} objects are read",
-        "versions": ", ".join(f"{package} {version(package)}" for package in packages),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}",
+        "versions": describe_versions(packages),
+        "machine": describe_machine(),
     }
     return about
 
