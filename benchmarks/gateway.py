@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.running import UnavailableError
+
 __all__ = ["Gateway", "GatewayError", "run_gateway"]
 
 LOOPBACK: Final = "127.0.0.1"
@@ -85,7 +87,7 @@ _GRANTS: Final = {
 """Name to what it may do."""
 
 
-class GatewayError(RuntimeError):
+class GatewayError(UnavailableError):
     """The gateway cannot be started here."""
 
 

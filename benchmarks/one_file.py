@@ -1,15 +1,14 @@
 """One file, eleven variables, 500 points: what it costs here, and what it costs through cfgrib.
 
-Run ``python -m benchmarks.one_file --work one-file``. Every measurement has a process of its own, and nothing is
+Run ``python -m benchmarks one_file``. Every measurement has a process of its own, and nothing is
 printed before all contenders have given the same values.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,11 +27,15 @@ from benchmarks.measuring import (
     medians,
     spawn,
 )
+from benchmarks.running import Answer, Row, make_parser, run_alone, working
 
 if TYPE_CHECKING:
     from hrrr_dask.testing import GridWindow
 
 WHOLE: Final = (0, 0, 1059, 1799)
+QUICK: Final = (288, 794, 40, 50)
+
+OURS: Final = "hrrr_dask"
 
 PEER_KEYS: Final = {
     "surface_pressure": ("sp", "surface", 0),
@@ -111,7 +114,7 @@ def open_each_with_xarray(case: Path) -> Work:
 
 
 CONTENDERS: Final[dict[str, Callable[[Path], Work]]] = {
-    "hrrr_dask": extract_with_hrrr_dask,
+    OURS: extract_with_hrrr_dask,
     "cfgrib.open_datasets": open_all_with_cfgrib,
     "xr.open_dataset x 11": open_each_with_xarray,
 }
@@ -130,7 +133,7 @@ def compare(case: Path, label: str, values: Values, ours: Values) -> None:
 
     names = list(PEER_KEYS)
     turned = values.copy()
-    if label != next(iter(CONTENDERS)):
+    if label != OURS:
         _, job = pickle.loads((case / "job.pickle").read_bytes())
         angle = job.placement.angle[:, 0]
         for height in ("10m", "80m"):
@@ -171,7 +174,7 @@ def summarise(found: dict[str, list[Measurement]]) -> dict[str, dict[str, float]
     rows: dict[str, dict[str, float]] = {}
     for label, measurements in found.items():
         rows[label] = medians([asdict(measurement) for measurement in measurements])
-    ours = dict(next(iter(rows.values())))
+    ours = dict(rows[OURS])
     for row in rows.values():
         row |= {f"{name}_ratio": row[name] / ours[name] for name in ("cpu_s", "wall_s", "peak_bytes")}
     return rows
@@ -194,48 +197,49 @@ def describe(case: Path, window: GridWindow, repeats: int, environment: dict[str
     }
 
 
-def print_table(about: dict[str, str], rows: dict[str, dict[str, float]]) -> None:
+def parser() -> argparse.ArgumentParser:
+    """Its options."""
+    made = make_parser("one_file", __doc__, repeats=5, quick="a window of the grid", work="the synthetic file")
+    made.add_argument("--nanny-environment", action="store_true", help="as on a Dask worker: MALLOC_TRIM_THRESHOLD_")
+    made.add_argument("--window", type=int, nargs=4, metavar=("ROW", "COLUMN", "NY", "NX"), help="only these cells")
+    return made
+
+
+def collect(given: argparse.Namespace) -> Answer:
+    """Measure."""
+    from benchmarks.case import prepare
+    from hrrr_dask.testing import GridWindow
+
+    window = GridWindow(*(given.window or (QUICK if given.quick else WHOLE)))
+    environment = NANNY if given.nanny_environment else {}
+    with working(given.work) as work:
+        case = prepare(work, window)
+        found = race(case, given.repeats, environment)
+        about = describe(case, window, given.repeats, environment)
+    every = {label: [asdict(one) for one in measurements] for label, measurements in found.items()}
+    return {"about": about, "medians": summarise(found), "measurements": every}
+
+
+def show(answer: Answer) -> None:
     """Print for people."""
-    for name, text in about.items():
+    for name, text in answer["about"].items():
         print(f"{name:<12} {text}")
     print(f"\n{'':<22}{'CPU s':>8}{'ratio':>7}{'peak MB':>9}{'ratio':>7}{'wall s':>8}{'imports CPU s':>15}")
-    for label, row in rows.items():
+    for label, row in answer["medians"].items():
         print(
             f"{label:<22}{row['cpu_s']:8.3f}{row['cpu_s_ratio']:7.2f}{row['peak_bytes'] / 1e6:9.1f}"
             f"{row['peak_bytes_ratio']:7.2f}{row['wall_s']:8.3f}{row['imports_cpu_s']:15.2f}"
         )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, measure, print."""
-    from benchmarks.case import prepare
-    from hrrr_dask.testing import GridWindow
-
-    given = _parser().parse_args(arguments)
-    window = GridWindow(*given.window)
-    environment = NANNY if given.nanny_environment else {}
-    case = prepare(given.work, window)
-    found = race(case, given.repeats, environment)
-    about, rows = describe(case, window, given.repeats, environment), summarise(found)
-    if given.json:
-        every = {label: [asdict(one) for one in measurements] for label, measurements in found.items()}
-        print(json.dumps({"about": about, "medians": rows, "measurements": every}, indent=1))
-    else:
-        print_table(about, rows)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.one_file", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--work", type=Path, required=True, metavar="DIR", help="keeps the synthetic file for next time"
-    )
-    parser.add_argument("--repeats", type=int, default=5, help="measurements of each contender (default 5)")
-    parser.add_argument("--nanny-environment", action="store_true", help="as on a Dask worker: MALLOC_TRIM_THRESHOLD_")
-    parser.add_argument("--json", action="store_true", help="print JSON, with every measurement")
-    parser.add_argument(
-        "--window", type=int, nargs=4, default=WHOLE, metavar=("ROW", "COLUMN", "NY", "NX"), help="only these cells"
-    )
-    return parser
+def readme_rows(answer: Answer) -> list[Row]:
+    """For the README: CPU time and memory of the peers."""
+    what = "eleven variables at 500 points out of a file on disk"
+    return [
+        Row(what, label, f"{row['cpu_s_ratio']:.1f} x the CPU time, {row['peak_bytes_ratio']:.1f} x the memory")
+        for label, row in answer["medians"].items()
+        if label != OURS
+    ]
 
 
 def _grib(case: Path) -> Path:
@@ -253,4 +257,4 @@ def _cells(case: Path) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    run_alone("one_file")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
 import tempfile
 import threading
@@ -18,12 +17,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from benchmarks.measuring import cpu_s, resident, spawn
+from benchmarks.running import Answer, Row, make_parser, run_alone, say
 from benchmarks.scale_ledger import compact_ledger, fold_ledger, write_ledger
 from hrrr_dask.config import Period, parse_selection, resolve_settings
 from hrrr_dask.fetch import FetchSettings
@@ -272,22 +271,50 @@ def measure_ledger(n_files: int) -> dict[str, dict[str, Any]]:
     return found
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, measure, print."""
-    given = _parser().parse_args(arguments)
-    found: dict[str, Any] = {"machine": f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start"}
+def parser() -> argparse.ArgumentParser:
+    """Its options."""
+    made = make_parser("scale", __doc__, quick="5,000 files, a ledger of 20,000")
+    made.add_argument("--files", type=int, default=500_000, help="to simulate (default 500,000)")
+    made.add_argument("--second-files", type=int, default=0, help="in the second simulation (default: as many)")
+    made.add_argument(
+        "--files-per-task", type=_size, default=19, metavar="auto|N", help="of the second simulation (default 19)"
+    )
+    made.add_argument("--workers", type=int, default=0, help="processes of one thread (default: one for each core)")
+    made.add_argument("--ledger-files", type=int, default=2_000_000, help="of the ledger (default 2,000,000)")
+    made.add_argument("--plan-only", action="store_true", help="no simulation and no ledger")
+    return made
+
+
+def collect(given: argparse.Namespace) -> Answer:
+    """Measure."""
+    n_files, n_ledger = (5_000, 20_000) if given.quick else (given.files, given.ledger_files)
+    found: Answer = {"machine": f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start"}
     parts: dict[str, Callable[[], Any]] = {"plan": partial(elsewhere, "plan")}
     if not given.plan_only:
         workers = given.workers or os.cpu_count() or 1
-        for size, files in ((1, given.files), (given.files_per_task, given.second_files or given.files)):
+        for size, files in ((1, n_files), (given.files_per_task, given.second_files or n_files)):
             label = f"simulation, {size or 'auto'} a task"
             parts[label] = partial(elsewhere, "simulate", n_files=files, files_per_task=size, workers=workers)
-        parts["ledger"] = partial(measure_ledger, given.ledger_files)
+        parts["ledger"] = partial(measure_ledger, n_ledger)
     for label, part in parts.items():
         found[label] = part()
-        print_part(label, found[label])
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1))
+        say(f"{label}: measured")
+    return found
+
+
+def show(answer: Answer) -> None:
+    """Print for people."""
+    for label, figures in answer.items():
+        if isinstance(figures, dict):
+            print_part(label, figures)
+        else:
+            print(f"{label:<12} {figures}")
+
+
+def readme_rows(answer: Answer) -> list[Row]:
+    """For the README: nothing, no figure is a ratio."""
+    del answer
+    return []
 
 
 def print_part(label: str, figures: dict[str, Any]) -> None:
@@ -303,20 +330,6 @@ def print_part(label: str, figures: dict[str, Any]) -> None:
             print(f"  {name:<30}{shown:>16}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--files", type=int, default=500_000, help="to simulate (default 500,000)")
-    parser.add_argument("--second-files", type=int, default=0, help="in the second simulation (default: as many)")
-    parser.add_argument(
-        "--files-per-task", type=_size, default=19, metavar="auto|N", help="of the second simulation (default 19)"
-    )
-    parser.add_argument("--workers", type=int, default=0, help="processes of one thread (default: one for each core)")
-    parser.add_argument("--ledger-files", type=int, default=2_000_000, help="of the ledger (default 2,000,000)")
-    parser.add_argument("--plan-only", action="store_true", help="no simulation and no ledger")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    return parser
-
-
 def _size(text: str) -> int:
     from hrrr_dask.batching import parse_files_per_task
 
@@ -324,4 +337,4 @@ def _size(text: str) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    run_alone("scale")

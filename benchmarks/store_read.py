@@ -7,11 +7,9 @@ gateway) and read with ``xarray.open_zarr`` through a proxy that counts; nothing
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,9 +25,10 @@ import zarr
 from zarr.storage import ObjectStore
 
 from benchmarks.counting import Counts, run_proxy
-from benchmarks.gateway import GatewayError, run_gateway
+from benchmarks.gateway import run_gateway
 from benchmarks.layouts import LAYOUTS, OURS, VARIABLE, Case, Stored, Values, synthetic_values, write_layout
 from benchmarks.measuring import describe_machine, describe_versions
+from benchmarks.running import Answer, Row, make_parser, run_alone, say
 from hrrr_dask.storage import open_object_store
 
 if TYPE_CHECKING:
@@ -158,7 +157,7 @@ def race(
                     continue  # the same coordinates as in ours
                 measurement = measure(read, place.open(layout), place.counts, expected)
                 found[read.name][layout].append(measurement)
-                _say(f"{read.name}, {layout}: {measurement.wall_s:.3f} s")
+                say(f"{read.name}, {layout}: {measurement.wall_s:.3f} s")
     return found
 
 
@@ -225,7 +224,7 @@ def write_all(place: Place, case: Case, values: Values) -> tuple[dict[str, Store
         began = time.perf_counter()
         stored[layout] = write_layout(place.open(layout, create=True), spec, layout, values)
         seconds[layout] = time.perf_counter() - began
-        _say(f"{layout} written in {seconds[layout]:.0f} s")
+        say(f"{layout} written in {seconds[layout]:.0f} s")
     return stored, seconds
 
 
@@ -253,7 +252,7 @@ def describe(case: Case, stored: dict[str, Stored], seconds: dict[str, float], r
     return about
 
 
-def print_table(answer: dict[str, Any]) -> None:
+def show(answer: Answer) -> None:
     """Print for people."""
     for name, text in answer["about"].items():
         print(f"{name:<16} {text}")
@@ -273,29 +272,10 @@ def _network(row: dict[str, float]) -> str:
     return f"{row['requests']:9.0f}{row['requests_ratio']:9.2f}{megabytes:9.2f}{row['bytes_received_ratio']:7.2f}"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, measure, print."""
-    given = _parser().parse_args(arguments)
-    case = QUICK if given.quick else Case()
-    if given.directory:
-        answer = compare_in_directory(given.directory, case, given.repeats)
-    else:
-        try:
-            with run_gateway() as server:
-                answer = compare_on_server(server, case, given.latency_ms, given.repeats)
-        except GatewayError as error:
-            sys.exit(str(error))
-    print_table(answer)
-    if given.json:
-        given.json.write_text(json.dumps(answer, indent=1))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.store_read", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="40 days, 4 lead times, 100 points")
-    place = parser.add_mutually_exclusive_group()
+def parser() -> argparse.ArgumentParser:
+    """Its options."""
+    made = make_parser("store_read", __doc__, repeats=5, quick="40 days, 4 lead times, 100 points")
+    place = made.add_mutually_exclusive_group()
     place.add_argument("--directory", type=Path, metavar="DIR", help="instead of a Ceph gateway: nothing is counted")
     place.add_argument(
         "--latency-ms",
@@ -305,9 +285,27 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="added to each request; several are measured one after the other (default 0)",
     )
-    parser.add_argument("--repeats", type=int, default=5, help="measurements of each read (default 5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
-    return parser
+    return made
+
+
+def collect(given: argparse.Namespace) -> Answer:
+    """Measure."""
+    case = QUICK if given.quick else Case()
+    if given.directory:
+        return compare_in_directory(given.directory, case, given.repeats)
+    with run_gateway() as server:
+        return compare_on_server(server, case, given.latency_ms, given.repeats)
+
+
+def readme_rows(answer: Answer) -> list[Row]:
+    """For the README: requests for a point's year and for a lead time's."""
+    figures = next(iter(answer["latencies"].values()))["medians"]
+    return [
+        Row(f"reading a year: {name}", f"one {layout}", f"{row['requests_ratio']:,.0f} x the requests")
+        for name, rows in list(figures.items())[:3]
+        for layout, row in rows.items()
+        if layout != OURS and "requests_ratio" in row
+    ]
 
 
 def _answer(found: Found) -> dict[str, Any]:
@@ -328,10 +326,6 @@ def _sent_to(server: Server) -> Iterator[None]:
         yield
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def _added_s(place: Place, direct: Place, requests: int = 300) -> float:
     """How much longer a small GET takes by the way of a place, in the median, over a connection that is open [s]."""
     stores = [place.open(OURS), direct.open(OURS)]
@@ -345,4 +339,4 @@ def _added_s(place: Place, direct: Place, requests: int = 300) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_alone("store_read")

@@ -13,7 +13,8 @@ from benchmarks import store_read
 from benchmarks.counting import Counts, RequestFraming
 from benchmarks.gateway import GatewayError, _Node
 from benchmarks.layouts import LAYOUTS, OURS, VARIABLE, Case, documents_of, encode, synthetic_values, write_layout
-from benchmarks.store_read import compare_on_server, main, measure, reads_of
+from benchmarks.running import run_alone
+from benchmarks.store_read import compare_on_server, measure, reads_of
 from hrrr_dask.shards import encode_shard, shard_shape
 from hrrr_dask.storage import open_object_store
 from hrrr_dask.testing import loopback_s3
@@ -56,10 +57,12 @@ def test_objects_are_counted_and_ratios_are_to_our_layout(answer):
 def test_a_directory_is_timed_and_nothing_is_counted(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(store_read, "QUICK", CASE)
     report = tmp_path / "report.json"
-    main(["--quick", "--directory", str(tmp_path / "stores"), "--repeats", "1", "--json", str(report)])
+    run_alone(
+        "store_read", ["--quick", "--directory", str(tmp_path / "stores"), "--repeats", "1", "--json", str(report)]
+    )
     lines = capsys.readouterr().out.splitlines()
     assert sum("one point, all runs and leads" in line for line in lines) == 1
-    found = json.loads(report.read_text())
+    found = json.loads(report.read_text())["store_read"]
     assert found["latencies"]["0"]["medians"]["all points, one run"][OURS].keys() == {"wall_s", "wall_s_ratio", "times"}
 
 
@@ -125,7 +128,7 @@ def test_a_body_in_chunks_is_refused_by_the_count():
 def test_without_ceph_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SystemExit, match=r"apt-get install --no-install-recommends radosgw ceph-mon ceph-osd"):
-        main(["--quick"])
+        run_alone("store_read", ["--quick"])
 
 
 def daemon_at(directory: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.one_file import CONTENDERS, PEER_KEYS, compare, main
+from benchmarks.__main__ import main
+from benchmarks.one_file import CONTENDERS, PEER_KEYS, compare
+from benchmarks.running import BENCHMARKS, UnavailableError, make_parser, run_alone
 from hrrr_dask.testing import GridWindow, expected_field
 from hrrr_dask.variables import DEFAULT_VARIABLES
 
@@ -26,9 +28,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def answer(work: Path) -> dict[str, dict[str, dict[str, float]]]:
     window = [str(number) for number in (WINDOW.row, WINDOW.column, WINDOW.ny, WINDOW.nx)]
+    report = work.parent / "one_file.json"
     with contextlib.redirect_stdout(io.StringIO()) as stdout:
-        main(["--work", str(work), "--repeats", "1", "--json", "--window", *window])
-    return json.loads(stdout.getvalue())
+        run_alone("one_file", ["--work", str(work), "--repeats", "1", "--json", str(report), "--window", *window])
+    assert all(label in stdout.getvalue() for label in CONTENDERS)
+    return json.loads(report.read_text())["one_file"]
 
 
 def test_all_contenders_are_measured_and_agree(answer):
@@ -55,7 +59,50 @@ def test_a_contender_with_other_values_is_refused(answer, work):
         compare(case, "cfgrib.open_datasets", values, values)  # ours would be turned to east and north
 
 
-def test_help_says_what_it_does(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        main(["--help"])
-    assert "--nanny-environment" in capsys.readouterr().out
+def test_each_benchmark_says_what_it_does_and_has_help(capsys):
+    main(["--list"])
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == list(BENCHMARKS)
+    assert all(len(line.split()) > 5 for line in listed)
+    for name in BENCHMARKS:
+        with pytest.raises(SystemExit, match="0"):
+            run_alone(name, ["--help"])
+        assert f"python -m benchmarks.{name}" in capsys.readouterr().out
+
+
+class Fake:
+    """A benchmark that finds at once."""
+
+    def parser(self):
+        return make_parser("fake", "Does nothing.", repeats=5)
+
+    def collect(self, given):
+        if given.repeats == 13:
+            raise UnavailableError("install luck")
+        return {"repeats": given.repeats}
+
+    def show(self, answer):
+        print(f"measured {answer['repeats']} times")
+
+
+def test_benchmarks_are_run_by_name_with_the_options_that_they_know(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.__main__.benchmark_named", {name: Fake() for name in BENCHMARKS}.get)
+    main(["scale", "one_file", "--repeats", "3", "--work", "w", "--json", str(tmp_path / "report.json")])
+    said = capsys.readouterr()
+    assert said.out.count("measured 3 times") == 2
+    assert "scale: measuring (--work=w is not for it)" in said.err
+    assert json.loads((tmp_path / "report.json").read_text()) == {"scale": {"repeats": 3}, "one_file": {"repeats": 3}}
+
+
+def test_what_cannot_be_measured_here_is_named(monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.__main__.benchmark_named", {name: Fake() for name in BENCHMARKS}.get)
+    with pytest.raises(SystemExit, match="not measured: scale, one_file"):
+        main(["scale", "one_file", "--repeats", "13"])
+    assert "scale: not measured: install luck" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("names", [[], ["two_files"]])
+def test_an_unknown_benchmark_is_refused_with_the_known_ones(names, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(names)
+    assert "name one or more of" in capsys.readouterr().err
