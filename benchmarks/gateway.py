@@ -6,10 +6,8 @@ second. A monitor, one object store in memory and the gateway run as children of
 
 from __future__ import annotations
 
-import http.client
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.loopback import LOOPBACK, answers, free_ports, stop
 from benchmarks.running import UnavailableError
 
 __all__ = ["Gateway", "GatewayError", "run_gateway"]
 
-LOOPBACK: Final = "127.0.0.1"
 REGION: Final = "us-east-1"
 
 PACKAGES: Final = {
@@ -37,7 +35,6 @@ PACKAGES: Final = {
 """Debian package to the commands that are needed of it; ceph-mon draws monmaptool in."""
 
 START_TIMEOUT_S: Final = 60.0
-STOP_TIMEOUT_S: Final = 10.0
 
 _CONFIGURATION: Final = """\
 [global]
@@ -158,7 +155,7 @@ def run_gateway(memory_bytes: int = 8 << 30) -> Iterator[Gateway]:
     check_installed()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rgw-", ignore_cleanup_errors=True)))
-        fsid, (port, monitor_port) = str(uuid.uuid4()), _free_ports(2)
+        fsid, (port, monitor_port) = str(uuid.uuid4()), free_ports(2)
         text = _CONFIGURATION.format(
             fsid=fsid, directory=directory, port=port, monitor_port=monitor_port, memory_bytes=memory_bytes
         )
@@ -227,7 +224,7 @@ class _Node:
 
     def start_gateway(self, port: int) -> None:
         daemon = self.spawn("radosgw", "-n", "client.rgw")
-        self.wait(daemon, lambda: _answers(port))
+        self.wait(daemon, lambda: answers(port))
 
     def create_user(self, port: int) -> Gateway:
         gateway = Gateway(port, "benchmark", secrets.token_hex(16))
@@ -247,7 +244,7 @@ class _Node:
         command = ["setpriv", "--pdeathsig", "TERM", *self._command(name, arguments), "--foreground"]
         with (self.directory / f"{name}.output").open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
-        self._stack.callback(_stop, process)
+        self._stack.callback(stop, process)
         return _Daemon(name, process)
 
     def wait(self, daemon: _Daemon, ready: Callable[[], bool]) -> None:
@@ -261,31 +258,3 @@ class _Node:
     def _command(self, name: str, arguments: tuple[str | Path, ...]) -> list[str]:
         configuration = [] if name in ("ceph-authtool", "monmaptool") else ["-c", str(self.directory / "ceph.conf")]
         return [name, *configuration, *map(str, arguments)]
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        found = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in found:
-            one.bind((LOOPBACK, 0))
-        return [int(one.getsockname()[1]) for one in found]
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
-    try:
-        connection.request("GET", "/")
-        return connection.getresponse().status < 500
-    except OSError:
-        return False
-    finally:
-        connection.close()
