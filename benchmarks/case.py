@@ -81,10 +81,10 @@ def make_job(archive: Path, window: GridWindow) -> Job:
     return Job("one-file", spec, "", (), sources, fetch, settings["engine"], merge_gap_bytes, hrrr_dask.__version__)
 
 
-def scatter_points(window: GridWindow) -> Points:
-    """The same 500 places within a window, whenever asked."""
+def scatter_points(window: GridWindow, share: float = 1.0) -> Points:
+    """The same 500 places within a window, whenever asked; a share of its rows, from the south, has them all."""
     chance = np.random.default_rng(2024)
-    rows, columns = (chance.uniform(1, size - 2, N_POINTS) for size in window.shape)
+    rows, columns = (chance.uniform(1, size - 2, N_POINTS) for size in (share * window.ny, window.nx))
     latitude, longitude = window.latlon(rows, columns)
     names = tuple(f"p{number:04d}" for number in range(N_POINTS))
     return Points(names, names, latitude, longitude)
