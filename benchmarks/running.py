@@ -26,7 +26,7 @@ __all__ = [
     "working",
 ]
 
-BENCHMARKS: Final = ("decode", "end_to_end", "one_file", "scale", "store_read")
+BENCHMARKS: Final = ("cold_start", "decode", "end_to_end", "one_file", "scale", "store_read")
 """Each is a module of this package, and a :class:`Benchmark`."""
 
 Answer = dict[str, Any]

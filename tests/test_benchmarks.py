@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import cold_start
 from benchmarks.__main__ import main
 from benchmarks.one_file import CONTENDERS, PEER_KEYS, compare
 from benchmarks.running import BENCHMARKS, UnavailableError, make_parser, run_alone
@@ -106,3 +107,16 @@ def test_an_unknown_benchmark_is_refused_with_the_known_ones(names, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(names)
     assert "name one or more of" in capsys.readouterr().err
+
+
+def test_a_start_is_measured_for_each_engine_with_and_without_compiled_code(capsys):
+    given = cold_start.parser().parse_args(["--quick", "--repeats", "1", "--engines", "eccodes"])
+    answer = cold_start.collect(given)
+    assert [(row["engine"], row["cache"]) for row in answer["medians"]] == [
+        (engine, cache) for engine in (cold_start.BASELINE, "eccodes") for cache in ("warm", "empty")
+    ]
+    assert all(row["cpu_s"] > 0 and row["wall_s"] > 0 and row["peak_bytes"] > 0 for row in answer["medians"])
+    assert [row["wall_s_ratio"] for row in answer["medians"] if row["cache"] == "warm"][-1] == 1
+    cold_start.show(answer)
+    assert "peak MB" in capsys.readouterr().out
+    assert all(row.what.startswith("start to first points") for row in cold_start.readme_rows(answer))
