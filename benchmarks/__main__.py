@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.readme import README, make_table, put_table
 from benchmarks.running import BENCHMARKS, Answer, UnavailableError, benchmark_named, say
 
 
@@ -21,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.list:
         for name in BENCHMARKS:
             print(f"{name:<12} {(benchmark_named(name).__doc__ or '').splitlines()[0]}")
+    elif given.readme:
+        write_readme(given.readme, README)
     elif not given.names or set(given.names) - set(BENCHMARKS):
         parser.error(f"name one or more of {', '.join(BENCHMARKS)}")
     else:
@@ -49,6 +52,15 @@ def run_named(names: Sequence[str], shared: Sequence[str], report: Path | None) 
         sys.exit(f"not measured: {', '.join(missing)}")
 
 
+def write_readme(report: Path, readme: Path) -> None:
+    """Put the table of a report into the README."""
+    try:
+        text = put_table(readme.read_text(), make_table(json.loads(report.read_text())))
+    except ValueError as error:
+        sys.exit(str(error))
+    readme.write_text(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
@@ -58,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--list", action="store_true", help="say what each one measures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
+    parser.add_argument("--readme", type=Path, metavar="FILE", help="put the table of such a FILE into README.md")
     parser.add_argument("--quick", action="store_true", help="a small case of each: it runs, its figures say little")
     parser.add_argument("--repeats", metavar="N", help="measurements of each contender")
     parser.add_argument("--work", metavar="DIR", help="keeps synthetic files for next time")

@@ -14,7 +14,8 @@ import pytest
 from benchmarks import cold_start
 from benchmarks.__main__ import main
 from benchmarks.one_file import CONTENDERS, PEER_KEYS, compare
-from benchmarks.running import BENCHMARKS, UnavailableError, make_parser, run_alone
+from benchmarks.readme import BEGIN, END, README
+from benchmarks.running import BENCHMARKS, Row, UnavailableError, make_parser, run_alone
 from hrrr_dask.testing import GridWindow, expected_field
 from hrrr_dask.variables import DEFAULT_VARIABLES
 
@@ -120,3 +121,52 @@ def test_a_start_is_measured_for_each_engine_with_and_without_compiled_code(caps
     cold_start.show(answer)
     assert "peak MB" in capsys.readouterr().out
     assert all(row.what.startswith("start to first points") for row in cold_start.readme_rows(answer))
+
+
+class Table:
+    """A benchmark that has been run."""
+
+    def readme_rows(self, answer):
+        return [Row("reading", f"a {animal}", f"{ratio} x the time") for animal, ratio in answer["ratios"].items()]
+
+
+@pytest.fixture
+def report(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setattr("benchmarks.readme.benchmark_named", {"fake": Table()}.__getitem__)
+    answer = {"about": {"machine": "a machine, load 3.1 at the end"}, "ratios": {"snail": 9, "hare": 1.1}}
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps({"fake": answer}))
+    return path
+
+
+def test_a_report_becomes_a_table_in_the_readme_which_keeps_the_rest(report, tmp_path, monkeypatch):
+    readme, text = tmp_path / "README.md", README.read_text()
+    readme.write_text(text)
+    monkeypatch.setattr("benchmarks.__main__.README", readme)
+    main(["--readme", str(report)])
+    before, _, rest = readme.read_text().partition(f"{BEGIN}\n")
+    table, _, after = rest.partition(f"\n{END}")
+    assert table.splitlines() == [
+        "| what | compared with | ratio |",
+        "|---|---|---|",
+        "| reading | a snail | 9 x the time |",
+        "|  | a hare | 1.1 x the time |",
+        "",
+        "Measured on a machine.",
+    ]
+    assert before == text.partition(f"{BEGIN}\n")[0]
+    assert after == text.rpartition(END)[2]
+    main(["--readme", str(report)])
+    assert readme.read_text() == f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def test_a_readme_without_a_place_and_a_report_without_ratios_are_refused(report, tmp_path, monkeypatch):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{END}\n{BEGIN}\n")
+    monkeypatch.setattr("benchmarks.__main__.README", readme)
+    with pytest.raises(SystemExit, match="no place for the table"):
+        main(["--readme", str(report)])
+    report.write_text("{}")
+    with pytest.raises(SystemExit, match="nothing that was measured belongs into the README"):
+        main(["--readme", str(report)])
+    assert readme.read_text() == f"{END}\n{BEGIN}\n"
