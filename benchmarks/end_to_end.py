@@ -10,7 +10,7 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,45 +44,46 @@ SETTLE_S: Final = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the files are served."""
+    """Where archives are served, each below its name."""
 
     url: str
-    """Stands for the bucket."""
+    """Of all of them."""
     options: dict[str, str] = field(default_factory=dict)
     """Of :mod:`hrrr_dask.locations`."""
     environment: dict[str, str] = field(default_factory=dict)
     """Variables that lead there."""
-    served: Callable[[], Served] | None = None
-    """What the server has sent; None where it does not say."""
+    served: Callable[[str], Served] | None = None
+    """What the server has sent of what lies below a path; None where it does not say."""
 
 
 @contextmanager
-def serve(server: str, root: Path) -> Iterator[Place]:
-    """Serve an archive: by ``nginx``, a Ceph ``gateway``, or as the ``directory`` that it is."""
+def serve(server: str, work: Path, names: Sequence[str]) -> Iterator[Place]:
+    """Serve archives of a directory: by ``nginx``, a Ceph ``gateway``, or as the ``directory`` that it is."""
     if server == "nginx":
-        with run_nginx(root) as web:
+        with run_nginx(work) as web:
             yield Place(web.url, served=web.served)
     elif server == "gateway":
         with run_gateway() as gateway:
             gateway.create_bucket(BUCKET)
             client = gateway.client()
-            for path in root.rglob("*.grib2*"):
+            for path in [path for name in names for path in (work / name).rglob("*.grib2*")]:
                 with path.open("rb") as body:
-                    client.put_object(Bucket=BUCKET, Key=path.relative_to(root).as_posix(), Body=body)
+                    client.put_object(Bucket=BUCKET, Key=path.relative_to(work).as_posix(), Body=body)
             yield Place(f"s3://{BUCKET}", {"endpoint": gateway.endpoint}, gateway.environment())
     else:
-        yield Place(str(root))
+        yield Place(str(work))
 
 
 def measure_once(place: Place, request: dict[str, Any], work: Path, workers: int) -> dict[str, Any]:
     """One backfill, then its stages in the environment that its workers had; the CPU time of each, a file [s]."""
-    before = place.served() if place.served else None
+    path = f"/{archive_of(request['archive']).name}/"
+    before = place.served(path) if place.served else None
     stores = [work / f"{time.monotonic_ns()}-{what}.zarr" for what in ("backfill", "stages")]
     whole = spawn(
         "benchmarks.stages.run_backfill", place.environment, request=request, store=str(stores[0]), workers=workers
     )
     time.sleep(SETTLE_S)
-    sent = place.served() - before if place.served and before else None
+    sent = place.served(path) - before if place.served and before else None
     environment = whole.pop("environment")
     stages = spawn(
         "benchmarks.stages.run_stages_after_rehearsal",
@@ -111,17 +112,17 @@ def measure_once(place: Place, request: dict[str, Any], work: Path, workers: int
 
 def compare(place: Place, archive: Archive, engine: str, repeats: int, work: Path) -> dict[str, list[dict[str, Any]]]:
     """Measure the cases in turn, again and again."""
-    window, small = archive.window, write_full_archive(work, archive_of(REHEARSAL))
+    window = archive.window
     found: dict[str, list[dict[str, Any]]] = {case: [] for case in CASES}
     for repeat in range(repeats):
         for case, share in CASES.items():
             request = {
                 "archive": ((window.row, window.column, window.ny, window.nx), archive.n_runs, archive.n_leads),
                 "share": share,
-                "url": place.url,
+                "url": f"{place.url}/{archive.name}",
                 "options": place.options,
                 "engine": engine,
-                "small": str(small),
+                "small": f"{place.url}/{archive_of(REHEARSAL).name}",
             }
             say(f"{case}, repeat {repeat + 1} of {repeats}")
             found[case].append(measure_once(place, request, work, WORKERS))
@@ -161,9 +162,9 @@ def collect(given: argparse.Namespace) -> Answer:
         archive = Archive(GridWindow.whole(), given.runs, given.leads)
     with working(given.work) as work, working(None) as stores:
         say(f"writing {len(archive.files)} files")
-        root = write_full_archive(work, archive)
+        root, small = (write_full_archive(work, one) for one in (archive, archive_of(REHEARSAL)))
         wanted = archive.wanted_bytes(root) / len(archive.files)
-        with serve(given.server, root) as place:
+        with serve(given.server, work, (root.name, small.name)) as place:
             found = compare(place, archive, given.engine, given.repeats, stores)
         size = sum(path.stat().st_size for path in root.rglob("*.grib2")) / len(archive.files)
     environment = found["whole grid"][0]["environment"]

@@ -49,7 +49,7 @@ def run_backfill(request: dict[str, Any], store: str, workers: int) -> dict[str,
     ----------
     request : dict
         ``archive`` (of :class:`~benchmarks.full_archive.Archive`), ``share``, ``url``, ``options``, ``engine``, and
-        ``small``: a directory with the archive of :data:`REHEARSAL`.
+        ``small``: URL of the archive of :data:`REHEARSAL`.
     store : str
         A directory that is not there.
     workers : int
@@ -215,7 +215,7 @@ def _timed(pids: Sequence[int], work: Callable[[], Any]) -> tuple[list[float], A
 
 
 def _small(request: dict[str, Any]) -> dict[str, Any]:
-    return request | {"archive": REHEARSAL, "url": request["small"], "options": {}}
+    return request | {"archive": REHEARSAL, "url": request["small"]}
 
 
 def _rehearse(request: dict[str, Any]) -> tuple[int, dict[str, str]]:

@@ -33,7 +33,7 @@ http {{
   tcp_nopush off;
   keepalive_requests 1000000;
   default_type application/octet-stream;
-  log_format counted '$status $body_bytes_sent';
+  log_format counted '$body_bytes_sent $uri';
   access_log {directory}/access.log counted;
   client_body_temp_path {directory}/body;
   proxy_temp_path {directory}/proxy;
@@ -75,9 +75,10 @@ class Web:
         """Of its root."""
         return f"http://{LOOPBACK}:{self.port}"
 
-    def served(self) -> Served:
-        """Since the start; requests that are being answered are not in it."""
-        sizes = [int(line.split()[1]) for line in self.log.read_text().splitlines()]
+    def served(self, path: str = "/") -> Served:
+        """Since the start, of what lies below a path; requests that are being answered are not in it."""
+        lines = [line.split(" ", 1) for line in self.log.read_text().splitlines()]
+        sizes = [int(size) for size, uri in lines if uri.startswith(path)]
         return Served(len(sizes), sum(sizes))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import urllib.request
 from datetime import datetime
 
@@ -109,12 +110,12 @@ def test_without_nginx_it_says_what_to_install(tmp_path, monkeypatch):
 def test_nginx_serves_ranges_and_counts_them(tmp_path):
     (tmp_path / "object").write_bytes(bytes(range(100)))
     with run_nginx(tmp_path) as web:
-        before = web.served()
         request = urllib.request.Request(f"{web.url}/object", headers={"Range": "bytes=10-19"})
         with urllib.request.urlopen(request, timeout=10) as response:
             assert response.status == 206
             assert response.read() == bytes(range(10, 20))
-        for _ in range(100):
-            if web.served() != before:
-                break
-        assert web.served() - before == Served(1, 10)
+        deadline = time.monotonic() + 10
+        while web.served("/object") == Served(0, 0) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert web.served("/object") == Served(1, 10)
+        assert web.served("/archive/") == Served(0, 0)
