@@ -30,7 +30,7 @@ FILE: Final = GribFile(datetime(2024, 7, 1, 12), 6)
 N_POINTS: Final = 500
 
 
-def prepare(work: Path, window: GridWindow) -> Path:
+def prepare(work: Path, window: GridWindow, engine: str = "eccodes") -> Path:
     """Write the file, the points on its grid and our job, unless an earlier run did.
 
     Parameters
@@ -39,6 +39,8 @@ def prepare(work: Path, window: GridWindow) -> Path:
         Directory to keep them in.
     window : GridWindow
         Which cells the file has.
+    engine : str
+        Our decoder.
 
     Returns
     -------
@@ -52,16 +54,16 @@ def prepare(work: Path, window: GridWindow) -> Path:
             draft, init_times=[FILE.init_time], lead_hours=[FILE.lead_hours], variables=DEFAULT_VARIABLES, window=window
         )
         draft.rename(case / "archive")
-    job = make_job(case / "archive", window)
+    job = make_job(case / "archive", window, engine)
     reading = Reading(FILE, tuple(variable.name for variable in job.variables))
     (case / "job.pickle").write_bytes(pickle.dumps((reading, job)))
     np.save(case / "cells.npy", np.stack([job.spec.cells.y, job.spec.cells.x]))
     return case
 
 
-def make_job(archive: Path, window: GridWindow) -> Job:
+def make_job(archive: Path, window: GridWindow, engine: str) -> Job:
     """What ``backfill`` would send to its workers for the eleven default variables and the points."""
-    settings = resolve_settings(cycles=[FILE.init_time.hour], lead_hours=[FILE.lead_hours], engine="eccodes")
+    settings = resolve_settings(cycles=[FILE.init_time.hour], lead_hours=[FILE.lead_hours], engine=engine)
     selection, sources, fetch = parse_selection(settings), (parse_source(str(archive)),), FetchSettings()
     points = scatter_points(window)
     section = find_grid([FILE], sources, fetch)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.measuring import NANNY, describe_environment, describe_machine, describe_versions, medians, resident
 from benchmarks.peers import KNOWN_TO_DIFFER, OURS, PEERS, REFERENCE, Decode, is_installed, prepare_with
-from benchmarks.running import Answer, Row, make_parser, run_alone, say, working
+from benchmarks.running import Answer, Row, default_engine, make_parser, run_alone, say, working
 from benchmarks.turns import Player, Turn, take_turn
 from benchmarks.whole_messages import REAL, Grib, cut_messages, encode_messages
 
@@ -199,7 +199,7 @@ def parser() -> argparse.ArgumentParser:
 
     made = make_parser("decode", __doc__, repeats=7, quick="small messages", work="the messages")
     made.add_argument("--points", type=int, default=500, metavar="N", help="taken out of each message (default 500)")
-    default = "auto" if "auto" in ENGINES else "eccodes"
+    default = default_engine()
     made.add_argument("--engines", nargs="+", choices=ENGINES, default=[default], help=f"ours (default {default})")
     made.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="others (default all there are)")
     made.add_argument(

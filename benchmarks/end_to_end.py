@@ -19,7 +19,7 @@ from typing import Any, Final
 from benchmarks.full_archive import Archive, write_full_archive
 from benchmarks.gateway import run_gateway
 from benchmarks.measuring import describe_machine, describe_versions, medians, spawn
-from benchmarks.running import Answer, Row, make_parser, run_alone, say, working
+from benchmarks.running import Answer, Row, default_engine, make_parser, run_alone, say, working
 from benchmarks.stages import REHEARSAL, archive_of
 from benchmarks.web import Served, run_nginx
 from hrrr_dask.decode import ENGINES
@@ -146,7 +146,7 @@ def parser() -> argparse.ArgumentParser:
     made = make_parser("end_to_end", __doc__, repeats=3, quick="four small files", work="the archive (34 MB a file)")
     made.add_argument("--runs", type=int, default=4, metavar="N", help="of the day, each hour (default 4)")
     made.add_argument("--leads", type=int, default=12, metavar="N", help="lead hours of each run (default 12)")
-    default = "auto" if "auto" in ENGINES else "eccodes"
+    default = default_engine()
     made.add_argument("--engine", choices=ENGINES, default=default, help=f"default {default}")
     made.add_argument(
         "--server", choices=("nginx", "gateway", "directory"), default="nginx", help="of the files (default nginx)"

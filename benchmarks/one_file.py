@@ -27,7 +27,7 @@ from benchmarks.measuring import (
     medians,
     spawn,
 )
-from benchmarks.running import Answer, Row, make_parser, run_alone, working
+from benchmarks.running import Answer, Row, default_engine, make_parser, run_alone, working
 
 if TYPE_CHECKING:
     from hrrr_dask.testing import GridWindow
@@ -60,10 +60,11 @@ Work = Callable[[], Values]
 
 def extract_with_hrrr_dask(case: Path) -> Work:
     """Our path: what a worker does with one file, winds turned to east and north included."""
-    import hrrr_dask.decode.eccodes_engine  # noqa: F401  a worker imports it once, at its first file
+    from hrrr_dask.decode import engine_named
     from hrrr_dask.pipeline import extract_file
 
     reading, job = pickle.loads((case / "job.pickle").read_bytes())
+    engine_named(job.engine)  # a worker imports it once, at its first file
 
     def work() -> Values:
         extract = extract_file(reading, job)
@@ -180,7 +181,7 @@ def summarise(found: dict[str, list[Measurement]]) -> dict[str, dict[str, float]
     return rows
 
 
-def describe(case: Path, window: GridWindow, repeats: int, environment: dict[str, str]) -> dict[str, str]:
+def describe(case: Path, window: GridWindow, given: argparse.Namespace, environment: dict[str, str]) -> dict[str, str]:
     """Under which circumstances the figures hold."""
     path = _grib(case)
     messages = len(path.with_name(f"{path.name}.idx").read_text().splitlines())
@@ -188,8 +189,8 @@ def describe(case: Path, window: GridWindow, repeats: int, environment: dict[str
     packages = ("hrrr-dask", "eccodes", "cfgrib", "xarray", "numpy")
     return {
         "file": f"{messages} messages of {window.ny} x {window.nx} cells, {path.stat().st_size / 1e6:.1f} MB",
-        "wanted": f"{len(PEER_KEYS)} variables at {n_points} points",
-        "repeats": f"{repeats}, interleaved, each in its own process; medians",
+        "wanted": f"{len(PEER_KEYS)} variables at {n_points} points; engine {given.engine}",
+        "repeats": f"{given.repeats}, interleaved, each in its own process; medians",
         "environment": describe_environment(environment),
         "versions": describe_versions(packages),
         "machine": describe_machine(),
@@ -199,7 +200,10 @@ def describe(case: Path, window: GridWindow, repeats: int, environment: dict[str
 
 def parser() -> argparse.ArgumentParser:
     """Its options."""
+    from hrrr_dask.decode import ENGINES
+
     made = make_parser("one_file", __doc__, repeats=5, quick="a window of the grid", work="the synthetic file")
+    made.add_argument("--engine", choices=ENGINES, default=default_engine(), help="ours (default %(default)s)")
     made.add_argument("--nanny-environment", action="store_true", help="as on a Dask worker: MALLOC_TRIM_THRESHOLD_")
     made.add_argument("--window", type=int, nargs=4, metavar=("ROW", "COLUMN", "NY", "NX"), help="only these cells")
     return made
@@ -213,9 +217,9 @@ def collect(given: argparse.Namespace) -> Answer:
     window = GridWindow(*(given.window or (QUICK if given.quick else WHOLE)))
     environment = NANNY if given.nanny_environment else {}
     with working(given.work) as work:
-        case = prepare(work, window)
+        case = prepare(work, window, given.engine)
         found = race(case, given.repeats, environment)
-        about = describe(case, window, given.repeats, environment)
+        about = describe(case, window, given, environment)
     every = {label: [asdict(one) for one in measurements] for label, measurements in found.items()}
     return {"about": about, "medians": summarise(found), "measurements": every}
 

@@ -20,6 +20,7 @@ __all__ = [
     "Row",
     "UnavailableError",
     "benchmark_named",
+    "default_engine",
     "make_parser",
     "run_alone",
     "say",
@@ -105,6 +106,13 @@ def make_parser(
     if work:
         parser.add_argument("--work", type=Path, metavar="DIR", help=f"keeps {work} for next time")
     return parser
+
+
+def default_engine() -> str:
+    """The decoder that is measured where nobody names one: ``auto`` where there is one."""
+    from hrrr_dask.decode import ENGINES
+
+    return "auto" if "auto" in ENGINES else "eccodes"
 
 
 def run_alone(name: str, arguments: Sequence[str] | None = None) -> None:
