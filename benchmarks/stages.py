@@ -54,11 +54,6 @@ def run_backfill(request: dict[str, Any], store: str, workers: int) -> dict[str,
         A directory that is not there.
     workers : int
         Processes of one thread.
-
-    Returns
-    -------
-    dict
-        Figures, and the workers' ``environment``.
     """
     from hrrr_dask.clusters import open_client
 
@@ -73,7 +68,6 @@ def run_backfill(request: dict[str, Any], store: str, workers: int) -> dict[str,
         seconds = time.perf_counter() - began
         peak = max(resident("VmHWM", pid) for pid in pids[1:])
     _check_values(request, store)
-    _, environment = next(iter(loaded.values()))
     return {
         "seconds": seconds,
         "client_cpu_s": client_s,
@@ -83,7 +77,7 @@ def run_backfill(request: dict[str, Any], store: str, workers: int) -> dict[str,
         "files": report.files_read,
         "bytes_read": report.bytes_read,
         "requests": report.requests,
-        "environment": environment,
+        "environment": next(iter(loaded.values()))[1],
     }
 
 
