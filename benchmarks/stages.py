@@ -20,7 +20,8 @@ import numpy as np
 from benchmarks.case import FILE, scatter_points
 from benchmarks.full_archive import Archive
 from benchmarks.measuring import cpu_s, resident
-from hrrr_dask import api, pipeline
+from hrrr_dask import api, execution, pipeline
+from hrrr_dask.allocation import keep_freed_memory
 from hrrr_dask.pipeline import Job, PartitionReport
 from hrrr_dask.records import Partition
 from hrrr_dask.run import Progress, RunResult
@@ -53,7 +54,7 @@ def run_backfill(request: dict[str, Any], store: str, workers: int) -> dict[str,
     store : str
         A directory that is not there.
     workers : int
-        Processes of one thread.
+        Processes.
     """
     from hrrr_dask.clusters import open_client
 
@@ -103,7 +104,7 @@ def run_stages(request: dict[str, Any], store: str) -> dict[str, float]:
         del client, progress, show
         return RunResult(tuple(_one_after_the_other(job, partitions, meter)), interrupted=False)
 
-    with patch.object(api, "run", run_here):
+    with patch.object(execution, "run", run_here):
         report = _backfill(request, store, _NoCluster())
     if report.files_read != len(_archive(request).files):
         raise RuntimeError(f"{report.files_read} files came through")
@@ -217,6 +218,7 @@ def _rehearse(request: dict[str, Any]) -> tuple[int, dict[str, str]]:
 
     Gives the process's id, and what its nanny set.
     """
+    keep_freed_memory()  # as the run loop has it on its workers
     with tempfile.TemporaryDirectory() as directory:
         run_stages(_small(request), f"{directory}/store.zarr")
     return os.getpid(), {name: os.environ[name] for name in WORKER_VARIABLES if name in os.environ}

@@ -29,7 +29,7 @@ TASKS_PER_THREAD: Final = 4
 MOST_TASKS: Final = 50_000
 """In flight: what they cost the scheduler and the client stays under half a gigabyte."""
 
-HELD_BYTES: Final = 100_000_000
+HELD_BYTES: Final = 25_000_000
 """Values in flight for each thread, read and not yet written, when writing is what takes the time [B]."""
 
 

@@ -11,9 +11,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
 import hrrr_dask
+from hrrr_dask.config import FILES_AT_ONCE
 from hrrr_dask.errors import ConfigError, RunError
 
 __all__ = ["check_cluster", "check_workers", "open_client"]
@@ -23,7 +25,7 @@ CONNECT_TIMEOUT_S = 20
 
 
 @contextmanager
-def open_client(cluster: str = "local", workers: int = 0) -> Iterator[Client]:
+def open_client(cluster: str = "local", workers: int = 0, threads: int = FILES_AT_ONCE) -> Iterator[Client]:
     """Connect to a cluster, or start one on this machine; what was started here is stopped at the end.
 
     Parameters
@@ -32,6 +34,8 @@ def open_client(cluster: str = "local", workers: int = 0) -> Iterator[Client]:
         ``local``, or a scheduler's address such as ``tcp://10.0.0.5:8786``.
     workers : int
         Worker processes of a local cluster; 0 takes one for each core.
+    threads : int
+        Files that each of them reads at once: while one is decoded, others are on their way.
 
     Yields
     ------
@@ -45,7 +49,7 @@ def open_client(cluster: str = "local", workers: int = 0) -> Iterator[Client]:
         If no scheduler answers, or its workers run another version.
     """
     if cluster == "local":
-        with _local_cluster(workers) as local, Client(local) as client:
+        with _local_cluster(workers, threads) as local, Client(local) as client:
             client.register_plugin(_LeaveInterruptsToTheClient())  # for workers that are started again
             yield client
         return
@@ -92,21 +96,21 @@ def check_workers(client: Client) -> None:
 
 
 @contextmanager
-def _local_cluster(workers: int) -> Iterator[LocalCluster]:
+def _local_cluster(workers: int, threads: int) -> Iterator[LocalCluster]:
     """Worker processes that leave Ctrl-C to the client, which still needs them to commit what is extracted."""
     with ExitStack() as stack:
         with _interrupts_ignored():
-            local = stack.enter_context(_started(workers))
+            local = stack.enter_context(_started(workers, threads))
         yield local
 
 
-def _started(workers: int) -> LocalCluster:
+def _started(workers: int, threads: int) -> LocalCluster:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)  # then another one is taken
             return LocalCluster(
-                n_workers=workers or None,
-                threads_per_worker=1,
+                n_workers=workers or CPU_COUNT,
+                threads_per_worker=max(threads, 1),
                 processes=True,
                 silence_logs=logging.CRITICAL,  # an interrupt cancels tasks, of which every worker complains
                 dashboard_address=f"127.0.0.1:{8787 if _is_free(8787) else 0}",

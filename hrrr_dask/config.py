@@ -34,6 +34,10 @@ __all__ = [
 
 Method = Literal["nearest", "bilinear"]
 
+FILES_AT_ONCE: Final = 4
+"""Files that a worker of a local cluster reads at once: while one is decoded, which leaves Python's lock alone, the
+others are on their way."""
+
 DEFAULTS: Final[dict[str, Any]] = {
     "variables": list(DEFAULT_VARIABLES),
     "product": "sfc",
@@ -47,6 +51,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "engine": "auto",
     "cluster": "local",
     "workers": 0,
+    "threads": FILES_AT_ONCE,
     "memory-limit-mb": 4096,
     "axis-start": f"{ARCHIVE_START:%Y-%m-%d}",
     "partition-days": 0,
@@ -299,6 +304,8 @@ def _like(default: Any, value: Any, key: str) -> Any:
         if key.endswith("source"):
             return words  # a path may have commas
         return _as_list(words) if isinstance(default, list) else ",".join(words)
+    if isinstance(default, bool):
+        return _yes_or_no(value, key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"setting {key} is a number, not {value!r}")
     if value < 0 or not math.isfinite(value) or (isinstance(default, int) and value != int(value)):
@@ -306,6 +313,13 @@ def _like(default: Any, value: Any, key: str) -> Any:
             f"setting {key} is a {'whole ' if isinstance(default, int) else ''}number from 0 on, not {value}"
         )
     return type(default)(value)
+
+
+def _yes_or_no(value: Any, key: str) -> bool:
+    word = str(value).lower()
+    if word not in ("true", "false"):
+        raise ConfigError(f"setting {key} is true or false, not {value!r}")
+    return word == "true"
 
 
 def _words(value: Any) -> list[str] | None:

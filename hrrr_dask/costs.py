@@ -76,9 +76,9 @@ class Calibration:
             raise ValueError(f"a calibration has seconds from 0 on and at least one core, not {self}")
 
 
-DEFAULT_CALIBRATION: Final = Calibration(seconds_per_message=0.002, seconds_per_file=0.05)
+DEFAULT_CALIBRATION: Final = Calibration(seconds_per_message=0.002, seconds_per_file=0.025)
 """Our machine, a core of a shared server: the kernels take 1 to 2.5 ms a message, where ecCodes takes 27 in a quiet
-process and 35 with the memory settings that Dask's nanny gives its workers; about 50 ms a file go elsewhere."""
+process and 35 with the memory settings that Dask's nanny gives its workers; about 25 ms a file go elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ def _job(request: Request, store: Store) -> Job:
 
 def _cluster(client: Client | None, settings: dict[str, Any]) -> AbstractContextManager[Client]:
     if client is None:
-        return open_client(settings["cluster"], settings["workers"])
+        return open_client(settings["cluster"], settings["workers"], settings["threads"])
     check_workers(client)
     return nullcontext(client)
 

@@ -105,6 +105,7 @@ def cluster_options(command: _Command) -> _Command:
         click.option(
             "--cluster", metavar="WHERE", help="local, or a scheduler's address tcp://HOST:8786.  [default: local]"
         ),
+        click.option("--threads", type=int, help="Files that each of them reads at once.  [default: 4]"),
         click.option("--workers", type=int, help="Processes of a local cluster.  [default: one a core]"),
         click.option("--engine", help="Decoder: auto, numba, eccodes or cfgrib.  [default: auto]"),
         click.option(

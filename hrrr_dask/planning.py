@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.catalog import last_lead_hour
-from hrrr_dask.config import Period, Selection
+from hrrr_dask.config import FILES_AT_ONCE, Period, Selection
 from hrrr_dask.errors import PlanError
 from hrrr_dask.layout import Axis, Layout
 from hrrr_dask.records import GribFile, Partition, Reading
@@ -85,13 +85,15 @@ class Plan:
     def worker_bytes(self) -> int:
         """Projected peak memory of one worker [B].
 
-        The extracts of a step twice, a shard as it is read, changed and encoded, one field, the messages of a file.
+        The extracts of a step twice, a shard as it is read, changed and encoded, one field, the messages of the files
+        that are read at once.
         """
         selection = self.selection
         messages = len(selection.variables) * MESSAGE_BYTES
         files = self.layout.partition_days * len(selection.cycles) * len(selection.lead_hours)
         extracts = min(STEP_FILES, files) * len(selection.variables) * self.n_points * 4
-        return WORKER_BASE_BYTES + 2 * extracts + 4 * self.shard_bytes + 3 * FIELD_BYTES + 2 * messages
+        reading = (FILES_AT_ONCE + 1) * messages + 3 * FIELD_BYTES
+        return WORKER_BASE_BYTES + 2 * extracts + 4 * self.shard_bytes + reading
 
 
 @dataclass(frozen=True, slots=True)

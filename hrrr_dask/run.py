@@ -24,7 +24,7 @@ from hrrr_dask.errors import RunError
 from hrrr_dask.flights import Flight, Suspects, Task, first_steps, in_flight
 from hrrr_dask.pipeline import Job, PartitionReport
 from hrrr_dask.records import Partition, Reading
-from hrrr_dask.tasks import Counts, Stages, Work, extract_alone, extract_files, hand_on, topic_of, write_step
+from hrrr_dask.tasks import Counts, Stages, WarmStart, Work, extract_alone, extract_files, hand_on, topic_of, write_step
 
 __all__ = ["Progress", "RunResult", "run"]
 
@@ -112,6 +112,7 @@ def run(
     """
     loop = _Loop(client, Work.of(job, stages), progress, show)
     client.subscribe_topic(topic_of(job), loop.on_event)
+    client.register_plugin(WarmStart(job.engine))
     try:
         with _interrupts(loop.interrupt):
             return loop.drive(partitions)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -12,14 +14,28 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from distributed import get_worker
+from distributed import Worker, WorkerPlugin, get_worker
 
 from hrrr_dask import pipeline
+from hrrr_dask.allocation import keep_freed_memory
+from hrrr_dask.decode import engine_named
 from hrrr_dask.errors import StoreError, UsageError
 from hrrr_dask.pipeline import Job, PartitionReport, failed_extract
 from hrrr_dask.records import Extract, Partition, Reading
 
-__all__ = ["Counts", "Stages", "Work", "extract_alone", "extract_files", "hand_on", "topic_of", "write_step"]
+__all__ = [
+    "Counts",
+    "Stages",
+    "WarmStart",
+    "Work",
+    "extract_alone",
+    "extract_files",
+    "hand_on",
+    "topic_of",
+    "write_step",
+]
+
+_WRITING: Final = threading.Lock()
 
 TELL_S: Final = 0.2
 """How long a task with several files may keep what it has done to itself [s]."""
@@ -67,6 +83,25 @@ def topic_of(job: Job) -> str:
     return f"hrrr-{job.job_id}"
 
 
+class WarmStart(WorkerPlugin):  # type: ignore[misc]  # distributed says Any
+    """Each worker, those that join later too, loads the decoder before its first file comes, and keeps its memory.
+
+    Parameters
+    ----------
+    engine : str
+        Decoder; the compiled one takes a second to load, and three where it was never compiled before.
+    """
+
+    def __init__(self, engine: str) -> None:
+        self.name = f"hrrr-dask-warm-start-{engine}"
+        self._engine = engine
+
+    async def setup(self, worker: Worker) -> None:  # noqa: ARG002
+        """Load it on a thread, so that the worker goes on to answer."""
+        keep_freed_memory()
+        await asyncio.to_thread(engine_named, self._engine)
+
+
 def hand_on(work: Work) -> Work:
     """Give back the work as a task's result: computed again wherever a worker is lost."""
     return work
@@ -100,8 +135,9 @@ def extract_alone(readings: Sequence[Reading], work: Work) -> list[Extract]:
 def write_step(
     partition: Partition, extracts: Iterable[Iterable[Extract]], work: Work, attempt: int
 ) -> PartitionReport:
-    """Commit a step of a partition."""
-    return work.stages.write_partition(partition, list(chain.from_iterable(extracts)), work.job, attempt)
+    """Commit a step of a partition; one at a time in a process, whose memory is planned for that."""
+    with _WRITING:
+        return work.stages.write_partition(partition, list(chain.from_iterable(extracts)), work.job, attempt)
 
 
 def _guarded(extract_file: Callable[[Reading, Job], Extract], reading: Reading, job: Job) -> Extract:

@@ -141,8 +141,8 @@ def test_a_year_of_the_defaults_is_what_a_person_works_out():
     costs = estimate(plan_of(1000, list(DEFAULT_VARIABLES), datetime(2024, 12, 30, 23)))
     assert costs.files == 365 * 24 * 19
     assert costs.messages == costs.files * 11, "both components of each wind are wanted anyway"
-    assert costs.core_hours == pytest.approx(166_440 * (0.05 + 11 * 0.035) / 3600)
-    assert costs.dollars == pytest.approx(0.905, abs=0.001)
+    assert costs.core_hours == pytest.approx(166_440 * (0.025 + 11 * 0.002) / 3600)
+    assert costs.dollars == pytest.approx(0.0978, abs=0.001)
     assert costs.objects_a_year == 53 * (11 + 2 + 2) == costs.objects, "a week has 3,192 files: two steps"
     assert costs.stored_bytes == costs.stored_bytes_a_year == 166_440 * 11 * 1000 * 4 / 2.5
     assert (costs.calibration, costs.dollars_per_core_hour) == (DEFAULT_CALIBRATION, DOLLARS_PER_CORE_HOUR)

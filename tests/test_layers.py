@@ -22,7 +22,7 @@ ROOT = Path(hrrr_dask.__file__).parent
 
 LAYERS = {
     0: "errors",
-    1: "records outcomes",
+    1: "allocation records outcomes",
     2: "catalog completeness elements levels selectors points point_rows locations projection",
     3: "variables config grid grib packing sources storage",
     4: "answers batching blobs contention decode derive entries existing extract fetch folding gather icechunk_blobs "
@@ -40,7 +40,7 @@ BESIDE = "testing"
 BELOW_BESIDE = 3
 
 ALLOWED = {
-    "dask": {"config"},
+    "dask": {"clusters", "config"},
     "distributed": {"api", "clusters", "execution", "flights", "growing", "run", "tasks"},
     "zarr": {"icechunk_blobs", "opening", "shards", "template"},
     "icechunk": {"icechunk_blobs"},
