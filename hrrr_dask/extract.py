@@ -27,12 +27,17 @@ class Placement:
     """Which cells serve which point."""
     angle: NDArray[np.float64]
     """dims (point, neighbour): from the grid's x axis to east, at each cell [rad]."""
+    wanted: NDArray[np.int64]
+    """dims (cell,): the cells, each once and ascending, as decoders like them."""
+    place: NDArray[np.intp]
+    """dims (point, neighbour): where among them each is."""
 
     @classmethod
     def of(cls, grid: Grid, cells: Cells) -> Placement:
         """Prepare cells for repeated use."""
         _, longitude = grid.latlon(cells.index // grid.nx, cells.index % grid.nx)
-        return cls(cells, grid.wind_angle(longitude))
+        wanted, place = np.unique(cells.index, return_inverse=True)
+        return cls(cells, grid.wind_angle(longitude), wanted, place.reshape(cells.index.shape))
 
 
 def wanted_messages(variables: Sequence[Variable]) -> tuple[Selector, ...]:
@@ -77,14 +82,13 @@ def point_values(
         Name of each other variable to that of the engine that decoded it.
     """
     cells = placement.cells
-    flat = cells.index.ravel()
     decoded: dict[Selector, NDArray[np.float32] | ArchiveError] = dict(gaps)
     used: dict[Selector, str] = {}
     for selector, message in messages.items():
         chosen = engine.engine_for(message)
         used[selector] = chosen.name
         try:
-            decoded[selector] = chosen.points(message, flat).reshape(cells.index.shape)
+            decoded[selector] = chosen.points(message, placement.wanted)[placement.place]
         except DecodeError as error:
             decoded[selector] = error
     values = np.full((len(variables), len(cells.index)), np.nan, dtype=np.float32)

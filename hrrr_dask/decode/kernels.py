@@ -101,7 +101,7 @@ def _sums(data, at, width, length):
     return int64(total), int64(running)
 
 
-@njit
+@njit(inline="always")
 def _some_wanted(data, group, position, length, packing, scaling, cells, values, filled, state):
     """Go through a group from one wanted value to the next."""
     at, width, reference, _ = group

@@ -54,7 +54,7 @@ class NumbaEngine:
             return check_finite(packed.simple(cells))
         if (cells[1:] >= cells[:-1]).all():
             return check_finite(packed.values(cells))
-        values, order = np.empty(cells.size, dtype=np.float32), np.argsort(cells, kind="stable")
+        values, order = np.empty(cells.size, dtype=np.float32), np.argsort(cells)
         values[order] = packed.values(cells[order])
         return check_finite(values)
 
