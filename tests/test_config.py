@@ -174,6 +174,15 @@ def test_environment_variables_are_settings():
     assert settings["fetch"]["merge-gap-kb"] == 0
 
 
+def test_prefix_reads_are_on_and_switched_off_by_yaml_or_the_environment():
+    assert resolve_settings()["fetch"]["prefix-reads"] is True
+    with from_yaml("fetch: {prefix-reads: false}"):
+        assert resolve_settings()["fetch"] == DEFAULTS["fetch"] | {"prefix-reads": False}
+    for spelled, meant in (("false", False), ("False", False), ("true", True)):
+        with from_environment(FETCH__PREFIX_READS=spelled):
+            assert resolve_settings()["fetch"]["prefix-reads"] is meant
+
+
 @pytest.mark.parametrize(
     ("text", "cycles"), [("[0, 6, 12, 18]", SYNOPTIC), ("[6]", (6,)), ("6", (6,)), ("'0-23'", HOURLY), ("0,6", (0, 6))]
 )
@@ -201,6 +210,8 @@ def test_hours_in_python_may_be_any_sequence(cycles):
         ({"workers": float("inf")}, r"setting hrrr\.workers is a whole number from 0 on, not inf"),
         ({"fetch": {"timeout-s": float("nan")}}, r"setting hrrr\.fetch\.timeout-s is a number from 0 on, not nan"),
         ({"fetch": {"backoff-s": -0.1}}, r"setting hrrr\.fetch\.backoff-s is a number from 0 on, not -0\.1"),
+        ({"fetch": {"prefix-reads": "off"}}, r"setting hrrr\.fetch\.prefix-reads is true or false, not 'off'"),
+        ({"fetch": {"prefix-reads": 0}}, r"setting hrrr\.fetch\.prefix-reads is true or false, not 0"),
         ({"variables": 1.5}, r"setting hrrr\.variables is text or a list of it, not 1\.5"),
         ({"source": {"a": 1}}, r"setting hrrr\.source is text or a list of it, not \{'a': 1\}"),
         ({"method": True}, r"setting hrrr\.method is text or a list of it, not True"),
