@@ -231,6 +231,13 @@ def test_a_beginning_of_a_simply_packed_message_is_enough_too():
         ENGINE.points(message[: stop - 1], np.array([499]))
 
 
+@pytest.mark.parametrize("bitmap", [False, True])
+def test_cells_beyond_the_field_are_never_looked_for(bitmap):
+    packed = Packed(64, numbers=np.arange(32 if bitmap else 64), bits=8, bitmap=np.arange(64) < 32 if bitmap else None)
+    with pytest.raises(DecodeError, match="the message has 64 values, cells 100000000 to 100000000 are wanted"):
+        bytes_needed(message_of(packed), 100_000_000)
+
+
 def test_threads_decode_side_by_side():
     message, cells = message_of(plain(40_000)), np.arange(0, 40_000, 97)
     expected = oracle(message)[cells]

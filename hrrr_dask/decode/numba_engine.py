@@ -158,6 +158,7 @@ class _Packed:
     def bytes_needed(self, last_cell: int) -> int | None:
         """See the function of that name."""
         packing, last = self.packing, last_cell
+        check_cells(np.array([last]), packing.n_cells)
         if packing.bitmap_at is not None:
             rank = np.empty(1, dtype=np.int64)
             last = kernels.ranks(self.data, packing.bitmap_at, last_cell + 1, np.array([last_cell]), rank) - 1
