@@ -194,17 +194,33 @@ def _read_chosen(
         which, start, _ = locate(firsts[selector], merged)
         length = record.byte_range.size
         message = messages[selector] = responses[which].data[start : None if length is None else start + length]
-        if length is not None and len(message) < length and request.prefixes is not None:
+        if length is not None and request.prefixes is not None:
             needed = request.prefixes.needed(selector, message, length)
             if needed > len(message):
                 begin = record.byte_range.start
-                missing[selector] = ByteRange(begin + len(message), begin + needed)
+                # Without a tag, two reads may be of two versions of the object: the message is read once more instead.
+                missing[selector] = ByteRange(begin + len(message) if responses[which].etag else begin, begin + needed)
     if missing:
-        rest = request.client.read_ranges(request.key, list(missing.values()), request.tally, responses[0].etag)
-        for selector, response in zip(missing, rest, strict=True):
-            messages[selector] = memoryview(b"".join((messages[selector], response.data)))
-        responses += rest
+        responses += _read_rest(request, chosen, messages, missing, responses[0].etag)
     return responses, messages
+
+
+def _read_rest(
+    request: _Request,
+    chosen: dict[Selector, Record],
+    messages: dict[Selector, memoryview],
+    missing: dict[Selector, ByteRange],
+    etag: str,
+) -> list[Response]:
+    """Read on where the first guess was too short, and learn from what then is whole."""
+    rest = request.client.read_ranges(request.key, list(missing.values()), request.tally, etag)
+    for (selector, place), response in zip(missing.items(), rest, strict=True):
+        known = messages[selector][: place.start - chosen[selector].byte_range.start]
+        messages[selector] = memoryview(b"".join((known, response.data)))
+        length = chosen[selector].byte_range.size
+        if request.prefixes is not None and length == len(messages[selector]):
+            request.prefixes.needed(selector, messages[selector], length)
+    return rest
 
 
 def _first_range(request: _Request, selector: Selector, record: Record) -> ByteRange:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from hrrr_dask.decode.numba_engine import bytes_needed
-from hrrr_dask.errors import DecodeError
+from hrrr_dask.errors import DecodeError, TruncatedError, UnsupportedPackingError, WrongIdentityError
+from hrrr_dask.grib import check_beginning
 from hrrr_dask.selectors import Selector
 
 __all__ = ["Prefixes"]
@@ -73,29 +74,36 @@ class Prefixes:
         return length if length <= SMALL_BYTES or guess > WORTHWHILE * length else guess
 
     def needed(self, selector: Selector, beginning: memoryview, length: int) -> int:
-        """How much of a message the wanted cells take, and learn from it.
+        """How much of a message the wanted cells take; the next guess is made of it.
+
+        To be asked of whole messages, too: what was too short or too much once need not be so in the next hour.
 
         Parameters
         ----------
         selector : Selector
             Which one it is.
         beginning : memoryview
-            What was read of it.
+            What was read of it, or all of it.
         length : int
             Of the whole message [B].
 
         Returns
         -------
         int
-            [B]; the whole length when the beginning is damaged, of a packing that only whole messages are decoded of,
-            or too short to tell.
+            [B]; the whole length when the beginning is too short to tell, of a packing that only whole messages are
+            decoded of, or not as it should be: what is wrong is then said of the whole message.
         """
+        if length <= SMALL_BYTES:  # a field of one value, at night, says nothing about the morning's
+            return length
         try:
+            check_beginning(beginning, length)
             needed = bytes_needed(beginning, self._last_cell)
-        except DecodeError:
+        except UnsupportedPackingError:
+            self._shares[selector] = 1.0
+            return length
+        except (DecodeError, TruncatedError, WrongIdentityError):
             return length
         if needed is None:
-            self._shares.pop(selector, None)
             return length
         self._shares[selector] = needed / length
         return needed if needed <= WORTHWHILE * length else length
