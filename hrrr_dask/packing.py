@@ -184,6 +184,9 @@ class _Sections:
                 raise _too_short(stop - data, _octets(n_values * bits))
         else:
             groups, data = self._groups(section5, template, bits, data, stop)
+            if groups is not None and not groups.length_bits and groups.count > max(n_values, 1):
+                # Descriptors without bits take no room: nothing else bounds their number.
+                raise DecodeError(f"{groups.count:,} groups for {n_values:,} values: {_DAMAGED}")
         scaling = (reference, _signed(binary), _signed(decimal), bits)
         return Packing(template, n_cells, n_values, *scaling, self._bitmap, data, stop, groups)
 
