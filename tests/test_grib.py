@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hrrr_dask.elements import element_numbered
 from hrrr_dask.errors import DecodeError, HrrrDaskError, TruncatedError, WrongIdentityError
-from hrrr_dask.grib import check_whole, read_header
+from hrrr_dask.grib import check_beginning, check_whole, read_header
 from hrrr_dask.levels import spell_level
 from hrrr_dask.records import Window
 
@@ -381,8 +381,67 @@ def test_impossible_init_time_is_damaged():
         read_header(with_octet(make_message(), 1, 15, 13))
 
 
+@pytest.mark.parametrize("form", [bytes, memoryview])
+def test_every_beginning_that_reaches_section_7_passes_and_every_shorter_one_asks_for_more(form):
+    message = make_message()
+    start = section(message, 7)[0]
+    for size in range(start + 5, len(message) + 1):
+        check_beginning(form(message[:size]), len(message))
+    for size in range(start + 5):
+        with pytest.raises(TruncatedError, match="read more of them"):
+            check_beginning(form(message[:size]), len(message))
+
+
+def test_a_beginning_has_no_end_mark_and_no_second_field_to_look_at():
+    message = make_message()
+    check_beginning(message[:-4] + b"0000", len(message))
+    with pytest.raises(TruncatedError, match="7777"):
+        check_whole(message[:-4] + b"0000")
+
+
+@pytest.mark.parametrize("other", [-1, 1, 188])
+def test_a_beginning_of_a_message_of_another_length_is_refused(other):
+    message = make_message()
+    with pytest.raises(
+        WrongIdentityError, match=r"one message of .* bytes, found one that says .*walk the file itself"
+    ):
+        check_beginning(message, len(message) + other)
+
+
+def test_a_beginning_is_refused_where_section_7_does_not_end_with_the_message():
+    message = make_message()
+    start, stop = section(message, 4)[0], len(message) - 4
+    twice = with_length(message[:stop] + message[start:stop] + b"7777")
+    longer = with_length(message[:stop] + b"\0\0" + b"7777")
+    begin, end = section(message, 7)
+    shorter = message[:begin] + struct.pack(">I", end - begin + 1) + message[begin + 4 :]
+    for damaged in (twice, longer, shorter):
+        with pytest.raises(WrongIdentityError, match=r"wanted section 7 from byte \d+ to the end .*found section 7 of"):
+            check_beginning(damaged, len(damaged))
+    with pytest.raises(WrongIdentityError, match=r"found section 6 of"):
+        check_beginning(with_octet(message, 7, 5, 6), len(message))
+
+
+@pytest.mark.parametrize("number", [1, 3, 4, 5, 6])
+def test_the_sections_of_a_beginning_must_chain(number):
+    message = make_message()
+    start, stop = section(message, number)
+    without = with_length(message[:start] + message[stop:])
+    for size in (section(without, 7)[0] + 5, len(without)):
+        with pytest.raises(WrongIdentityError, match=f"wanted section .*{number} at byte {start}"):
+            check_beginning(without[:size], len(without))
+
+
+@pytest.mark.parametrize("junk", [b"<html>", b"\0" * 400, b"GRIP" + bytes(400)])
+def test_other_bytes_are_no_beginning_of_a_message(junk):
+    with pytest.raises(WrongIdentityError, match="GRIB"):
+        check_beginning(junk, 400)
+    with pytest.raises(WrongIdentityError, match="edition 1"):
+        check_beginning(make_message()[:7] + b"\1" + bytes(400), 400)
+
+
 def survives(data: bytes) -> None:
-    for check in (read_header, check_whole):
+    for check in (read_header, check_whole, lambda data: check_beginning(data, 300)):
         with contextlib.suppress(HrrrDaskError):
             check(data)
 
