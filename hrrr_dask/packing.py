@@ -22,6 +22,8 @@ __all__ = ["Groups", "Packing", "check_data_length", "read_packing"]
 SIMPLE: Final = 0
 COMPLEX: Final = 2
 COMPLEX_WITH_DIFFERENCES: Final = 3
+IEEE: Final = 4
+"""Not unpacked by this package; that section 7 is long enough is checked all the same."""
 TEMPLATES: Final = (SIMPLE, COMPLEX, COMPLEX_WITH_DIFFERENCES)
 
 _HEADER: Final = struct.Struct(">IB")  # octets 1-5 of a section: length, number
@@ -172,6 +174,10 @@ class _Sections:
         (n_cells,) = struct.unpack_from(">I", self._view, self._start_of(3) + 6)
         section5 = self._start_of(5)
         n_values, template, reference, binary, decimal, bits = _SCALING.unpack_from(self._view, section5 + 5)
+        if template == IEEE:
+            bits = 16 << self._view[section5 + 11]  # octet 12, code table 5.7: 1 for 32 bits, 2 for 64, 3 for 128
+            if _octets(n_values * bits) > length - _HEADER.size:
+                raise _too_short(length - _HEADER.size, _octets(n_values * bits))
         if template not in TEMPLATES:
             raise UnsupportedPackingError(f"data representation template 5.{template}")
         if not math.isfinite(reference):
@@ -231,7 +237,7 @@ class _Sections:
 
 
 def check_data_length(message: bytes | memoryview) -> None:
-    """Compare section 7 with what section 5 needs; other packings than the three named pass.
+    """Compare section 7 with what section 5 needs; other packings than the three named, and IEEE numbers, pass.
 
     ecCodes and cfgrib do not compare: from a section that is too short they return numbers that were never packed.
 

@@ -90,7 +90,7 @@ def test_a_beginning_into_section_7_says_the_same_and_a_shorter_one_is_refused(m
 @pytest.mark.parametrize(
     ("message", "text"),
     [
-        (altered(SIMPLE, 5, 10, b"\x00\x04"), r"data representation template 5\.4$"),
+        (altered(SIMPLE, 5, 10, b"\x00\x28"), r"data representation template 5\.40$"),
         (altered(SPARSE, 6, 6, b"\x07"), "bitmap 7 is predefined by the centre: it is not in the message"),
         (altered(GROUPED, 5, 48, b"\x03"), "spatial differencing of order 3"),
         (altered(GROUPED, 5, 48, b"\x00"), "spatial differencing of order 0"),
@@ -131,6 +131,16 @@ def test_what_contradicts_itself_is_damaged_and_says_how(message, text):
             check(message)
         assert type(caught.value) is DecodeError
         assert "the message is damaged, read it from another source" in str(caught.value)
+
+
+@pytest.mark.parametrize(("precision", "octets"), [(1, 4), (2, 8), (3, 16)])
+def test_ieee_numbers_are_for_another_engine_if_they_are_all_there(precision, octets):
+    message = altered(altered(SIMPLE, 5, 10, b"\x00\x04"), 5, 12, bytes([precision]))
+    with pytest.raises(UnsupportedPackingError, match=r"template 5\.4"):
+        read_packing(resized(message, 7, 5 + 100 * octets))
+    short = resized(message, 7, 5 + 100 * octets - 1)
+    with pytest.raises(DecodeError, match=f"has {100 * octets - 1:,} bytes, its packing needs {100 * octets:,}: the"):
+        check_data_length(short)  # ecCodes would go on reading in memory that is not the message's
 
 
 def test_a_field_that_is_not_there_is_told():
