@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import mmap
 import os
 import subprocess
@@ -236,6 +237,41 @@ def test_cells_beyond_the_field_are_never_looked_for(bitmap):
     packed = Packed(64, numbers=np.arange(32 if bitmap else 64), bits=8, bitmap=np.arange(64) < 32 if bitmap else None)
     with pytest.raises(DecodeError, match="the message has 64 values, cells 100000000 to 100000000 are wanted"):
         bytes_needed(message_of(packed), 100_000_000)
+
+
+PRELUDES = {
+    "a plain processor": "",
+    "a read-only file system": "import numba.core.caching as c; c.CacheImpl._locator_classes = []",
+    "a full disk": "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))",
+}
+
+
+def digest_of_generated(count: int = 150) -> str:
+    """Of all values of some generated messages."""
+    digest = hashlib.sha256()
+    for seed in range(count):
+        chance = np.random.default_rng([11, seed])
+        packed = random_packed(chance, 3_000)
+        for cells in (np.arange(packed.n_cells), np.sort(chance.integers(0, packed.n_cells, 3))):
+            try:
+                values = ENGINE.points(message_of(packed), cells)
+                values[np.isnan(values)] = np.nan
+                digest.update(values.tobytes())
+            except DecodeError as error:
+                digest.update(str(error).encode())
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("where", PRELUDES)
+def test_the_same_bits_come_out_on_a_plain_processor_and_where_compiled_code_cannot_be_kept(where, tmp_path):
+    code = f"{PRELUDES[where]}\nfrom test_numba_engine import digest_of_generated; print(digest_of_generated())"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "NUMBA_CACHE_DIR": str(tmp_path)}
+    if where == "a plain processor":
+        environment |= {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip() == digest_of_generated()
+    assert any(path.stat().st_size for path in tmp_path.rglob("*.nb?")) == (where == "a plain processor")
 
 
 def test_threads_decode_side_by_side():

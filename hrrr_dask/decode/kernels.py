@@ -51,15 +51,15 @@ _SCALING: Final = types.UniTuple(types.float64, 3)
 def _compiled(*signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile at once, and keep the machine code beside the module or in the user's cache.
 
-    If neither can be written to, each process compiles anew. The cache tells processors apart, and its files are put
-    there whole, so that many processes may begin at once.
+    If neither can be written to, or the disk is full, each process compiles anew. The cache tells processors apart,
+    and its files are put there whole, so that many processes may begin at once.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
     def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             kept: Callable[..., Any] = njit(*signature, cache=True, **options)(function)
-        except RuntimeError:  # "no locator available": a read-only file system
+        except (RuntimeError, OSError):  # "no locator available": a read-only file system; no space left
             kept = njit(*signature, **options)(function)
         return kept
 
