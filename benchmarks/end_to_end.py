@@ -143,7 +143,7 @@ def summarise(found: dict[str, list[dict[str, Any]]], wanted_bytes: float) -> di
 
 def parser() -> argparse.ArgumentParser:
     """Its options."""
-    made = make_parser("end_to_end", __doc__, repeats=3, quick="four small files", work="the archive (34 MB a file)")
+    made = make_parser("end_to_end", __doc__, repeats=3, quick="four small files", work="the archive (39 MB a file)")
     made.add_argument("--runs", type=int, default=4, metavar="N", help="of the day, each hour (default 4)")
     made.add_argument("--leads", type=int, default=12, metavar="N", help="lead hours of each run (default 12)")
     default = default_engine()
@@ -163,7 +163,7 @@ def collect(given: argparse.Namespace) -> Answer:
     with working(given.work) as work, working(None) as stores:
         say(f"writing {len(archive.files)} files")
         root, small = (write_full_archive(work, one) for one in (archive, archive_of(REHEARSAL)))
-        wanted = archive.wanted_bytes(root) / len(archive.files)
+        wanted, groups = archive.wanted_bytes(root) / len(archive.files), archive.groups(root)
         with serve(given.server, work, (root.name, small.name)) as place:
             found = compare(place, archive, given.engine, given.repeats, stores)
         size = sum(path.stat().st_size for path in root.rglob("*.grib2")) / len(archive.files)
@@ -172,6 +172,8 @@ def collect(given: argparse.Namespace) -> Answer:
     about = {
         "files": f"{len(archive.files)} of {size / 1e6:.1f} MB: 20 messages of {cells} cells, "
         f"of which eleven are wanted, {wanted / 1e6:.1f} MB",
+        "groups": f"{groups.messages} of the wanted messages are complex-packed, on average "
+        f"{groups.size_bytes / 1e6:.2f} MB in {groups.groups:,.0f} groups of {groups.length:.1f} values",
         "backfill": f"500 points, {WORKERS} workers, engine {given.engine}, from {given.server} into a directory",
         "workers": ", ".join(f"{name}={value}" for name, value in environment.items()) or "environment as it is",
         "counted": f"requests and bytes by the {counted}",

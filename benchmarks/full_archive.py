@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import eccodes
+import numpy as np
 
 from benchmarks.case import FILE
+from benchmarks.ncep_groups import GroupStatistics, in_short_groups
 from hrrr_dask.catalog import inventory_key, object_key
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import DECOYS, GridWindow
@@ -42,28 +44,35 @@ class Archive:
     def name(self) -> str:
         """For a directory."""
         window = (self.window.row, self.window.column, self.window.ny, self.window.nx)
-        return "-".join(map(str, ("archive", *window, self.n_runs, self.n_leads)))
+        return "-".join(map(str, ("short-groups", *window, self.n_runs, self.n_leads)))
 
     def wanted_bytes(self, root: Path) -> int:
         """Length of the default variables' messages in all files, as the inventories have them [B]."""
-        total = 0
-        for file in self.files:
-            lines = [line.split(":", 2) for line in (root / inventory_key(file)).read_text().splitlines()]
-            starts = [int(start) for _, start, _ in lines]
-            stops = [*starts[1:], (root / object_key(file)).stat().st_size]
-            wanted = {MESSAGES[name].inventory_text(file) for name in DEFAULT_VARIABLES}
-            own = [stop - start for (*_, text), start, stop in zip(lines, starts, stops, strict=True) if text in wanted]
-            if len(own) != len(DEFAULT_VARIABLES):
-                raise RuntimeError(f"{file.label} has {len(own)} of the {len(DEFAULT_VARIABLES)} default variables")
-            total += sum(own)
-        return total
+        return sum(stop - start for file in self.files for start, stop in _wanted_ranges(root, file))
+
+    def groups(self, root: Path) -> GroupStatistics:
+        """Of the default variables' messages, which are packed alike in all files."""
+        content = (root / object_key(self.files[0])).read_bytes()
+        return GroupStatistics.of([content[start:stop] for start, stop in _wanted_ranges(root, self.files[0])])
+
+
+def _wanted_ranges(root: Path, file: GribFile) -> list[tuple[int, int]]:
+    """Where the default variables' messages are, as the inventory has them."""
+    lines = [line.split(":", 2) for line in (root / inventory_key(file)).read_text().splitlines()]
+    starts = [int(start) for _, start, _ in lines]
+    stops = [*starts[1:], (root / object_key(file)).stat().st_size]
+    wanted = {MESSAGES[name].inventory_text(file) for name in DEFAULT_VARIABLES}
+    own = [(start, stop) for (*_, text), start, stop in zip(lines, starts, stops, strict=True) if text in wanted]
+    if len(own) != len(DEFAULT_VARIABLES):
+        raise RuntimeError(f"{file.label} has {len(own)} of the {len(DEFAULT_VARIABLES)} default variables")
+    return own
 
 
 def write_full_archive(work: Path, archive: Archive) -> Path:
     """Write the files and their inventories, unless an earlier run did.
 
-    Every file has the fields of :data:`benchmarks.case.FILE`, the eleven default variables and the decoys; headers and
-    inventories are its own.
+    Every file has the fields of :data:`benchmarks.case.FILE`, the eleven default variables and the decoys, in groups as
+    short as NCEP's; headers and inventories are its own.
 
     Returns
     -------
@@ -74,8 +83,8 @@ def write_full_archive(work: Path, archive: Archive) -> Path:
     if root.is_dir():
         return root
     names = frozenset((*DEFAULT_VARIABLES, *DECOYS))
-    kinds = messages_of(FILE, names)
-    packed = {kind.name: encode_message(kind, FILE, archive.window) for kind in kinds}
+    kinds, chance = messages_of(FILE, names), np.random.default_rng(2024)
+    packed = {kind.name: in_short_groups(encode_message(kind, FILE, archive.window), chance) for kind in kinds}
     for file in archive.files:
         path, inventory, offset = draft / object_key(file), "", 0
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,18 +8,24 @@ import time
 import urllib.request
 from datetime import datetime
 
+import eccodes
+import numpy as np
 import pytest
 
-from benchmarks import end_to_end
+from benchmarks import end_to_end, ncep_groups
+from benchmarks.case import FILE as CASE
 from benchmarks.end_to_end import collect, parser, readme_rows, show
 from benchmarks.full_archive import Archive, with_times, write_full_archive
+from benchmarks.ncep_groups import GroupStatistics, in_short_groups
 from benchmarks.running import UnavailableError
 from benchmarks.stages import Meter
 from benchmarks.web import Served, run_nginx
+from hrrr_dask.catalog import object_key
+from hrrr_dask.packing import read_packing
 from hrrr_dask.records import GribFile
-from hrrr_dask.testing import DECOYS, DEFAULT_WINDOW
+from hrrr_dask.testing import DECOYS, DEFAULT_WINDOW, GridWindow, expected_field
 from hrrr_dask.testing.archive import encode_file
-from hrrr_dask.testing.messages import MESSAGES, encode_message
+from hrrr_dask.testing.messages import MESSAGES, encode_message, messages_of
 from hrrr_dask.variables import DEFAULT_VARIABLES
 
 ARCHIVE = Archive(DEFAULT_WINDOW, 2, 2)
@@ -34,11 +40,58 @@ def head(message: bytes) -> bytes:
     return message[16:stop]
 
 
+def cut(data: bytes) -> list[bytes]:
+    """Its messages, which follow each other."""
+    messages = []
+    while data:
+        length = int.from_bytes(data[8:16], "big")
+        messages.append(data[:length])
+        data = data[length:]
+    return messages
+
+
+def decoded(message: bytes) -> np.ndarray:
+    """By ecCodes."""
+    handle = eccodes.codes_new_from_message(message)
+    values = eccodes.codes_get_values(handle)
+    eccodes.codes_release(handle)
+    return values
+
+
+@pytest.mark.parametrize("name", ["temperature_2m", "surface_pressure", "precipitation_run"])
+def test_groups_are_as_short_as_those_of_weather_and_hold_the_same_values(name):
+    window = GridWindow(288, 794, 150, 200)
+    long = encode_message(MESSAGES[name], FILE, window)
+    short = in_short_groups(long, np.random.default_rng(1))
+    assert head(short) == head(long)
+    assert (decoded(short) == decoded(long)).all()
+    assert decoded(short).astype(np.float32).tobytes() == expected_field(name, FILE.init_time, 6, window).tobytes()
+    groups = read_packing(short).groups
+    assert (groups.order, groups.missing_management, groups.length_base, groups.length_bits) == (2, 0, 1, 6)
+    found = GroupStatistics.of([short, encode_message(MESSAGES["u_component_wind_10m"], FILE, window)])
+    assert found == GroupStatistics(1, groups.count, 30_000 / groups.count, len(short))
+    assert found.length == pytest.approx(15, rel=0.1)
+
+
+def test_messages_without_groups_stay_as_they_are():
+    wind = encode_message(MESSAGES["u_component_wind_10m"], FILE, DEFAULT_WINDOW)
+    assert in_short_groups(wind, np.random.default_rng(1)) == wind
+    with pytest.raises(RuntimeError, match="none of the 1 messages has groups"):
+        GroupStatistics.of([wind])
+
+
+def test_groups_that_lose_a_bit_are_noticed(monkeypatch):
+    enough = ncep_groups._bits_of
+    monkeypatch.setattr(ncep_groups, "_bits_of", lambda numbers: np.maximum(enough(numbers) - 1, 0))
+    with pytest.raises(RuntimeError, match="other values"):
+        in_short_groups(encode_message(MESSAGES["temperature_2m"], FILE, DEFAULT_WINDOW), np.random.default_rng(1))
+
+
 @pytest.mark.parametrize("other", [GribFile(datetime(2024, 7, 1, 23), 1), GribFile(datetime(2024, 2, 29), 24)])
 def test_a_message_under_other_times_has_the_header_of_that_file_and_its_own_values(other):
     for name in (*DEFAULT_VARIABLES, *DECOYS):
         kind = MESSAGES[name]
-        message = encode_message(kind, FILE, DEFAULT_WINDOW)
+        message = in_short_groups(encode_message(kind, FILE, DEFAULT_WINDOW), np.random.default_rng(1))
         turned = with_times(message, kind, other)
         assert head(turned) == head(encode_message(kind, other, DEFAULT_WINDOW)), name
         assert turned[16 + len(head(turned)) :] == message[16 + len(head(message)) :]
@@ -48,8 +101,15 @@ def test_the_archive_has_a_file_and_an_inventory_for_each_run_and_lead_hour(tmp_
     root = write_full_archive(tmp_path, ARCHIVE)
     assert [(file.init_time.hour, file.lead_hours) for file in ARCHIVE.files] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     assert len(list(root.rglob("*.grib2"))) == len(list(root.rglob("*.idx"))) == 4
-    wanted = [encode_message(MESSAGES[name], FILE, DEFAULT_WINDOW) for name in DEFAULT_VARIABLES]
-    assert ARCHIVE.wanted_bytes(root) == 4 * sum(map(len, wanted))
+    kinds, wanted = messages_of(CASE, frozenset((*DEFAULT_VARIABLES, *DECOYS))), 0
+    for file in ARCHIVE.files:
+        for kind, message in zip(kinds, cut((root / object_key(file)).read_bytes()), strict=True):
+            field = expected_field(kind.name, CASE.init_time, CASE.lead_hours, DEFAULT_WINDOW)
+            assert decoded(message).astype(np.float32).tobytes() == field.tobytes(), kind.name
+            wanted += len(message) * (kind.name in DEFAULT_VARIABLES)
+    assert ARCHIVE.wanted_bytes(root) == wanted
+    assert ARCHIVE.groups(root).messages == 9
+    assert ARCHIVE.groups(root).length < 20
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     assert {path: path.stat().st_mtime_ns for path in write_full_archive(tmp_path, ARCHIVE).rglob("*")} == before
     (path,) = root.rglob("*t01z*f02.grib2.idx")
