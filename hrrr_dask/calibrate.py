@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from hrrr_dask.costs import DEFAULT_CALIBRATION, Calibration
-from hrrr_dask.decode import engine_named
+from hrrr_dask.decode import check_engine, engine_named
 from hrrr_dask.errors import RunError
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import GridWindow
@@ -52,7 +52,7 @@ def calibrate(engine: str = "auto") -> Calibration:
     RunError
         If the process that measures fails.
     """
-    engine_named(engine)
+    check_engine(engine)
     command = [sys.executable, "-m", "hrrr_dask.calibrate", engine]
     try:
         done = subprocess.run(  # noqa: S603  our own module; memory settings are read when a process starts

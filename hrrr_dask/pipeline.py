@@ -25,7 +25,7 @@ from hrrr_dask.folding import count_attempts
 from hrrr_dask.join import pieces_of
 from hrrr_dask.messages import Found, read_messages
 from hrrr_dask.outcomes import OUTCOMES
-from hrrr_dask.prefixes import Prefixes
+from hrrr_dask.prefixes import WORTHWHILE, Prefixes
 from hrrr_dask.records import Extract, FileOutcome, Partition, Reading
 from hrrr_dask.selectors import Selector
 from hrrr_dask.showing import follow_ledger, show_status
@@ -75,8 +75,8 @@ class Job:
         """How far messages are read, learned as it goes in each process; None for whole messages."""
         if not self.prefix_reads or self.engine not in ("auto", "numba"):
             return None
-        grid = self.spec.grid
-        return Prefixes(int(self.spec.cells.index.max()), grid.nx * grid.ny)
+        last, n_cells = int(self.spec.cells.index.max()), self.spec.grid.nx * self.spec.grid.ny
+        return Prefixes(last, n_cells) if last < WORTHWHILE * n_cells else None
 
     @property
     def serial_writes(self) -> bool:

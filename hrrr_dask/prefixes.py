@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from hrrr_dask.decode.numba_engine import bytes_needed
 from hrrr_dask.errors import DecodeError, TruncatedError, UnsupportedPackingError, WrongIdentityError
 from hrrr_dask.grib import check_beginning
 from hrrr_dask.selectors import Selector
 
-__all__ = ["Prefixes"]
+__all__ = ["WORTHWHILE", "Prefixes"]
 
 WORTHWHILE: Final = 0.9
 """Of a message: where more is needed, all of it is read."""
@@ -93,6 +92,8 @@ class Prefixes:
             [B]; the whole length when the beginning is too short to tell, of a packing that only whole messages are
             decoded of, or not as it should be: what is wrong is then said of the whole message.
         """
+        from hrrr_dask.decode.numba_engine import bytes_needed  # noqa: PLC0415  not in the process that only plans
+
         if length <= SMALL_BYTES:  # a field of one value, at night, says nothing about the morning's
             return length
         try:

@@ -19,7 +19,7 @@ from hrrr_dask.config import (
     parse_selection,
     resolve_settings,
 )
-from hrrr_dask.decode import engine_named
+from hrrr_dask.decode import check_engine
 from hrrr_dask.errors import ConfigError, PlanError, PointsError, StoreMismatchError
 from hrrr_dask.existing import check_same, load_spec_at
 from hrrr_dask.fetch import FetchSettings
@@ -105,7 +105,7 @@ def prepare(
     settings = resolve_settings(**given)
     selection = parse_selection(settings)
     places = None if points is None else read_points(points)
-    engine_named(settings["engine"])
+    check_engine(settings["engine"])
     check_cluster(settings["cluster"])
     parse_files_per_task(settings["files-per-task"])
     spec = None

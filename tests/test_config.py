@@ -35,17 +35,6 @@ def from_yaml(text: str):
 
 
 @given(st.sets(st.integers(0, 48), min_size=1))
-@pytest.mark.parametrize(("given", "found"), [("false", False), ("True", True), (False, False)])
-def test_a_switch_is_true_or_false(given, found):
-    with dask.config.set({"hrrr": {"fetch": {"prefix-reads": given}}}):
-        assert resolve_settings()["fetch"]["prefix-reads"] is found
-    with (
-        dask.config.set({"hrrr": {"fetch": {"prefix-reads": 3}}}),
-        pytest.raises(ConfigError, match=r"setting fetch\.prefix-reads is true or false, not 3"),
-    ):
-        resolve_settings()
-
-
 def test_hours_come_out_ascending_and_once_however_they_are_written(hours):
     ascending = tuple(sorted(hours))
     assert parse_hours(",".join(map(str, hours)), "lead hours", 48) == ascending

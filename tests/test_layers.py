@@ -167,6 +167,15 @@ def test_importing_the_command_line_loads_no_cluster():
     assert found == {"heavy": []}
 
 
+def test_planning_loads_no_decoder(tmp_path):
+    (tmp_path / "p.csv").write_text("latitude,longitude\n40,-100\n")
+    found = run_python(
+        f"import json, sys, hrrr_dask; hrrr_dask.plan({str(tmp_path / 'p.csv')!r}, '2024-01-01', '2024-01-02')\n"
+        "print(json.dumps({'heavy': sorted({'numba', 'eccodes', 'xarray'} & set(sys.modules))}))"
+    )
+    assert found == {"heavy": []}
+
+
 def test_importing_everything_sets_up_no_logging_and_prints_nothing():
     found = run_python(
         "import json, logging, hrrr_dask\n"

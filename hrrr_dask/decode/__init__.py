@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["ENGINES", "Engine", "engine_named"]
+__all__ = ["ENGINES", "Engine", "check_engine", "engine_named"]
 
 
 class Engine(Protocol):
@@ -62,6 +62,20 @@ ENGINES: Final = {
 """Engine name to the module and class that make it; imported when first asked for."""
 
 
+def check_engine(name: str) -> None:
+    """Refuse an engine that there is not, without loading one that there is.
+
+    Raises
+    ------
+    ConfigError
+        Saying which there are.
+    """
+    if name not in ENGINES:
+        near = difflib.get_close_matches(name, ENGINES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"take one of {', '.join(ENGINES)}"
+        raise ConfigError(f"decoding engine {name!r} is unknown: {hint}")
+
+
 @functools.cache
 def engine_named(name: str) -> Engine:
     """The engine of that name, one in each process.
@@ -71,10 +85,7 @@ def engine_named(name: str) -> Engine:
     ConfigError
         If there is none.
     """
-    if name not in ENGINES:
-        near = difflib.get_close_matches(name, ENGINES, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"take one of {', '.join(ENGINES)}"
-        raise ConfigError(f"decoding engine {name!r} is unknown: {hint}")
+    check_engine(name)
     module, cls = ENGINES[name]
     engine: Engine = getattr(import_module(module), cls)()
     return engine
