@@ -170,7 +170,7 @@ def collect(given: argparse.Namespace) -> Answer:
     environment = found["whole grid"][0]["environment"]
     cells, counted = f"{archive.window.ny} x {archive.window.nx}", "server" if given.server == "nginx" else "reader"
     about = {
-        "files": f"{len(archive.files)} of {size / 1e6:.1f} MB: 20 messages of {cells} cells, "
+        "files": f"{len(archive.files)} of {size / 1e6:.1f} MB: 21 messages of {cells} cells, "
         f"of which eleven are wanted, {wanted / 1e6:.1f} MB",
         "groups": f"{groups.messages} of the wanted messages are complex-packed, on average "
         f"{groups.size_bytes / 1e6:.2f} MB in {groups.groups:,.0f} groups of {groups.length:.1f} values",

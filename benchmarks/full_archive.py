@@ -18,9 +18,13 @@ from hrrr_dask.testing import DECOYS, GridWindow
 from hrrr_dask.testing.messages import MESSAGES, Message, encode_message, messages_of
 from hrrr_dask.variables import DEFAULT_VARIABLES
 
-__all__ = ["Archive", "with_times", "write_full_archive"]
+__all__ = ["NAMES", "Archive", "with_times", "write_full_archive"]
 
 START: Final = datetime(2024, 7, 1)
+
+
+NAMES: Final = (*DEFAULT_VARIABLES, *DECOYS, "boundary_layer_height")
+"""Messages of a file. The last of an inventory is read whole, and as in NOAA's files it is none of the eleven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Archive:
     def name(self) -> str:
         """For a directory."""
         window = (self.window.row, self.window.column, self.window.ny, self.window.nx)
-        return "-".join(map(str, ("short-groups", *window, self.n_runs, self.n_leads)))
+        return "-".join(map(str, ("short-groups-21", *window, self.n_runs, self.n_leads)))
 
     def wanted_bytes(self, root: Path) -> int:
         """Length of the default variables' messages in all files, as the inventories have them [B]."""
@@ -82,7 +86,7 @@ def write_full_archive(work: Path, archive: Archive) -> Path:
     root, draft = work / archive.name, work / f"{archive.name}.draft"
     if root.is_dir():
         return root
-    names = frozenset((*DEFAULT_VARIABLES, *DECOYS))
+    names = frozenset(NAMES)
     kinds, chance = messages_of(FILE, names), np.random.default_rng(2024)
     packed = {kind.name: in_short_groups(encode_message(kind, FILE, archive.window), chance) for kind in kinds}
     for file in archive.files:

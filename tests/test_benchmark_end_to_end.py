@@ -15,7 +15,7 @@ import pytest
 from benchmarks import end_to_end, ncep_groups
 from benchmarks.case import FILE as CASE
 from benchmarks.end_to_end import collect, parser, readme_rows, show
-from benchmarks.full_archive import Archive, with_times, write_full_archive
+from benchmarks.full_archive import NAMES, Archive, with_times, write_full_archive
 from benchmarks.ncep_groups import GroupStatistics, in_short_groups
 from benchmarks.running import UnavailableError
 from benchmarks.stages import Meter
@@ -23,7 +23,7 @@ from benchmarks.web import Served, run_nginx
 from hrrr_dask.catalog import object_key
 from hrrr_dask.packing import read_packing
 from hrrr_dask.records import GribFile
-from hrrr_dask.testing import DECOYS, DEFAULT_WINDOW, GridWindow, expected_field
+from hrrr_dask.testing import DEFAULT_WINDOW, GridWindow, expected_field
 from hrrr_dask.testing.archive import encode_file
 from hrrr_dask.testing.messages import MESSAGES, encode_message, messages_of
 from hrrr_dask.variables import DEFAULT_VARIABLES
@@ -89,7 +89,7 @@ def test_groups_that_lose_a_bit_are_noticed(monkeypatch):
 
 @pytest.mark.parametrize("other", [GribFile(datetime(2024, 7, 1, 23), 1), GribFile(datetime(2024, 2, 29), 24)])
 def test_a_message_under_other_times_has_the_header_of_that_file_and_its_own_values(other):
-    for name in (*DEFAULT_VARIABLES, *DECOYS):
+    for name in NAMES:
         kind = MESSAGES[name]
         message = in_short_groups(encode_message(kind, FILE, DEFAULT_WINDOW), np.random.default_rng(1))
         turned = with_times(message, kind, other)
@@ -101,7 +101,7 @@ def test_the_archive_has_a_file_and_an_inventory_for_each_run_and_lead_hour(tmp_
     root = write_full_archive(tmp_path, ARCHIVE)
     assert [(file.init_time.hour, file.lead_hours) for file in ARCHIVE.files] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     assert len(list(root.rglob("*.grib2"))) == len(list(root.rglob("*.idx"))) == 4
-    kinds, wanted = messages_of(CASE, frozenset((*DEFAULT_VARIABLES, *DECOYS))), 0
+    kinds, wanted = messages_of(CASE, frozenset(NAMES)), 0
     for file in ARCHIVE.files:
         for kind, message in zip(kinds, cut((root / object_key(file)).read_bytes()), strict=True):
             field = expected_field(kind.name, CASE.init_time, CASE.lead_hours, DEFAULT_WINDOW)
@@ -113,7 +113,7 @@ def test_the_archive_has_a_file_and_an_inventory_for_each_run_and_lead_hour(tmp_
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     assert {path: path.stat().st_mtime_ns for path in write_full_archive(tmp_path, ARCHIVE).rglob("*")} == before
     (path,) = root.rglob("*t01z*f02.grib2.idx")
-    _, inventory = encode_file(ARCHIVE.files[-1], DEFAULT_WINDOW, (*DEFAULT_VARIABLES, *DECOYS))
+    _, inventory = encode_file(ARCHIVE.files[-1], DEFAULT_WINDOW, NAMES)
     described = [line.split(":", 2)[2] for line in path.read_text().splitlines()]
     assert described == [line.split(":", 2)[2] for line in inventory.splitlines()]
 
