@@ -350,17 +350,31 @@ def try_damaged(count: int) -> dict[str, int]:
     return seen
 
 
-def test_damaged_messages_are_refused_or_read_as_eccodes_reads_them():
-    count = int(os.environ.get("HRRR_DASK_MUTATIONS", "10000"))
-    code = f"from test_numba_engine import try_damaged; print(try_damaged({count}))"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), **environment}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.mark.parametrize("checked", ["", "1"], ids=["as in use", "with every load checked"])
+def test_damaged_messages_are_refused_or_read_as_eccodes_reads_them(checked, tmp_path):
+    count = int(os.environ.get("HRRR_DASK_MUTATIONS", "10000" if not checked else "3000"))
+    build = {"HRRR_DASK_CHECKED_KERNELS": checked, "NUMBA_CACHE_DIR": str(tmp_path)} if checked else {}
+    done = run_python(f"from test_numba_engine import try_damaged; print(try_damaged({count}))", **build)
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stderr[-3000:]}"
     assert "'answered'" in done.stdout
 
 
+def test_the_checked_build_ends_the_process_where_a_word_is_not_there(tmp_path):
+    code = (
+        "import numpy as np; from numba import njit; from hrrr_dask.decode.words import load_word; "
+        "load = njit(lambda data, byte: load_word(data, byte)); data = np.zeros(64, np.uint8); "
+        "load(data, np.uint64(56)); print('there', flush=True); load(data, np.uint64(57))"
+    )
+    for checked, ended in (("1", True), ("", False)):
+        done = run_python(code, HRRR_DASK_CHECKED_KERNELS=checked, NUMBA_CACHE_DIR=str(tmp_path), PYTHONFAULTHANDLER="")
+        assert (done.stdout, done.returncode < 0) == ("there\n", ended), done.stderr
+
+
 def test_a_read_beyond_the_end_would_be_seen():
     code = "from test_numba_engine import Fenced; print(Fenced(9).holding(b'123456789').obj[4096])"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "PYTHONFAULTHANDLER": ""}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=environment)
-    assert done.returncode < 0
+    assert run_python(code, PYTHONFAULTHANDLER="").returncode < 0

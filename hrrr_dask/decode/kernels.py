@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numba import int64, njit, types, uint64
 
-from hrrr_dask.decode.words import MARGIN_VALUES, load_word, sums_of_middle, sums_of_narrow, sums_of_wide
+from hrrr_dask.decode.words import CHECKED, MARGIN_VALUES, load_word, sums_of_middle, sums_of_narrow, sums_of_wide
 
 __all__ = [
     "DAMAGED_GROUP",
@@ -54,7 +54,7 @@ def _compiled(*signature: Any) -> Callable[[Callable[..., Any]], Callable[..., A
     If neither can be written to, or the disk is full, each process compiles anew. The cache tells processors apart,
     and its files are put there whole, so that many processes may begin at once.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": CHECKED}
 
     def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
         try:

@@ -2,11 +2,14 @@
 
 Both are written in LLVM's own language, because Python cannot say them: an unaligned load, and eight values at a time
 in a vector. LLVM turns the vectors into what the processor has (AVX-512, AVX2, NEON, or one value after the other).
-Nothing here looks whether the bytes are there: the kernels do.
+Nothing here looks whether the bytes are there: the kernels do. To hold them to it, there is a build that does look:
+with ``HRRR_DASK_CHECKED_KERNELS=1`` in the environment (and a ``NUMBA_CACHE_DIR`` of its own) a word beyond the data
+ends the process.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["MARGIN_VALUES", "load_word", "sums_of_middle", "sums_of_narrow", "sums_of_wide"]
+__all__ = ["CHECKED", "MARGIN_VALUES", "load_word", "sums_of_middle", "sums_of_narrow", "sums_of_wide"]
 
 LANES: Final = 8
 """Values of a vector."""
@@ -25,6 +28,12 @@ BLOCKS: Final = 4
 
 MARGIN_VALUES: Final = LANES * BLOCKS
 """How many values beyond its end a group is read at most, and thrown away."""
+
+CHECKED: Final = os.environ.get("HRRR_DASK_CHECKED_KERNELS") == "1"
+"""Whether every load is compared with the bytes that there are; for tests, not for use."""
+
+_NOWHERE: Final = 16
+"""An address that no process may read, and of which LLVM does not know that."""
 
 _I32: Final = ir.IntType(32)
 _I64: Final = ir.IntType(64)
@@ -38,13 +47,16 @@ def load_word(typing_context: Any, data: Any, byte: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        return _word(builder, array.data, arguments[1])
+        return _word(builder, array, arguments[1])
 
     return types.uint64(data, byte), generate
 
 
-def _word(builder: Any, data: Any, byte: Any) -> Any:
-    place = builder.bitcast(builder.gep(data, [byte]), _I64.as_pointer())
+def _word(builder: Any, array: Any, byte: Any) -> Any:
+    place = builder.bitcast(builder.gep(array.data, [byte]), _I64.as_pointer())
+    if CHECKED:
+        there = builder.icmp_unsigned("<=", builder.add(byte, _I64(8)), array.nitems)
+        place = builder.select(there, place, _I64(_NOWHERE).inttoptr(_I64.as_pointer()))
     return builder.bswap(builder.load(place, align=1))
 
 
@@ -66,7 +78,7 @@ def _sums(per_word: int) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             array = context.make_array(signature.args[0])(context, builder, arguments[0])
-            pair = _Turns(builder, array.data, per_word).of(*arguments[1:])
+            pair = _Turns(builder, array, per_word).of(*arguments[1:])
             return context.make_tuple(builder, signature.return_type, pair)
 
         return signature, generate
@@ -77,8 +89,8 @@ def _sums(per_word: int) -> Any:
 class _Turns:
     """The loop over a group's values, 32 in a turn."""
 
-    def __init__(self, builder: Any, data: Any, per_word: int) -> None:
-        self._builder, self._data, self._per_word = builder, data, per_word
+    def __init__(self, builder: Any, array: Any, per_word: int) -> None:
+        self._builder, self._array, self._per_word = builder, array, per_word
 
     def of(self, bit: Any, width: Any, length: Any) -> tuple[Any, Any]:
         """Both sums."""
@@ -115,7 +127,7 @@ class _Turns:
         several = ir.VectorType(_I64, n_words)
         words: Any = ir.Constant(several, ir.Undefined)
         for number in range(n_words):
-            word = _word(build, self._data, build.lshr(at, _I64(3)))
+            word = _word(build, self._array, build.lshr(at, _I64(3)))
             words = build.insert_element(words, build.shl(word, build.and_(at, _I64(7))), _I32(number))
             at = build.add(at, step)
         which = ir.Constant(ir.VectorType(_I32, LANES), [lane // self._per_word for lane in range(LANES)])
