@@ -277,8 +277,12 @@ def readme_rows(answer: Answer) -> list[Row]:
     for packing, contenders in summary.items():
         what = f"{answer['points']} points of a message, {words.get(packing, '')}"
         peers = [label for label in contenders if not label.startswith(OURS)] if packing in words else []
-        rows += [Row(what, label, f"{contenders[label]['median']:.3g} x the CPU time") for label in peers]
+        rows += [Row(what, label, _times(contenders[label]["median"])) for label in peers]
     return rows
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f} x the CPU time" if ratio >= 100 else f"{ratio:.3g} x the CPU time"
 
 
 def _figures(row: dict[str, Any]) -> str:

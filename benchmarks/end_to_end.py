@@ -22,6 +22,7 @@ from benchmarks.measuring import describe_machine, describe_versions, medians, s
 from benchmarks.running import Answer, Row, default_engine, make_parser, run_alone, say, working
 from benchmarks.stages import REHEARSAL, archive_of
 from benchmarks.web import Served, run_nginx
+from hrrr_dask.config import FILES_AT_ONCE
 from hrrr_dask.decode import ENGINES
 from hrrr_dask.testing import GridWindow
 
@@ -57,10 +58,10 @@ class Place:
 
 
 @contextmanager
-def serve(server: str, work: Path, names: Sequence[str]) -> Iterator[Place]:
+def serve(server: str, work: Path, names: Sequence[str], connection_mb_per_s: int = 0) -> Iterator[Place]:
     """Serve archives of a directory: by ``nginx``, a Ceph ``gateway``, or as the ``directory`` that it is."""
     if server == "nginx":
-        with run_nginx(work) as web:
+        with run_nginx(work, connection_mb_per_s) as web:
             yield Place(web.url, served=web.served)
     elif server == "gateway":
         with run_gateway() as gateway:
@@ -110,7 +111,9 @@ def measure_once(place: Place, request: dict[str, Any], work: Path, workers: int
     }
 
 
-def compare(place: Place, archive: Archive, engine: str, repeats: int, work: Path) -> dict[str, list[dict[str, Any]]]:
+def compare(
+    place: Place, archive: Archive, how: dict[str, Any], repeats: int, work: Path
+) -> dict[str, list[dict[str, Any]]]:
     """Measure the cases in turn, again and again."""
     window = archive.window
     found: dict[str, list[dict[str, Any]]] = {case: [] for case in CASES}
@@ -121,7 +124,7 @@ def compare(place: Place, archive: Archive, engine: str, repeats: int, work: Pat
                 "share": share,
                 "url": f"{place.url}/{archive.name}",
                 "options": place.options,
-                "engine": engine,
+                **how,
                 "small": f"{place.url}/{archive_of(REHEARSAL).name}",
             }
             say(f"{case}, repeat {repeat + 1} of {repeats}")
@@ -149,6 +152,16 @@ def parser() -> argparse.ArgumentParser:
     default = default_engine()
     made.add_argument("--engine", choices=ENGINES, default=default, help=f"default {default}")
     made.add_argument(
+        "--threads", type=int, default=FILES_AT_ONCE, metavar="N", help=f"of each worker (default {FILES_AT_ONCE})"
+    )
+    made.add_argument(
+        "--connection",
+        type=int,
+        default=0,
+        metavar="MB/S",
+        help="speed of a connection to nginx (default: any)",
+    )
+    made.add_argument(
         "--server", choices=("nginx", "gateway", "directory"), default="nginx", help="of the files (default nginx)"
     )
     return made
@@ -160,12 +173,13 @@ def collect(given: argparse.Namespace) -> Answer:
         archive = Archive(GridWindow(288, 794, 40, 50), 2, 2)
     else:
         archive = Archive(GridWindow.whole(), given.runs, given.leads)
+    how = {"engine": given.engine, "threads": given.threads}
     with working(given.work) as work, working(None) as stores:
         say(f"writing {len(archive.files)} files")
         root, small = (write_full_archive(work, one) for one in (archive, archive_of(REHEARSAL)))
         wanted, groups = archive.wanted_bytes(root) / len(archive.files), archive.groups(root)
-        with serve(given.server, work, (root.name, small.name)) as place:
-            found = compare(place, archive, given.engine, given.repeats, stores)
+        with serve(given.server, work, (root.name, small.name), given.connection) as place:
+            found = compare(place, archive, how, given.repeats, stores)
         size = sum(path.stat().st_size for path in root.rglob("*.grib2")) / len(archive.files)
     environment = found["whole grid"][0]["environment"]
     cells, counted = f"{archive.window.ny} x {archive.window.nx}", "server" if given.server == "nginx" else "reader"
@@ -174,7 +188,8 @@ def collect(given: argparse.Namespace) -> Answer:
         f"of which eleven are wanted, {wanted / 1e6:.1f} MB",
         "groups": f"{groups.messages} of the wanted messages are complex-packed, on average "
         f"{groups.size_bytes / 1e6:.2f} MB in {groups.groups:,.0f} groups of {groups.length:.1f} values",
-        "backfill": f"500 points, {WORKERS} workers, engine {given.engine}, from {given.server} into a directory",
+        "backfill": f"500 points, {WORKERS} workers of {given.threads} threads, engine {given.engine}, to a directory",
+        "from": given.server + (f", {given.connection} MB/s a connection" if given.connection else ""),
         "workers": ", ".join(f"{name}={value}" for name, value in environment.items()) or "environment as it is",
         "counted": f"requests and bytes by the {counted}",
         "repeats": f"{given.repeats}, backfill and stages of the cases in turn; medians",

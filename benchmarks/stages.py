@@ -49,8 +49,8 @@ def run_backfill(request: dict[str, Any], store: str, workers: int) -> dict[str,
     Parameters
     ----------
     request : dict
-        ``archive`` (of :class:`~benchmarks.full_archive.Archive`), ``share``, ``url``, ``options``, ``engine``, and
-        ``small``: URL of the archive of :data:`REHEARSAL`.
+        ``archive`` (of :class:`~benchmarks.full_archive.Archive`), ``share``, ``url``, ``options``, ``engine``,
+        ``threads``, and ``small``: URL of the archive of :data:`REHEARSAL`.
     store : str
         A directory that is not there.
     workers : int
@@ -58,7 +58,7 @@ def run_backfill(request: dict[str, Any], store: str, workers: int) -> dict[str,
     """
     from hrrr_dask.clusters import open_client
 
-    with open_client("local", workers) as client:
+    with open_client("local", workers, request["threads"]) as client:
         _rehearse(request)
         loaded = client.run(_rehearse, request)
         pids = [os.getpid(), *(pid for pid, _ in loaded.values())]

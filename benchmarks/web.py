@@ -42,7 +42,7 @@ http {{
   scgi_temp_path {directory}/scgi;
   server {{
     listen {host}:{port};
-    root {root};
+    root {root};{limit}
   }}
 }}
 """
@@ -83,13 +83,15 @@ class Web:
 
 
 @contextmanager
-def run_nginx(root: Path) -> Iterator[Web]:
+def run_nginx(root: Path, connection_mb_per_s: int = 0) -> Iterator[Web]:
     """Serve a directory for the length of a ``with`` block.
 
     Parameters
     ----------
     root : Path
         What stands for the bucket.
+    connection_mb_per_s : int
+        How fast each connection is, as those to a bucket are; 0 for as fast as it goes [MB/s].
 
     Yields
     ------
@@ -109,7 +111,9 @@ def run_nginx(root: Path) -> Iterator[Web]:
     with tempfile.TemporaryDirectory(prefix="nginx-") as temporary:
         directory, (port,) = Path(temporary), free_ports(1)
         user = "" if os.geteuid() else f"user {pwd.getpwuid(0).pw_name};\n"  # its workers read what root may read
-        text = _CONFIGURATION.format(directory=directory, host=LOOPBACK, port=port, root=root.absolute(), user=user)
+        limit = f"\n    limit_rate {connection_mb_per_s}m;" if connection_mb_per_s else ""
+        place = {"directory": directory, "host": LOOPBACK, "port": port, "root": root.absolute()}
+        text = _CONFIGURATION.format(**place, user=user, limit=limit)
         (directory / "nginx.conf").write_text(text)
         with (directory / "output").open("wb") as output:
             process = subprocess.Popen(
