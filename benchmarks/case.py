@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 import hrrr_dask
+from hrrr_dask.catalog import inventory_key, object_key
 from hrrr_dask.config import parse_selection, resolve_settings
 from hrrr_dask.fetch import FetchSettings
 from hrrr_dask.layout import Axis, choose_layout
@@ -20,6 +21,7 @@ from hrrr_dask.records import GribFile, Reading
 from hrrr_dask.sources import parse_source
 from hrrr_dask.spec import StoreSpec
 from hrrr_dask.testing import GridWindow, write_archive
+from hrrr_dask.testing.groups import in_short_groups
 from hrrr_dask.variables import DEFAULT_VARIABLES
 
 __all__ = ["FILE", "make_job", "prepare", "scatter_points"]
@@ -47,18 +49,32 @@ def prepare(work: Path, window: GridWindow, engine: str = "eccodes") -> Path:
     Path
         Directory of the case.
     """
-    case = work / "-".join(["case", *map(str, (window.row, window.column, window.ny, window.nx))])
+    case = work / "-".join(["case-short-groups", *map(str, (window.row, window.column, window.ny, window.nx))])
     if not (case / "archive").is_dir():
         draft = case / "draft"
         write_archive(
             draft, init_times=[FILE.init_time], lead_hours=[FILE.lead_hours], variables=DEFAULT_VARIABLES, window=window
         )
+        _pack_as_ncep(draft)
         draft.rename(case / "archive")
     job = make_job(case / "archive", window, engine)
     reading = Reading(FILE, tuple(variable.name for variable in job.variables))
     (case / "job.pickle").write_bytes(pickle.dumps((reading, job)))
     np.save(case / "cells.npy", np.stack([job.spec.cells.y, job.spec.cells.x]))
     return case
+
+
+def _pack_as_ncep(archive: Path) -> None:
+    """Give the messages of the file groups as short as those of NOAA's."""
+    grib, index = archive / object_key(FILE), archive / inventory_key(FILE)
+    data, inventory, offset, chance = grib.read_bytes(), "", 0, np.random.default_rng(2024)
+    lines = [line.split(":", 2) for line in index.read_text().splitlines()]
+    starts = [int(start) for _, start, _ in lines]
+    with grib.open("wb") as content:
+        for (number, _, text), start, stop in zip(lines, starts, [*starts[1:], len(data)], strict=True):
+            inventory += f"{number}:{offset}:{text}\n"
+            offset += content.write(in_short_groups(data[start:stop], chance))
+    index.write_text(inventory)
 
 
 def make_job(archive: Path, window: GridWindow, engine: str) -> Job:

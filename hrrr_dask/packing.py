@@ -136,6 +136,7 @@ class _Sections:
         self._end = length - _END_BYTES
         self._at: dict[int, int] = {}
         self._bitmap: int | None = None
+        self._bitmap_octets = 0
 
     def packing(self, field: int) -> Packing:
         start, previous, fields = _FIRST_SECTION, 0, 0
@@ -158,10 +159,7 @@ class _Sections:
         if indicator == _NO_BITMAP:
             self._bitmap = None
         elif indicator == _OWN_BITMAP:
-            self._bitmap = start + 6
-            (cells,) = struct.unpack_from(">I", self._view, self._start_of(3) + 6)
-            if length - 6 < _octets(cells):
-                raise DecodeError(f"the bitmap has {length - 6:,} bytes for {cells:,} cells: {_DAMAGED}")
+            self._bitmap, self._bitmap_octets = start + 6, length - 6
         elif indicator != _SAME_BITMAP:
             raise UnsupportedPackingError(f"bitmap {indicator} is predefined by the centre: it is not in the message")
 
@@ -172,6 +170,8 @@ class _Sections:
 
     def _packing(self, start: int, length: int) -> Packing:
         (n_cells,) = struct.unpack_from(">I", self._view, self._start_of(3) + 6)
+        if self._bitmap is not None and self._bitmap_octets < _octets(n_cells):  # it may be an earlier field's
+            raise DecodeError(f"the bitmap has {self._bitmap_octets:,} bytes for {n_cells:,} cells: {_DAMAGED}")
         section5 = self._start_of(5)
         n_values, template, reference, binary, decimal, bits = _SCALING.unpack_from(self._view, section5 + 5)
         if template == IEEE:

@@ -12,19 +12,19 @@ import eccodes
 import numpy as np
 import pytest
 
-from benchmarks import end_to_end, ncep_groups
+from benchmarks import end_to_end
 from benchmarks.case import FILE as CASE
 from benchmarks.end_to_end import collect, parser, readme_rows, show
 from benchmarks.full_archive import NAMES, Archive, with_times, write_full_archive
-from benchmarks.ncep_groups import GroupStatistics, in_short_groups
 from benchmarks.running import UnavailableError
 from benchmarks.stages import Meter
 from benchmarks.web import Served, run_nginx
 from hrrr_dask.catalog import object_key
 from hrrr_dask.packing import read_packing
 from hrrr_dask.records import GribFile
-from hrrr_dask.testing import DEFAULT_WINDOW, GridWindow, expected_field
+from hrrr_dask.testing import DEFAULT_WINDOW, GridWindow, expected_field, groups
 from hrrr_dask.testing.archive import encode_file
+from hrrr_dask.testing.groups import GroupStatistics, in_short_groups
 from hrrr_dask.testing.messages import MESSAGES, encode_message, messages_of
 from hrrr_dask.variables import DEFAULT_VARIABLES
 
@@ -81,8 +81,8 @@ def test_messages_without_groups_stay_as_they_are():
 
 
 def test_groups_that_lose_a_bit_are_noticed(monkeypatch):
-    enough = ncep_groups._bits_of
-    monkeypatch.setattr(ncep_groups, "_bits_of", lambda numbers: np.maximum(enough(numbers) - 1, 0))
+    enough = groups._bits_of
+    monkeypatch.setattr(groups, "_bits_of", lambda numbers: np.maximum(enough(numbers) - 1, 0))
     with pytest.raises(RuntimeError, match="other values"):
         in_short_groups(encode_message(MESSAGES["temperature_2m"], FILE, DEFAULT_WINDOW), np.random.default_rng(1))
 

@@ -220,3 +220,15 @@ def test_messages_damaged_where_it_matters_are_read_or_refused():
     for seed in range(3_000):
         message = message_of(random_packed(np.random.default_rng([7, seed // 50]), 300))
         only_decode_errors(damaged(message, np.random.default_rng([9, seed])))
+
+
+def test_the_bitmap_of_an_earlier_field_must_hold_the_cells_of_a_later_one():
+    bitmap = np.arange(16) % 2 > 0
+    small = Packed(16, numbers=np.arange(8), bits=7, bitmap=bitmap)
+    large = Packed(400, numbers=np.arange(200), bits=7, bitmap=np.arange(400) % 2 > 0)
+    message = message_of(small, large)
+    at = message.rindex(b"\x06\x00" + np.packbits(large.bitmap).tobytes()) - 4
+    shared = message[:at] + b"\x00\x00\x00\x06\x06\xfe" + message[at + 6 + 50 :]
+    shared = shared[:8] + len(shared).to_bytes(8, "big") + shared[16:]
+    with pytest.raises(DecodeError, match="the bitmap has 2 bytes for 400 cells"):
+        read_packing(shared, field=1)
