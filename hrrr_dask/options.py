@@ -105,8 +105,8 @@ def cluster_options(command: _Command) -> _Command:
         click.option(
             "--cluster", metavar="WHERE", help="local, or a scheduler's address tcp://HOST:8786.  [default: local]"
         ),
-        click.option("--threads", type=int, help="Files that each of them reads at once.  [default: 4]"),
         click.option("--workers", type=int, help="Processes of a local cluster.  [default: one a core]"),
+        click.option("--threads", type=int, help="Files that each process reads at once.  [default: 4]"),
         click.option("--engine", help="Decoder: auto, numba, eccodes or cfgrib.  [default: auto]"),
         click.option(
             "--files-per-task", metavar="N", help="Files that one task reads; auto: one, more on large clusters."

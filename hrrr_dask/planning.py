@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hrrr_dask.allocation import KEPT_BYTES
 from hrrr_dask.catalog import last_lead_hour
 from hrrr_dask.config import FILES_AT_ONCE, Period, Selection
 from hrrr_dask.errors import PlanError
@@ -28,8 +29,8 @@ MESSAGE_BYTES: Final = 1_500_000
 FIELD_BYTES: Final = 1799 * 1059 * 8
 """A decoded field of the full CONUS grid in double precision [B]."""
 
-WORKER_BASE_BYTES: Final = 300_000_000
-"""A worker process with its libraries loaded [B]."""
+WORKER_BASE_BYTES: Final = 300_000_000 + KEPT_BYTES
+"""A worker process with its libraries loaded, and the freed memory that it keeps [B]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +87,13 @@ class Plan:
         """Projected peak memory of one worker [B].
 
         The extracts of a step twice, a shard as it is read, changed and encoded, one field, the messages of the files
-        that are read at once.
+        that are read at once, in pieces and joined.
         """
         selection = self.selection
         messages = len(selection.variables) * MESSAGE_BYTES
         files = self.layout.partition_days * len(selection.cycles) * len(selection.lead_hours)
         extracts = min(STEP_FILES, files) * len(selection.variables) * self.n_points * 4
-        reading = (FILES_AT_ONCE + 1) * messages + 3 * FIELD_BYTES
+        reading = 2 * FILES_AT_ONCE * messages + 3 * FIELD_BYTES
         return WORKER_BASE_BYTES + 2 * extracts + 4 * self.shard_bytes + reading
 
 

@@ -292,5 +292,5 @@ def test_memory_and_sizes_are_what_the_layout_makes_of_them(n_points, shard_poin
         + 2 * step * n_variables * n_points * 4
         + 4 * values.nbytes
         + 3 * FIELD_BYTES
-        + 5 * n_variables * MESSAGE_BYTES
+        + 8 * n_variables * MESSAGE_BYTES
     )
