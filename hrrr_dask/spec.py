@@ -35,7 +35,7 @@ __all__ = [
     "spec_of",
 ]
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """Raised when a store of an older version cannot be continued."""
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
@@ -212,7 +212,7 @@ def _add_status(group: zarr.Group, spec: StoreSpec) -> None:
             chunks=(spec.span, shape[1]),
             dtype=dtype,
             fill_value=fill,
-            compressors=_codec(dtype.itemsize),
+            compressors=_codecs(dtype.itemsize),
             dimension_names=_DIMS[:2],
             attributes=attributes,
         )
@@ -244,7 +244,7 @@ def _add_variable(group: zarr.Group, spec: StoreSpec, variable: Variable) -> Non
         shards=(spec.span, n_leads, layout.shard_points),
         dtype="float32",
         fill_value=np.nan,
-        compressors=_codec(4),
+        compressors=_codecs(4),
         dimension_names=_DIMS,
         attributes=attributes,
     )
@@ -264,15 +264,16 @@ def _add(
         shape=values.shape,
         chunks=chunks or values.shape,
         dtype=str if text else values.dtype,
-        compressors="auto" if text else _codec(values.dtype.itemsize),
+        compressors=(ZstdCodec(), Crc32cCodec()) if text else _codecs(values.dtype.itemsize),
         dimension_names=dims,
         attributes=attributes,
     )
     array[...] = values
 
 
-def _codec(itemsize: int) -> BloscCodec:
-    return BloscCodec(typesize=itemsize, cname="zstd", clevel=3, shuffle="shuffle")
+def _codecs(itemsize: int) -> tuple[BloscCodec, Crc32cCodec]:
+    """Every chunk carries a checksum: whatever reads it notices a bit that flipped."""
+    return BloscCodec(typesize=itemsize, cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()
 
 
 def _shorten(documents: dict[str, bytes], name: str, length: int) -> None:

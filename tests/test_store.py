@@ -40,8 +40,9 @@ from hrrr_dask.layout import Axis, Layout
 from hrrr_dask.ledger import to_dataframe
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, OUTCOMES
 from hrrr_dask.points import Points
+from hrrr_dask.shards import decode_shard
 from hrrr_dask.showing import show_status
-from hrrr_dask.spec import Growth
+from hrrr_dask.spec import FORMAT_VERSION, Growth
 from hrrr_dask.store import Store
 from hrrr_dask.template import ROOT_KEY
 from hrrr_dask.variables import parse_variables
@@ -210,8 +211,8 @@ def test_another_zarr_store_is_left_alone(tmp_path, root):
 
 def test_a_store_of_another_format_names_the_release_that_made_it(store):
     path = Path(store.url) / ROOT_KEY
-    path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 99'))
-    with pytest.raises(StoreMismatchError, match=r"has format version 99, this hrrr_dask reads 2: .*1\.2\.3"):
+    path.write_text(path.read_text().replace(f'"format_version": {FORMAT_VERSION}', '"format_version": 99'))
+    with pytest.raises(StoreMismatchError, match=r"has format version 99, this hrrr_dask reads 3: .*1\.2\.3"):
         find_store(store.blobs)
 
 
@@ -768,6 +769,20 @@ def test_a_damaged_shard_is_named_with_what_to_remove(store, damage):
     )
     with pytest.raises(StoreError, match=text):
         store.join(1, all_pieces(1))
+
+
+def test_a_bit_that_flipped_anywhere_in_a_shard_is_noticed(store):
+    pieces = all_pieces(1)
+    store.join(1, pieces)
+    document = store.existing().documents[NAMES[0]]
+    good = (Path(store.url) / f"{NAMES[0]}/c/1/0/0").read_bytes()
+    whole = decode_shard(document, good)
+    for position in range(len(good)):
+        bad = bytearray(good)
+        bad[position] ^= 1 << position % 8
+        with pytest.raises((ValueError, RuntimeError)):
+            decode_shard(document, bytes(bad))
+    assert decode_shard(document, good).tobytes() == whole.tobytes()
 
 
 # --- the ledger ---

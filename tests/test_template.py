@@ -212,7 +212,7 @@ def test_shards_span_partitions_and_chunks_span_blocks_of_points(documents):
     assert array["chunk_grid"]["configuration"]["chunk_shape"] == [4, 3, 4]
     (sharding,) = array["codecs"]
     assert sharding["configuration"]["chunk_shape"] == [4, 3, 2]
-    (_, blosc) = sharding["configuration"]["codecs"]
+    (_, blosc, checksum) = sharding["configuration"]["codecs"]
     assert blosc["configuration"] | {"blocksize": 0} == {
         "typesize": 4,
         "cname": "zstd",
@@ -220,6 +220,7 @@ def test_shards_span_partitions_and_chunks_span_blocks_of_points(documents):
         "shuffle": "shuffle",
         "blocksize": 0,
     }
+    assert checksum["name"] == "crc32c"
     assert document(documents, "status")["chunk_grid"]["configuration"]["chunk_shape"] == [4, 3]
 
 
