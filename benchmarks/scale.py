@@ -31,7 +31,7 @@ from hrrr_dask.pipeline import Job, PartitionReport
 from hrrr_dask.planning import Plan, all_of, iter_partitions, make_plan
 from hrrr_dask.points import Points
 from hrrr_dask.probe import place_points
-from hrrr_dask.records import Extract, FileOutcome, Partition, Reading
+from hrrr_dask.records import Extract, FileOutcome, Origin, Partition, Reading
 from hrrr_dask.run import Progress, run
 from hrrr_dask.spec import StoreSpec
 from hrrr_dask.tasks import Stages
@@ -98,7 +98,7 @@ class Simulation:
 
 def extract_nothing(reading: Reading, job: Job) -> Extract:
     """Stand for reading a file."""
-    outcome = FileOutcome(reading.file, reading.variables, {}, source="nowhere", etag="0" * 32, n_points=N_POINTS)
+    outcome = FileOutcome(reading.file, reading.variables, {}, origin=Origin("nowhere", "0" * 32), n_points=N_POINTS)
     return Extract(np.zeros((len(job.variables), N_POINTS), dtype=np.float32), outcome)
 
 

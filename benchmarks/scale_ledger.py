@@ -77,6 +77,8 @@ def entry_table(files: NDArray[np.int64], selection: Selection, who: Attempt) ->
         "file_bytes_read": 9_000_000 + 7919 * files[file] % 1_000_000,
         "file_requests": np.full(n_rows, 6, np.int32),
         "file_seconds": (0.2 + files[file] % 1009 / 1e4).astype(np.float32),
+        "checksum": (files[file] * 11 + np.arange(n_rows) % 11) * 2654435761 % 2**32,
+        "flags": same,
         "engine": _words(same, [who.engine]),
         "package_version": _words(same, [who.package_version]),
         "job": _words(same, [who.job]),

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from io import BytesIO
 from typing import Any, Final
 
+import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hrrr_dask.records import FileOutcome
+from hrrr_dask.records import FileOutcome, Origin
 
-__all__ = ["SCHEMA", "Attempt", "decode_entry", "encode_entry"]
+__all__ = ["SCHEMA", "Attempt", "checksum", "decode_entry", "encode_entry"]
 
-ENTRY_VERSION: Final = 2
+ENTRY_VERSION: Final = 3
 
 _WORD: Final = pa.dictionary(pa.int32(), pa.string())
 SCHEMA: Final = pa.schema(
@@ -39,6 +40,8 @@ SCHEMA: Final = pa.schema(
         pa.field("file_bytes_read", pa.int64()),
         pa.field("file_requests", pa.int32()),
         pa.field("file_seconds", pa.float32()),
+        pa.field("checksum", pa.uint32()),
+        pa.field("flags", pa.uint16(), nullable=False),
         pa.field("engine", _WORD),
         pa.field("package_version", _WORD),
         pa.field("job", _WORD),
@@ -46,7 +49,13 @@ SCHEMA: Final = pa.schema(
     ]
 )
 """Columns of an entry. The values of the points from ``first_point`` to before ``n_points`` are meant; ``attempt``
-counts the tries of the value; the ``file_`` columns repeat the file's figure on each of its variables' rows."""
+counts the tries of the value; ``checksum`` is the CRC-32C of the values as little-endian float32, null for a gap and
+where nobody knows it; ``flags`` are those of :mod:`hrrr_dask.quality` that any of the values has; the ``file_`` columns
+repeat the file's figure on each of its variables' rows."""
+
+
+ORIGIN: Final = tuple(each.name for each in fields(Origin))
+"""The columns that say where a value came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,18 @@ class Attempt:
         """Name of the entry, below ``.hrrr/ledger``: sorts by the time of the commit within its partition."""
         moment = f"{self.ingested:%Y%m%dT%H%M%S.%fZ}"
         return f"{self.partition:06d}/{moment}-{self.job}-{self.number}.parquet"
+
+
+def checksum(values: NDArray[np.float32]) -> int:
+    """CRC-32C (RFC 3720) of values as little-endian float32.
+
+    Examples
+    --------
+    >>> checksum(np.array([271.5, np.nan], dtype=np.float32))
+    3448602353
+    """
+    found: int = google_crc32c.value(np.ascontiguousarray(values, dtype="<f4").tobytes())
+    return found
 
 
 def encode_entry(outcomes: Iterable[FileOutcome], attempt: Attempt, tried: NDArray[np.int32] | None = None) -> bytes:
@@ -123,19 +144,19 @@ def _rows(outcome: FileOutcome, engine: str) -> dict[str, list[Any]]:
         "lead_hours": outcome.file.lead_hours,
         "first_point": outcome.first_point,
         "n_points": outcome.n_points,
-        "source": outcome.source,
-        "etag": outcome.etag,
-        "published": outcome.published,
-        "inventory": outcome.inventory,
         "file_bytes_read": outcome.bytes_read,
         "file_requests": outcome.requests,
         "file_seconds": outcome.seconds,
     }
+    origins = [outcome.origin_of(name) for name in wanted]
     return {
         "variable": list(wanted),
         "outcome": [outcome.reasons.get(name, "complete") for name in wanted],
         "engine": [outcome.engines.get(name, engine) for name in wanted],
         "detail": [outcome.details.get(name, "") for name in wanted],
+        "checksum": [outcome.checksums.get(name) for name in wanted],
+        "flags": [outcome.flags.get(name, 0) for name in wanted],
+        **{name: [getattr(origin, name) for origin in origins] for name in ORIGIN},
         **{name: [value] * len(wanted) for name, value in same.items()},
     }
 

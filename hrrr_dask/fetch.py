@@ -20,6 +20,7 @@ from obstore.exceptions import BaseError
 
 from hrrr_dask.answers import Request, Response, TryAgainError, accept, error_meaning, look_before_reading, replaced
 from hrrr_dask.errors import ConfigError, UnreachableError
+from hrrr_dask.limits import RateLimit
 from hrrr_dask.records import ByteRange
 from hrrr_dask.sources import Source
 from hrrr_dask.storage import open_object_store
@@ -148,6 +149,7 @@ class Client:
             connect_timeout_s=settings.connect_timeout_s,
             max_retries=0,
         )
+        self._limit = RateLimit(source.name, source.per_minute) if source.per_minute else None
         # Starts its threads with the first requests. Every request goes through it: it is the cap.
         self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="hrrr-fetch")
 
@@ -231,7 +233,7 @@ class Client:
         cause = ""
         for attempt in range(self.settings.attempts):
             pause_s = random.uniform(0, longest_pause_s(self.settings, attempt))  # noqa: S311  # jitter, not a secret
-            if stop.wait(pause_s):
+            if stop.wait(pause_s) or (self._limit is not None and self._limit.wait(stop)):
                 break
             try:
                 return self._attempt(request, tally)

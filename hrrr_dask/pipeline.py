@@ -17,16 +17,17 @@ from numpy.typing import NDArray
 
 from hrrr_dask.catalog import object_key
 from hrrr_dask.decode import engine_named
-from hrrr_dask.entries import Attempt, decode_entry, encode_entry
+from hrrr_dask.entries import Attempt, checksum, decode_entry, encode_entry
 from hrrr_dask.errors import ArchiveError
 from hrrr_dask.extract import Placement, point_values, wanted_messages
+from hrrr_dask.failover import completed, still_missing
 from hrrr_dask.fetch import FetchSettings, Tally, client_for
 from hrrr_dask.folding import count_attempts
 from hrrr_dask.join import pieces_of
 from hrrr_dask.messages import Found, read_messages
 from hrrr_dask.outcomes import OUTCOMES
 from hrrr_dask.prefixes import WORTHWHILE, Prefixes
-from hrrr_dask.records import Extract, FileOutcome, Partition, Reading
+from hrrr_dask.records import Extract, FileOutcome, Origin, Partition, Reading
 from hrrr_dask.selectors import Selector
 from hrrr_dask.showing import follow_ledger, show_status
 from hrrr_dask.sources import Source, object_url
@@ -119,18 +120,16 @@ class PartitionReport:
 def extract_file(reading: Reading, job: Job) -> Extract:
     """Read one file and keep its values at the points.
 
-    Never raises for what is wrong with a file: that is in the outcome. Sources are tried in their order until one
-    has everything.
+    Never raises for what is wrong with a file: that is in the outcome. What one source lacks is read from the next, in
+    the order of fail-over.
     """
-    best: Extract | None = None
-    for source in job.sources:
-        extract = _extract_from(source, reading, job)
-        if best is None or len(extract.outcome.reasons) < len(best.outcome.reasons):
-            best = extract
+    first, *others = job.sources
+    extract = _extract_from(first, reading, job)
+    for source in others:
         if not extract.outcome.reasons:
             break
-    assert best is not None, "a job has at least one source"
-    return best
+        extract = completed(extract, _extract_from(source, still_missing(reading, extract.outcome), job))
+    return extract
 
 
 def _extract_from(source: Source, reading: Reading, job: Job) -> Extract:
@@ -144,23 +143,24 @@ def _extract_from(source: Source, reading: Reading, job: Job) -> Extract:
         found = _nothing(wanted, error)
     engine = engine_named(job.engine)
     values, missing, engines = point_values(variables, found.messages, found.gaps, job.placement, engine)
+    values = np.ascontiguousarray(values[:, reading.first_point :])
     outcome = FileOutcome(
         file=file,
         wanted=tuple(variable.name for variable in variables),
         reasons={name: _reason(error) for name, error in missing.items()},
         details={name: str(error) for name, error in missing.items()},
-        source=object_url(source, object_key(file)),
-        etag=found.etag,
-        published=found.published,
-        inventory=found.inventory,
+        origin=Origin(object_url(source, object_key(file)), found.etag, found.published, found.inventory),
         bytes_read=tally.bytes_read,
         requests=tally.requests,
         seconds=time.perf_counter() - started,
         first_point=reading.first_point,
         n_points=len(job.spec.points),
         engines=engines,
+        checksums={
+            each.name: checksum(own) for each, own in zip(variables, values, strict=True) if each.name in engines
+        },
     )
-    return Extract(np.ascontiguousarray(values[:, reading.first_point :]), outcome)
+    return Extract(values, outcome)
 
 
 def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job, attempt: int = 1) -> PartitionReport:
@@ -218,13 +218,13 @@ def _adopted(outcomes: Sequence[FileOutcome], already: set[tuple[str, int]]) -> 
     position: dict[str, int] = {}
     adopted = []
     for outcome in outcomes:
-        reasons, details = dict(outcome.reasons), dict(outcome.details)
+        reasons, details, elsewhere = dict(outcome.reasons), dict(outcome.details), dict(outcome.elsewhere)
         for name in outcome.wanted:
             at = position[name] = position.get(name, -1) + 1
             if name in reasons and (name, at) in already:
                 details[name] = f"of an attempt that did not commit; now {reasons.pop(name)}: {details.get(name, '')}"
-        known = reasons == outcome.reasons
-        adopted.append(outcome if known else replace(outcome, reasons=reasons, details=details, published=None))
+                elsewhere[name] = Origin()
+        adopted.append(replace(outcome, reasons=reasons, details=details, elsewhere=elsewhere))
     return adopted
 
 

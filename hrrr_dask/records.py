@@ -18,6 +18,7 @@ __all__ = [
     "Extract",
     "FileOutcome",
     "GribFile",
+    "Origin",
     "Partition",
     "Reading",
     "Record",
@@ -155,6 +156,20 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The object that values came from; nothing of it is known when all is empty."""
+
+    source: str = ""
+    """URL or path."""
+    etag: str = ""
+    """Its entity tag, when the source gives one."""
+    published: datetime | None = None
+    """Its Last-Modified, UTC."""
+    inventory: str = ""
+    """``idx`` or ``walk``: where the byte ranges came from."""
+
+
+@dataclass(frozen=True, slots=True)
 class FileOutcome:
     """What came of one file: a row of the ledger for each variable."""
 
@@ -165,17 +180,13 @@ class FileOutcome:
     reasons: dict[str, str]
     """Variable name to gap code, for the variables that are missing; empty when all are there."""
     details: dict[str, str] = field(default_factory=dict)
-    """Variable name to a sentence about its gap."""
-    source: str = ""
-    """The object that was read, as a URL or path."""
-    etag: str = ""
-    """Its entity tag, when the source gives one."""
-    published: datetime | None = None
-    """Its Last-Modified, UTC."""
-    inventory: str = ""
-    """``idx`` or ``walk``: where the byte ranges came from."""
+    """Variable name to a sentence about its gap, or about what sources before its own lacked."""
+    origin: Origin = Origin()
+    """The object that was read first."""
+    elsewhere: dict[str, Origin] = field(default_factory=dict)
+    """Variable name to another object, for the variables that did not come from the first."""
     bytes_read: int = 0
-    """Bytes received from the source [B]."""
+    """Bytes received from the sources [B]."""
     requests: int = 0
     """Requests made, retries included."""
     seconds: float = 0.0
@@ -186,6 +197,15 @@ class FileOutcome:
     """One past their end: the number of points that the reader knew."""
     engines: dict[str, str] = field(default_factory=dict)
     """Variable name to the engine that decoded it, for the variables that are there."""
+
+    checksums: dict[str, int] = field(default_factory=dict)
+    """Variable name to the CRC-32C of its values as little-endian float32, for the variables that are there."""
+    flags: dict[str, int] = field(default_factory=dict)
+    """Variable name to the flags of :mod:`hrrr_dask.quality` that any of its values has, where it has any."""
+
+    def origin_of(self, name: str) -> Origin:
+        """The object that a variable came from, or was last looked for in."""
+        return self.elsewhere.get(name, self.origin)
 
 
 @dataclass(frozen=True, slots=True)

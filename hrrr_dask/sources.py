@@ -28,6 +28,8 @@ class Source:
     """``s3://``, ``gs://``, ``http(s)://`` or ``file://``, without a slash at the end."""
     options: tuple[tuple[str, str], ...] = ()
     """How to reach it, sorted; see :mod:`hrrr_dask.locations`. Never a secret."""
+    per_minute: int = 0
+    """Requests in a minute that the processes of one machine make together; 0 for any number."""
 
 
 SOURCES: Final = {
@@ -41,7 +43,8 @@ SOURCES: Final = {
         ),
         Source("google", "gs://high-resolution-rapid-refresh", (("anonymous", "true"),)),
         Source("azure", "https://noaahrrr.blob.core.windows.net/hrrr"),
-        Source("nomads", "https://nomads.ncep.noaa.gov/pub/data/nccf/com/hrrr/prod"),
+        # It blocks addresses that ask more often than some 120 times a minute.
+        Source("nomads", "https://nomads.ncep.noaa.gov/pub/data/nccf/com/hrrr/prod", per_minute=100),
     )
 }
 """The public mirrors by name. Azure begins at 2021-03-21; NOMADS keeps two days."""
@@ -55,7 +58,7 @@ def parse_source(text: str, options: Mapping[str, str] = NO_OPTIONS) -> Source:
     text : str
         A name in :data:`SOURCES`, a URL, or the path of an existing directory.
     options : mapping of str to str
-        How to reach it; for a name, they go before the mirror's own.
+        How to reach it; for a name, they go before the mirror's own. ``requests_per_minute`` limits any source.
 
     Returns
     -------
@@ -74,8 +77,11 @@ def parse_source(text: str, options: Mapping[str, str] = NO_OPTIONS) -> Source:
     >>> parse_source("s3://my-mirror/hrrr/", {"anonymous": "true"})
     Source(name='s3://my-mirror/hrrr', url='s3://my-mirror/hrrr', options=(('anonymous', 'true'),))
     """
+    options = dict(options)
+    limit = _limit(options.pop("requests_per_minute", None))
     if (known := SOURCES.get(text)) is not None:
-        return Source(known.name, known.url, check_options(known.url, dict(known.options) | dict(options)))
+        checked = check_options(known.url, dict(known.options) | options)
+        return Source(known.name, known.url, checked, known.per_minute if limit is None else limit)
     if not text.strip():
         raise ConfigError(f"a source is empty: write one of {', '.join(SOURCES)}, a URL or a directory")
     url = normal_url(text)
@@ -84,7 +90,13 @@ def parse_source(text: str, options: Mapping[str, str] = NO_OPTIONS) -> Source:
     directory = local_path(url)
     if directory is not None and not directory.is_dir():
         raise ConfigError(_not_a_source(text))
-    return Source(url, url, check_options(url, options))
+    return Source(url, url, check_options(url, options), limit or 0)
+
+
+def _limit(text: str | None) -> int | None:
+    if text is not None and not (text.isascii() and text.isdigit()):
+        raise ConfigError(f"option requests_per_minute is a whole number, 0 for no limit, not {text!r}")
+    return None if text is None else int(text)
 
 
 def _not_a_source(text: str) -> str:

@@ -15,7 +15,7 @@ from hrrr_dask.join import Piece
 from hrrr_dask.layout import Axis, Layout
 from hrrr_dask.points import Points
 from hrrr_dask.probe import place_points
-from hrrr_dask.records import FileOutcome, GribFile
+from hrrr_dask.records import FileOutcome, GribFile, Origin
 from hrrr_dask.spec import StoreSpec, first_step, grown
 from hrrr_dask.store import Store
 from hrrr_dask.testing import DEFAULT_WINDOW
@@ -103,7 +103,12 @@ def outcome(
 ) -> FileOutcome:
     """What came of one file."""
     reasons = {name: reason for name, reason in (reasons or {}).items() if name in wanted}
-    about = {"published": datetime(2024, 1, 1, 1, 2, 3), "first_point": points[0], "n_points": points[1], **more}
+    about = {
+        "origin": Origin(published=datetime(2024, 1, 1, 1, 2, 3)),
+        "first_point": points[0],
+        "n_points": points[1],
+        **more,
+    }
     details = {name: f"why {name}" for name in reasons}
     return FileOutcome(GribFile(AXIS.init_time(init), lead), wanted, reasons, details, **about)
 

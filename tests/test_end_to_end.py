@@ -306,9 +306,12 @@ def test_the_second_source_stands_in_for_what_the_first_lacks(few, pristine, pla
     report = fill(few, points, tmp_path / "x.zarr", client, source=sources)
     assert (report.outcome, report.gaps) == ("done", {})
     assert contents(tmp_path / "x.zarr", dates=False) == contents(whole, dates=False)
-    used = to_dataframe(str(tmp_path / "x.zarr")).groupby(["init_time", "lead_hours"]).source.first()
-    elsewhere = {GribFile(*key) for key, source in used.items() if source.startswith(str(pristine.root))}
-    assert elsewhere == {few.files[0], few.files[3], few.files[7]}
+    used = to_dataframe(str(tmp_path / "x.zarr")).set_index(["init_time", "lead_hours", "variable"])
+    elsewhere = {key for key, source in used.source.items() if source.startswith(str(pristine.root))}
+    lost = [(few.files[0], FEW), (few.files[3], FEW), (few.files[7], ["temperature_2m"])]
+    assert elsewhere == {(file.init_time, file.lead_hours, name) for file, names in lost for name in names}
+    why = used.loc[(few.files[7].init_time, few.files[7].lead_hours, "temperature_2m")]
+    assert (why.outcome, why.detail.startswith("message-not-found (")) == ("complete", True)
 
 
 POISON = """

@@ -14,14 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from specs import attempt, outcome
 
-from hrrr_dask.entries import ENTRY_VERSION, SCHEMA, encode_entry
-from hrrr_dask.records import FileOutcome, GribFile
+from hrrr_dask.entries import ENTRY_VERSION, SCHEMA, checksum, encode_entry
+from hrrr_dask.records import FileOutcome, GribFile, Origin
 
 ABOUT = {
-    "source": "s3://bucket/key",
-    "etag": '"abc"',
-    "published": datetime(2024, 1, 1, 1, 2, 3),
-    "inventory": "idx",
+    "origin": Origin("s3://bucket/key", '"abc"', datetime(2024, 1, 1, 1, 2, 3), "idx"),
     "bytes_read": 1000,
     "requests": 3,
     "seconds": 0.5,
@@ -58,6 +55,8 @@ def test_an_entry_has_a_row_for_each_variable_that_was_to_be_read_of_a_file():
         "file_bytes_read": 1000,
         "file_requests": 3,
         "file_seconds": 0.5,
+        "checksum": None,
+        "flags": 0,
         "engine": "eccodes",
         "package_version": "1.2.3",
         "job": "job",
@@ -83,6 +82,22 @@ def test_an_entry_without_files_can_be_read():
 def test_a_source_without_a_date_leaves_it_out():
     without = FileOutcome(GribFile(datetime(2024, 1, 1), 0), ("t",), {})
     assert table(without).to_pylist()[0]["published"] is None
+
+
+def test_a_variable_has_the_place_checksum_and_flags_of_its_own():
+    mirror = Origin("gs://mirror/key", '"def"', None, "walk")
+    told = outcome(
+        0, 3, {}, ("t", "rain"), origin=Origin("s3://a/key"), elsewhere={"rain": mirror}, checksums={"t": 2**32 - 1}
+    )
+    t, rain = table(replace(told, flags={"rain": 5})).to_pylist()
+    assert (t["source"], t["inventory"], t["checksum"], t["flags"]) == ("s3://a/key", "", 2**32 - 1, 0)
+    assert (rain["source"], rain["inventory"], rain["checksum"], rain["flags"]) == ("gs://mirror/key", "walk", None, 5)
+
+
+def test_the_checksum_is_that_of_rfc_3720():
+    assert checksum(np.zeros(8, np.float32)) == 0x8A9136AA  # 32 bytes of zeros, RFC 3720, appendix B.4
+    assert checksum(np.full(8, np.uint32(2**32 - 1)).view(np.float32)) == 0x62A8AB43  # and of ones
+    assert checksum(np.arange(4, dtype=">f4")) == checksum(np.arange(4, dtype=np.float32))
 
 
 def test_the_same_outcomes_give_the_same_bytes():

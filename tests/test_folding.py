@@ -18,7 +18,7 @@ from hrrr_dask.folding import COLUMNS, Folded, available_at, count_attempts, cou
 from hrrr_dask.layout import Axis
 from hrrr_dask.outcomes import COMPLETE, NEVER, NOT_INGESTED, NOT_OFFERED, OUTCOMES, PARTIAL
 from hrrr_dask.planning import offered
-from hrrr_dask.records import FileOutcome, GribFile
+from hrrr_dask.records import FileOutcome, GribFile, Origin
 from hrrr_dask.variables import parse_variables
 
 AXIS = Axis(datetime(2024, 1, 1), (0, 6, 18))
@@ -44,7 +44,9 @@ def outcome(
 ) -> FileOutcome:
     file = GribFile(AXIS.init_time(index), lead)
     reasons = {name: reason for name, reason in (reasons or {}).items() if name in wanted}
-    return FileOutcome(file, wanted, reasons, published=published, first_point=points[0], n_points=points[1])
+    return FileOutcome(
+        file, wanted, reasons, origin=Origin(published=published), first_point=points[0], n_points=points[1]
+    )
 
 
 def table(*outcomes: FileOutcome):

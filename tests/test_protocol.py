@@ -31,7 +31,7 @@ from hrrr_dask.layout import Axis, Layout
 from hrrr_dask.outcomes import COMPLETE
 from hrrr_dask.pipeline import Job, write_partition
 from hrrr_dask.points import Points
-from hrrr_dask.records import Extract, FileOutcome, GribFile, Partition, Reading
+from hrrr_dask.records import Extract, FileOutcome, GribFile, Origin, Partition, Reading
 from hrrr_dask.shards import decode_shard
 from hrrr_dask.showing import stale_status
 from hrrr_dask.spec import Growth, StoreSpec
@@ -235,7 +235,7 @@ def commit(spec, name, files, gaps=()):
             file,
             names,
             {} if there else dict.fromkeys(names, "unreachable"),
-            published=datetime(2024, 1, 2),
+            origin=Origin(published=datetime(2024, 1, 2)),
             n_points=len(spec.points),
         )
         extracts.append(Extract(np.array(values, np.float32), outcome))

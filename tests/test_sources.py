@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,21 @@ def test_an_unknown_option_is_refused_with_a_suggestion(text, key, says):
 def test_a_bad_value_is_refused(options, says):
     with pytest.raises(ConfigError, match=says):
         parse_source("s3://bucket", options)
+
+
+def test_nomads_is_asked_no_more_often_than_it_likes_and_any_source_may_have_a_limit():
+    assert SOURCES["nomads"].per_minute == 100
+    assert parse_source("nomads").per_minute == 100
+    assert parse_source("nomads", {"requests_per_minute": "20"}) == replace(SOURCES["nomads"], per_minute=20)
+    assert parse_source("aws").per_minute == 0
+    limited = parse_source("https://example.org/hrrr", {"requests_per_minute": "60"})
+    assert (limited.per_minute, limited.options) == (60, ())
+
+
+@pytest.mark.parametrize("text", ["", "-1", "many", "1.5"])
+def test_a_limit_that_is_no_number_is_refused(text):
+    with pytest.raises(ConfigError, match="requests_per_minute is a whole number"):
+        parse_source("nomads", {"requests_per_minute": text})
 
 
 def test_truth_values_have_one_form():
