@@ -166,13 +166,14 @@ def _run(action: Any, given: dict[str, Any], *, as_json: bool) -> None:
 @cli.command("status")
 @store_options
 @click.option("--plot", default="", metavar="FILE", help="Draw a PNG: which lead times of which days are there.")
+@click.option("--gaps", is_flag=True, help="List every gap: why, where it was looked for, when it is tried again.")
 @json_option
-def status_command(*, store: str, store_option: tuple[str, ...], plot: str, as_json: bool) -> None:
+def status_command(*, store: str, store_option: tuple[str, ...], plot: str, gaps: bool, as_json: bool) -> None:
     """Say what a store holds: done, to do, gaps by reason and day."""
     from hrrr_dask.display import status_tables  # noqa: PLC0415  --help should not wait for Dask
     from hrrr_dask.standing import status  # noqa: PLC0415
 
-    found = status(store, plot=plot, **pairs("--store-option", store_option))
+    found = status(store, plot=plot, gaps=gaps, **pairs("--store-option", store_option))
     if as_json:
         click.echo(_json(dataclasses.asdict(found)))
         return

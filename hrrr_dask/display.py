@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import (
@@ -24,12 +24,16 @@ from rich.table import Table
 
 from hrrr_dask.catalog import PRODUCTS
 from hrrr_dask.costs import Costs
+from hrrr_dask.gaps import Gap
 from hrrr_dask.outcomes import OUTCOMES
 from hrrr_dask.planning import Plan
 from hrrr_dask.reports import Report, Status
 from hrrr_dask.run import Progress
 
 __all__ = ["ProgressLine", "live_progress", "plan_answer", "plan_table", "report_table", "status_tables"]
+
+SHOWN_GAPS: Final = 50
+"""Gaps that the screen has room for."""
 
 
 class ProgressLine:
@@ -194,7 +198,25 @@ def report_table(report: Report) -> Table:
 
 def status_tables(status: Status) -> list[Table]:
     """How a store stands: as a whole, and by day or month."""
-    return [_standing(status), _by_time(status)] if status.by_time else [_standing(status)]
+    tables = [_standing(status), _by_time(status)] if status.by_time else [_standing(status)]
+    return tables if status.gap_list is None else [*tables, _gap_table(status.gap_list)]
+
+
+def _gap_table(gaps: tuple[Gap, ...]) -> Table:
+    more = f", the first {SHOWN_GAPS:,}; --json has all" if len(gaps) > SHOWN_GAPS else ""
+    table = Table(
+        title=f"\n{len(gaps):,} gaps{more}", title_justify="left", box=None, pad_edge=False, header_style="bold"
+    )
+    for column in ("init_time", "lead", "reason", "tried", "again"):
+        table.add_column(column, justify="right" if column in ("lead", "tried") else "left", no_wrap=True)
+    table.add_column("variables, and what was found")
+    for gap in gaps[:SHOWN_GAPS]:
+        mark = "quarantined: " if gap.quarantined else ""
+        found = f"{mark}{gap.detail.strip().splitlines()[-1]}" if gap.detail.strip() else gap.source
+        names = gap.variables[0] if len(gap.variables) == 1 else f"{gap.variables[0]} and {len(gap.variables) - 1} more"
+        when = f"{gap.init_time:%Y-%m-%dT%H}"
+        table.add_row(when, f"{gap.lead_hours}", gap.reason, f"{gap.attempts}", gap.again, f"{names}: {found}")
+    return table
 
 
 def _by_time(status: Status) -> Table:

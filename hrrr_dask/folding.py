@@ -21,7 +21,18 @@ from hrrr_dask.layout import Axis
 from hrrr_dask.outcomes import COMPLETE, NEVER, NOT_INGESTED, NOT_OFFERED, OUTCOMES, PARTIAL, outcome_numbered
 from hrrr_dask.planning import Todo, offered
 
-__all__ = ["Folded", "available_at", "count_attempts", "count_gaps", "fold", "unfinished"]
+__all__ = [
+    "HEALING_DAYS",
+    "Folded",
+    "Placed",
+    "available_at",
+    "count_attempts",
+    "count_gaps",
+    "fold",
+    "place_rows",
+    "quality_of",
+    "unfinished",
+]
 
 HEALING_DAYS: Final = 7
 """While a model run is younger than this, what was missing may still come [d]."""
@@ -88,7 +99,7 @@ class Folded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Placed:
+class Placed:
     """Rows that lie on the axes."""
 
     place: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -124,7 +135,7 @@ def fold(tables: Iterable[pa.Table], selection: Selection, axis: Axis, inits: sl
     codes = np.full(shape, NOT_INGESTED, dtype=np.uint8)
     covered = np.zeros(shape, dtype=_mask_type(len(cohorts)))
     for table in tables:
-        placed = _place(table, selection, axis, inits)
+        placed = place_rows(table, selection, axis, inits)
         codes[placed.place] = placed.codes  # numpy keeps the last of repeated places, which is the latest attempt
         _cover(covered, placed, table, cohorts)
     codes[covered == (1 << len(cohorts)) - 1] = COMPLETE
@@ -145,7 +156,7 @@ def _mask_type(n_cohorts: int) -> type[np.unsignedinteger]:
     return next(kind for kind in types if np.dtype(kind).itemsize * 8 >= n_cohorts)
 
 
-def _cover(covered: NDArray[np.unsignedinteger], placed: _Placed, table: pa.Table, cohorts: Sequence[int]) -> None:
+def _cover(covered: NDArray[np.unsignedinteger], placed: Placed, table: pa.Table, cohorts: Sequence[int]) -> None:
     complete = placed.codes == COMPLETE
     if not complete.any():
         return
@@ -158,7 +169,8 @@ def _cover(covered: NDArray[np.unsignedinteger], placed: _Placed, table: pa.Tabl
         covered[tuple(index[holds] for index in place)] |= covered.dtype.type(1 << c)
 
 
-def _place(table: pa.Table, selection: Selection, axis: Axis, inits: slice) -> _Placed:
+def place_rows(table: pa.Table, selection: Selection, axis: Axis, inits: slice) -> Placed:
+    """Where the rows of the ledger lie on the axes; rows that lie on none of them are left out."""
     hours = table["init_time"].to_numpy().astype("datetime64[h]").astype(np.int64)
     first = np.datetime64(axis.first_day, "h").astype(np.int64)
     day, hour = np.divmod(hours - first, 24)
@@ -168,7 +180,7 @@ def _place(table: pa.Table, selection: Selection, axis: Axis, inits: slice) -> _
     names = _coded(table["variable"], {variable.name: k for k, variable in enumerate(selection.variables)})
     codes = _coded(table["outcome"], {outcome.name: outcome.number for outcome in OUTCOMES.values()})
     known = (names >= 0) & (codes >= 0) & (cycles >= 0) & (at >= 0) & (at < inits.stop - inits.start) & (leads >= 0)
-    return _Placed((names[known], at[known], leads[known]), codes[known].astype(np.uint8), np.flatnonzero(known))
+    return Placed((names[known], at[known], leads[known]), codes[known].astype(np.uint8), np.flatnonzero(known))
 
 
 def available_at(tables: Iterable[pa.Table], selection: Selection, axis: Axis, inits: slice) -> NDArray[np.int64]:
@@ -191,7 +203,7 @@ def available_at(tables: Iterable[pa.Table], selection: Selection, axis: Axis, i
     found = np.full(shape, NEVER, dtype=np.int64)
     there = np.zeros(shape, dtype=bool)
     for table in tables:
-        placed = _place(table, selection, axis, inits)
+        placed = place_rows(table, selection, axis, inits)
         complete = placed.codes == COMPLETE
         seconds = table["published"].cast(pa.int64()).fill_null(NEVER).to_numpy()[placed.rows[complete]]
         place = tuple(index[complete] for index in placed.place)
@@ -202,12 +214,21 @@ def available_at(tables: Iterable[pa.Table], selection: Selection, axis: Axis, i
     return latest
 
 
+def quality_of(tables: Iterable[pa.Table], selection: Selection, axis: Axis, inits: slice) -> NDArray[np.uint16]:
+    """Flags of :mod:`hrrr_dask.quality` that any value of a file has, dims (init_time, lead_time)."""
+    found = np.zeros((inits.stop - inits.start, len(selection.lead_hours)), dtype=np.uint16)
+    for table in tables:
+        placed = place_rows(table, selection, axis, inits)
+        np.bitwise_or.at(found, placed.place[1:], table["flags"].to_numpy()[placed.rows])
+    return found
+
+
 def count_attempts(tables: Iterable[pa.Table], selection: Selection, axis: Axis, inits: slice) -> NDArray[np.int32]:
     """How often each value was tried so far, dims (variable, init_time, lead_time)."""
     shape = (len(selection.variables), inits.stop - inits.start, len(selection.lead_hours))
     tried = np.zeros(shape, dtype=np.int32)
     for table in tables:
-        np.add.at(tried, _place(table, selection, axis, inits).place, 1)
+        np.add.at(tried, place_rows(table, selection, axis, inits).place, 1)
     return tried
 
 

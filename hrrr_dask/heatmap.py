@@ -66,8 +66,10 @@ REASON_COLOURS: Final = {
     "access-denied": "#000000",
     "ambiguous-message": "#f0e442",
     "internal-error": "#7f7f7f",
+    "poisoned": "#882255",
 }
-"""Reason to its colour, the same in every picture; Okabe and Ito (2008), Color Universal Design."""
+"""Reason to its colour, the same in every picture; Okabe and Ito (2008), Color Universal Design, and
+one of Tol (2021)."""
 
 OTHER_COLOUR: Final = "#b9a2d8"
 """Of a reason that came later than this table."""

@@ -8,7 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["COMPLETE", "NEVER", "NOT_INGESTED", "NOT_OFFERED", "OUTCOMES", "PARTIAL", "Outcome", "outcome_numbered"]
+__all__ = [
+    "COMPLETE",
+    "NEVER",
+    "NOT_INGESTED",
+    "NOT_OFFERED",
+    "OUTCOMES",
+    "PARTIAL",
+    "QUARANTINED",
+    "Outcome",
+    "outcome_numbered",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +51,13 @@ OUTCOMES: Final = {
         Outcome("unreachable", 10, "always", "the source gave no complete answer"),
         Outcome("internal-error", 11, "always", "hrrr_dask failed; the ledger has the traceback"),
         Outcome("partial", 12, "always", "some of its variables or points have not been read yet"),
+        Outcome("poisoned", 13, "young", "reading the file ended its process: it is kept apart"),
     )
 }
 """Outcome name to its row."""
+
+QUARANTINED: Final = frozenset({"ambiguous-message", "decode-failed", "wrong-identity", "truncated", "poisoned"})
+"""Reasons that lie in the bytes of an object: it was there, and it was refused."""
 
 NOT_INGESTED: Final = OUTCOMES["not-ingested"].number
 COMPLETE: Final = OUTCOMES["complete"].number

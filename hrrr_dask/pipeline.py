@@ -190,13 +190,13 @@ def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job,
     return _report(partition, outcomes, bytes_written)
 
 
-def failed_extract(reading: Reading, job: Job, text: str) -> Extract:
+def failed_extract(reading: Reading, job: Job, text: str, reason: str = "internal-error") -> Extract:
     """What stands for a file on which our own code failed: every variable a gap, with the traceback."""
     names, n_points = reading.variables, len(job.spec.points)
     outcome = FileOutcome(
         file=reading.file,
         wanted=names,
-        reasons=dict.fromkeys(names, "internal-error"),
+        reasons=dict.fromkeys(names, reason),
         details=dict.fromkeys(names, text),
         first_point=reading.first_point,
         n_points=n_points,

@@ -26,7 +26,7 @@ from hrrr_dask.selectors import Selector
 
 __all__ = ["HrrrAccessor", "best_estimate", "by_valid_time", "fixed_lead", "latest"]
 
-_EMPTY: Final = ("not-ingested", "not-in-this-era", "not-published", "access-denied", "internal-error")
+_EMPTY: Final = ("not-ingested", "not-in-this-era", "not-published", "access-denied", "internal-error", "poisoned")
 """Outcomes of a file of which the store has no value."""
 
 _TIER: Final = np.full(256, BARRED)

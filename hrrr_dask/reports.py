@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from hrrr_dask.completeness import StatusRow
+from hrrr_dask.gaps import Gap
 
 __all__ = ["Report", "Status"]
 
@@ -78,3 +79,5 @@ class Status:
     """Reason to the number of values that are missing."""
     by_time: tuple[StatusRow, ...] = ()
     """The same by day, or by month when there are many."""
+    gap_list: tuple[Gap, ...] | None = None
+    """Every gap, when they were asked for."""

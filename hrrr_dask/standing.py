@@ -7,21 +7,26 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hrrr_dask.completeness import file_states, summarise
 from hrrr_dask.config import resolve_settings
+from hrrr_dask.existing import Existing
 from hrrr_dask.folding import count_gaps
+from hrrr_dask.gaps import COLUMNS, Gap, list_gaps
 from hrrr_dask.heatmap import plot_status
 from hrrr_dask.ledger import Ledger
 from hrrr_dask.opening import must_exist
 from hrrr_dask.reports import Status
-from hrrr_dask.store import fold_inits
+from hrrr_dask.store import fold_inits, partitions_of
 from hrrr_dask.transactions import open_blobs
 
 __all__ = ["compact", "status"]
 
 
-def status(store: str | os.PathLike[str], /, *, plot: str | os.PathLike[str] = "", **options: str) -> Status:
+def status(
+    store: str | os.PathLike[str], /, *, plot: str | os.PathLike[str] = "", gaps: bool = False, **options: str
+) -> Status:
     """Say how a store stands, from its ledger.
 
     Parameters
@@ -30,6 +35,8 @@ def status(store: str | os.PathLike[str], /, *, plot: str | os.PathLike[str] = "
         URL or directory.
     plot : path, optional
         A PNG to write: which lead times of which days are there, and why others are not.
+    gaps : bool
+        List every gap: why, where it was looked for, when it is tried again.
     **options
         Endpoint options without secrets.
 
@@ -43,10 +50,10 @@ def status(store: str | os.PathLike[str], /, *, plot: str | os.PathLike[str] = "
     url, options = os.fspath(store), _options(options)
     existing = must_exist(url, options)
     axis, asked = existing.axis, existing.asked
-    folded = fold_inits(Ledger(open_blobs(url, options)), existing, asked)
-    codes = folded.shown
+    ledger = Ledger(open_blobs(url, options))
+    codes = fold_inits(ledger, existing, asked).shown
     times = np.array([axis.init_time(k) for k in range(asked.start, asked.stop)], dtype="datetime64[s]")
-    wanted, complete, gaps = file_states(codes)
+    wanted, complete, gapped = file_states(codes)
     if plot:
         plot_status(codes, times, existing.selection.lead_hours, url, os.fspath(plot))
     return Status(
@@ -56,11 +63,17 @@ def status(store: str | os.PathLike[str], /, *, plot: str | os.PathLike[str] = "
         n_points=existing.n_points,
         variables=tuple(variable.name for variable in existing.selection.variables),
         files_complete=int(complete.sum()),
-        files_with_gaps=int(gaps.sum()),
-        files_to_do=int((wanted & ~complete & ~gaps).sum()),
+        files_with_gaps=int(gapped.sum()),
+        files_to_do=int((wanted & ~complete & ~gapped).sum()),
         gaps=count_gaps(codes),
         by_time=tuple(summarise(codes, times)),
+        gap_list=_gaps(ledger, existing, codes) if gaps else None,
     )
+
+
+def _gaps(ledger: Ledger, existing: Existing, codes: NDArray[np.uint8]) -> tuple[Gap, ...]:
+    rows = ledger.tables(partitions_of(existing, existing.asked), COLUMNS)
+    return list_gaps(rows, existing.selection, existing.axis, existing.asked, codes, _now())
 
 
 def compact(store: str | os.PathLike[str], /, **options: str) -> tuple[int, int]:
@@ -85,7 +98,11 @@ def compact(store: str | os.PathLike[str], /, **options: str) -> tuple[int, int]
     """
     url, options = os.fspath(store), _options(options)
     must_exist(url, options)
-    return Ledger(open_blobs(url, options)).compact(datetime.now(UTC).replace(tzinfo=None))
+    return Ledger(open_blobs(url, options)).compact(_now())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _options(options: Mapping[str, str]) -> dict[str, str]:

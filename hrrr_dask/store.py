@@ -30,7 +30,7 @@ from hrrr_dask.strangers import with_strangers
 from hrrr_dask.template import ROOT_KEY, build_template
 from hrrr_dask.transactions import open_blobs
 
-__all__ = ["Store", "count", "fold_inits"]
+__all__ = ["Store", "count", "fold_inits", "partitions_of"]
 
 _Answer = TypeVar("_Answer")
 
@@ -249,9 +249,13 @@ class Store:
 
 def fold_inits(ledger: Ledger, spec: StoreSpec | Existing, inits: slice) -> Folded:
     """How the values of some init times stand, from the ledger alone."""
+    return fold(ledger.tables(partitions_of(spec, inits), COLUMNS), spec.selection, spec.axis, inits, spec.cohort_sizes)
+
+
+def partitions_of(spec: StoreSpec | Existing, inits: slice) -> range:
+    """The partitions that hold some init times."""
     span = spec.layout.partition_days * len(spec.axis.cycles)
-    partitions = range(inits.start // span, -(-inits.stop // span))
-    return fold(ledger.tables(partitions, COLUMNS), spec.selection, spec.axis, inits, spec.cohort_sizes)
+    return range(inits.start // span, -(-inits.stop // span))
 
 
 def count(number: int, what: str) -> str:

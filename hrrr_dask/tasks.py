@@ -167,6 +167,7 @@ def _in_a_child(reading: Reading, job: Job, named: bytes) -> Extract:
     child = subprocess.run(command, input=given, capture_output=True, check=False)  # noqa: S603
     if child.returncode:
         last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        return failed_extract(reading, job, f"reading this file ends its process with code {child.returncode}: {last}")
+        told = f"reading this file ends its process with code {child.returncode}: {last}"
+        return failed_extract(reading, job, told, "poisoned")
     extract: Extract = pickle.loads(child.stdout)  # noqa: S301  written by our own child
     return extract

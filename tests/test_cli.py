@@ -27,6 +27,7 @@ from hrrr_dask.config import DEFAULTS, Period, Selection
 from hrrr_dask.costs import Calibration
 from hrrr_dask.demo import DemoResult
 from hrrr_dask.errors import NotPublishedError, StoreAccessError
+from hrrr_dask.gaps import Gap
 from hrrr_dask.layout import Axis, Layout
 from hrrr_dask.planning import make_plan
 from hrrr_dask.reports import Report, Status
@@ -229,12 +230,27 @@ def test_backfill_passes_only_what_was_given(calls):
 
 def test_every_flag_of_status_arrives(calls):
     assert run("status", "--store", "s3://b/s", "--store-option", "endpoint=http://h:1").exit_code == 0
-    assert calls == [("status", ("s3://b/s",), {"plot": "", "endpoint": "http://h:1"})]
+    assert calls == [("status", ("s3://b/s",), {"plot": "", "gaps": False, "endpoint": "http://h:1"})]
+
+
+def test_gaps_are_listed_for_people_and_for_programs(monkeypatch):
+    gap = Gap(
+        datetime(2024, 1, 1, 6), 5, ("t", "rain"), "truncated", "--retry-gaps", 2, True, "a/b", "", "line\ncut off"
+    )
+    listed = replace(STATUS, gap_list=(gap,) * 60)
+    monkeypatch.setattr(standing, "status", lambda *_, **__: listed)
+    shown = run("status", "--store", "s", "--gaps").stdout
+    assert "60 gaps, the first 50; --json has all" in shown
+    assert shown.count("2024-01-01T06     5  truncated      2  --retry-gaps") == 50
+    assert "quarantined:" in shown
+    answer = json.loads(run("status", "--store", "s", "--gaps", "--json").stdout)
+    assert len(answer["gap_list"]) == 60
+    assert answer["gap_list"][0]["variables"] == ["t", "rain"]
 
 
 def test_a_value_may_hold_an_equals_sign(calls):
     assert run("status", "--store", "s", "--store-option", "region = a=b ").exit_code == 0
-    assert calls[0][2] == {"plot": "", "region": "a=b"}
+    assert calls[0][2] == {"plot": "", "gaps": False, "region": "a=b"}
 
 
 def test_every_flag_of_the_settings_is_a_setting():

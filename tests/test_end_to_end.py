@@ -356,10 +356,11 @@ def test_a_file_that_kills_its_worker_and_then_its_own_process_is_the_only_gap(
     assert {
         (GribFile(init.to_pydatetime(), lead), name) for init, lead, name in lost.iloc[:, :3].itertuples(index=False)
     } == gone
-    assert report.gaps == {"internal-error": len(gone)}
+    assert report.gaps == {"poisoned": len(gone)}
     assert assert_right(tmp_path / "x.zarr", few, places, SAME, gone) == (22 * 3 - len(gone)) * len(places)
 
-    again = fill(few, points, tmp_path / "x.zarr", client)
+    assert fill(few, points, tmp_path / "x.zarr", client).files_read == 0, "an old file that kills is not tried again"
+    again = fill(few, points, tmp_path / "x.zarr", client, retry_gaps=True)
     assert (again.files_read, again.outcome) == (1, "done")
     assert contents(tmp_path / "x.zarr", dates=False) == contents(whole, dates=False)
 

@@ -25,9 +25,9 @@ LAYERS = {
     1: "allocation records outcomes",
     2: "catalog completeness elements levels limits selectors points point_rows locations projection",
     3: "variables config grid grib packing sources storage",
-    4: "answers batching blobs contention decode derive entries existing extract failover fetch folding gather "
-    "icechunk_blobs identity inventory join layout ledger messages netcdf opening planning prefixes probe reading "
-    "reports shards showing spec store strangers template transactions walk",
+    4: "answers batching blobs contention decode derive entries existing extract failover fetch folding gaps "
+    "gather icechunk_blobs identity inventory join layout ledger messages netcdf opening planning prefixes probe "
+    "reading reports shards showing spec store strangers template transactions walk",
     5: "clusters costs heatmap pipeline",
     6: "execution flights request run standing tasks",
     7: "api calibrate growing",

@@ -34,6 +34,7 @@ def test_numbers_are_those_that_stores_out_there_hold():
         "unreachable": 10,
         "internal-error": 11,
         "partial": 12,
+        "poisoned": 13,
     }
 
 

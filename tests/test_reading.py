@@ -303,6 +303,7 @@ def test_every_outcome_is_either_whole_perhaps_a_part_or_nothing():
         "not-published",
         "access-denied",
         "internal-error",
+        "poisoned",
     ]
 
 
