@@ -20,7 +20,7 @@ from obstore.exceptions import BaseError
 
 from hrrr_dask.answers import Request, Response, TryAgainError, accept, error_meaning, look_before_reading, replaced
 from hrrr_dask.errors import ConfigError, UnreachableError
-from hrrr_dask.limits import RateLimit
+from hrrr_dask.pacing import RateLimit
 from hrrr_dask.records import ByteRange
 from hrrr_dask.sources import Source
 from hrrr_dask.storage import open_object_store

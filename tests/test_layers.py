@@ -23,7 +23,7 @@ ROOT = Path(hrrr_dask.__file__).parent
 LAYERS = {
     0: "errors",
     1: "allocation records outcomes",
-    2: "catalog completeness elements levels limits selectors points point_rows locations projection",
+    2: "catalog completeness elements levels pacing selectors points point_rows locations projection",
     3: "variables config grid grib packing sources storage",
     4: "answers batching blobs contention decode derive entries existing extract failover fetch folding gaps "
     "gather icechunk_blobs identity inventory join layout ledger messages netcdf opening planning prefixes probe "

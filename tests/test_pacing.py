@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrrr_dask.limits import BURST, RateLimit, next_place
+from hrrr_dask.pacing import BURST, RateLimit, next_place
 
 
 @settings(deadline=None)
@@ -43,7 +43,7 @@ def place(monkeypatch, tmp_path):
 
 def test_processes_share_a_limit(place):
     code = (
-        "import sys, tempfile, threading, time; from hrrr_dask.limits import RateLimit\n"
+        "import sys, tempfile, threading, time; from hrrr_dask.pacing import RateLimit\n"
         "tempfile.tempdir = sys.argv[1]; limit, never = RateLimit('https://a/b', 1200), threading.Event()\n"
         "for _ in range(15): assert not limit.wait(never)"
     )
