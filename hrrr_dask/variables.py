@@ -17,6 +17,7 @@ from hrrr_dask.catalog import ARCHIVE_START, ERAS
 from hrrr_dask.elements import ELEMENTS, canonical_element, element_named, parse_raw
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.levels import check_level
+from hrrr_dask.limits import limits_of
 from hrrr_dask.selectors import Selector
 
 __all__ = ["CATALOG", "DEFAULT_VARIABLES", "VECTOR_PAIRS", "Variable", "companion_of", "parse_variables"]
@@ -42,6 +43,12 @@ class Variable:
     """CF standard name; empty when the table has none."""
     since: datetime = ARCHIVE_START
     """First init time whose files have it, UTC."""
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Smallest and largest plausible value; None where :mod:`hrrr_dask.limits` has none."""
+        row = limits_of(self.selector)
+        return None if row is None else (row.low, row.high)
 
     @property
     def cell_methods(self) -> str:
