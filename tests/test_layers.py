@@ -22,12 +22,12 @@ ROOT = Path(hrrr_dask.__file__).parent
 
 LAYERS = {
     0: "errors",
-    1: "allocation records outcomes",
+    1: "allocation records outcomes solar",
     2: "catalog completeness elements levels pacing selectors points point_rows locations projection limits",
     3: "variables config grid grib packing sources storage",
     4: "answers batching blobs contention decode derive entries existing extract failover fetch folding gaps "
     "gather icechunk_blobs identity inventory join layout ledger messages netcdf opening planning prefixes "
-    "probe reading reports shards showing spec store strangers template transactions walk",
+    "probe quality reading reports shards showing spec steps store strangers template transactions walk",
     5: "clusters costs heatmap pipeline",
     6: "execution flights request run standing tasks",
     7: "api calibrate growing",
