@@ -20,6 +20,7 @@ __all__ = [
     "StatusRow",
     "by_calendar",
     "checked_times",
+    "columns_of_picture",
     "count_days",
     "count_values",
     "file_states",
@@ -31,6 +32,12 @@ TABLE_DAYS: Final = 62
 
 TOP_REASONS: Final = 3
 """Reasons that a row of the table names."""
+
+PLOT_RUN_DAYS: Final = 4
+"""A picture has a column a run for up to so many days [d]."""
+
+PLOT_DAYS: Final = 400
+"""A picture has a column a day for up to so many days, a column a month beyond [d]."""
 
 _SILENT: Final = frozenset({"not-ingested", "complete", "not-in-this-era", "partial"})
 
@@ -154,6 +161,24 @@ def by_calendar(times: NDArray[np.datetime64], unit: Literal["day", "month"]) ->
     periods = times.astype(kind)
     edges = np.arange(periods[0], periods[-1] + 2, dtype=kind)
     return Columns(unit, edges.astype("datetime64[s]"), (periods - periods[0]).astype(np.int64))
+
+
+def columns_of_picture(times: NDArray[np.datetime64]) -> Columns:
+    """A column a run for few days, a column a day for about a year, a column a month beyond.
+
+    Parameters
+    ----------
+    times : ndarray of datetime64[s], dims (init_time,)
+        Ascending, one or more.
+    """
+    n_days = count_days(times)
+    if n_days > PLOT_RUN_DAYS:
+        return by_calendar(times, "day" if n_days <= PLOT_DAYS else "month")
+    since = (times - times[0]).astype(np.int64)
+    step = int(np.gcd.reduce(since[1:])) if len(times) > 1 else 3600
+    of_run = since // step
+    edges = times[0] + (np.arange(of_run[-1] + 2) * step - step // 2).astype("timedelta64[s]")
+    return Columns("run", edges, of_run)
 
 
 def count_values(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +12,12 @@ from numpy.typing import NDArray
 from hrrr_dask.completeness import (
     REASONS,
     Columns,
-    by_calendar,
     checked_times,
-    count_days,
+    columns_of_picture,
     count_values,
     file_states,
 )
+from hrrr_dask.drawing import SHARE_TICKS, entitle, label_time, legend, root, swatch
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, PARTIAL
 
 if TYPE_CHECKING:
@@ -27,18 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["plot_status"]
 
 Rows = Literal["lead_time", "cycle"]
-
-PLOT_RUN_DAYS: Final = 4
-"""A picture has a column a run for up to so many days [d]."""
-
-PLOT_DAYS: Final = 400
-"""A picture has a column a day for up to so many days, a column a month beyond [d]."""
-
-PLOT_NAMED: Final = 100
-"""Most columns of which every so many is named below its middle."""
-
-MISSING_TICKS: Final = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
-"""What may be named on the axis of missing values [%]."""
 
 SHADES: Final = (
     ("all", "#2f6da3"),
@@ -91,8 +78,7 @@ def plot_status(
     codes : ndarray of uint8, dims (variable, init_time, lead_time)
         Outcome numbers.
     init_times : ndarray of datetime64, dims (init_time,)
-        Ascending, UTC. Up to :data:`PLOT_RUN_DAYS` days have a column a run, up to :data:`PLOT_DAYS` a column a day,
-        more a column a month.
+        Ascending, UTC. Columns are those of :func:`hrrr_dask.completeness.columns_of_picture`.
     lead_hours : sequence of int
         Lead times [h].
     title : str
@@ -122,7 +108,7 @@ def plot_status(
     cycles, cycle_of_run = np.unique(cycle_hours, return_inverse=True)
     labels = list(lead_hours) if rows == "lead_time" else cycles.tolist()
     row_of = np.arange(len(lead_hours))[None] if rows == "lead_time" else cycle_of_run.reshape(-1, 1)
-    columns = _columns_of_plot(times)
+    columns = columns_of_picture(times)
     counts = count_values(codes, columns, row_of, len(labels))
     reasons = [outcome.number for outcome in REASONS if counts[..., outcome.number].any()]
 
@@ -135,20 +121,9 @@ def plot_status(
     _draw_map(panels[0], counts, columns, labels, "lead time [h]" if rows == "lead_time" else "cycle [h UTC]")
     if reasons:
         _draw_reasons(panels[1], counts.sum(axis=1), columns, reasons)
-    _label_time(panels[-1], columns)
-    _entitle(panels[0], title, _file_line(codes))
+    label_time(panels[-1], columns)
+    entitle(panels[0], title, _file_line(codes))
     figure.savefig(Path(path), dpi=120, format="png")
-
-
-def _columns_of_plot(times: NDArray[np.datetime64]) -> Columns:
-    n_days = count_days(times)
-    if n_days > PLOT_RUN_DAYS:
-        return by_calendar(times, "day" if n_days <= PLOT_DAYS else "month")
-    since = (times - times[0]).astype(np.int64)
-    step = int(np.gcd.reduce(since[1:])) if len(times) > 1 else 3600
-    of_run = since // step
-    edges = times[0] + (np.arange(of_run[-1] + 2) * step - step // 2).astype("timedelta64[s]")
-    return Columns("run", edges, of_run)
 
 
 def _file_line(codes: NDArray[np.uint8]) -> str:
@@ -203,10 +178,10 @@ def _draw_map(axes: Axes, counts: NDArray[np.int64], columns: Columns, labels: S
     step = next((nice for nice in (1, 2, 3, 6, 12) if nice >= step), step)
     axes.set_yticks(range(0, len(labels), step), [str(label) for label in labels[::step]])
     axes.set_ylabel(what)
-    keys = [_swatch(colour, name) for k, (name, colour) in enumerate(SHADES) if (shade == k).any()]
+    keys = [swatch(colour, name) for k, (name, colour) in enumerate(SHADES) if (shade == k).any()]
     if np.isnan(shade).any():
-        keys.append(_swatch("white", "not in the archive"))
-    _legend(axes, keys, "values that are there")
+        keys.append(swatch("white", "not in the archive"))
+    legend(axes, keys, "values that are there")
 
 
 def _draw_reasons(axes: Axes, counts: NDArray[np.int64], columns: Columns, reasons: Sequence[int]) -> None:
@@ -223,77 +198,15 @@ def _draw_reasons(axes: Axes, counts: NDArray[np.int64], columns: Columns, reaso
         top = base + 100 * counts[:, number] / wanted
         drawn = np.where(counts[:, number] > 0, top, np.nan)
         axes.stairs(drawn, edges, baseline=base, fill=True, facecolor=colour, linewidth=0)
-        keys.append(_swatch(colour, f"{names[number]} {int(counts[:, number].sum()):,}"))
+        keys.append(swatch(colour, f"{names[number]} {int(counts[:, number].sum()):,}"))
         base = top
-    axes.set_yscale("function", functions=(_root, np.square))
+    axes.set_yscale("function", functions=(root, np.square))
     highest = min(1.2 * float(base.max()), 103.0)
     axes.set_ylim(0, highest)
-    axes.set_yticks([tick for tick in MISSING_TICKS if highest / 70 < tick <= highest])
+    axes.set_yticks([tick for tick in SHARE_TICKS if highest / 70 < tick <= highest])
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_ylabel("missing [%]\n(root scale)")
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    _legend(axes, keys, "values that are missing")
-
-
-def _root(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A scale on which one per cent is still seen beside a hundred."""
-    return np.sqrt(np.maximum(values, 0))
-
-
-def _swatch(colour: str, label: str) -> Any:
-    from matplotlib.patches import Patch  # noqa: PLC0415  only the plot needs matplotlib
-
-    return Patch(facecolor=colour, edgecolor="#888888", linewidth=0.4, label=label)
-
-
-def _legend(axes: Axes, keys: list[Any], title: str) -> None:
-    """To the right of its panel, from the top downward."""
-    axes.legend(
-        handles=keys,
-        title=title,
-        loc="upper left",
-        bbox_to_anchor=(1.0, 1.0),
-        frameon=False,
-        fontsize=8.5,
-        title_fontsize=8.5,
-        alignment="left",
-    )
-
-
-def _label_time(axes: Axes, columns: Columns) -> None:
-    """Runs and days are named below their middle, where there is room for that."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num  # noqa: PLC0415  see plot_status
-
-    axes.set_xlim(*date2num(columns.edges[[0, -1]]))  # type: ignore[no-untyped-call]
-    axes.set_xlabel("init time [UTC]")
-    if columns.unit == "month" or columns.n > PLOT_NAMED:
-        locator = AutoDateLocator(minticks=3)  # type: ignore[no-untyped-call]
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-        return
-    middles = columns.edges[:-1] + np.diff(columns.edges) // 2
-    starts = middles if columns.unit == "run" else columns.edges[:-1]
-    step = -(-columns.n // 16)
-    axes.set_xticks(
-        date2num(middles[::step]),  # type: ignore[no-untyped-call]
-        _tick_names([moment.item() for moment in starts[::step]], by_hour=columns.unit == "run"),
-    )
-
-
-def _tick_names(moments: Sequence[datetime], *, by_hour: bool) -> list[str]:
-    """Hours with the day, or days with the month, below the first one of each."""
-    fine, coarse = ("%H", "%d %b %Y") if by_hour else ("%d", "%b %Y")
-    names, before = [], ""
-    for moment in moments:
-        group = f"{moment:{coarse}}"
-        names.append(f"{moment:{fine}}" + (f"\n{group}" if group != before else ""))
-        before = group
-    return names
-
-
-def _entitle(axes: Axes, title: str, line: str) -> None:
-    shown = title if len(title) <= 90 else f"{title[:30]}…{title[-59:]}"
-    axes.set_title(shown, loc="left", pad=24, fontsize=12, fontweight="bold", parse_math=False)
-    axes.annotate(line, (0, 1), xytext=(0, 7), xycoords="axes fraction", textcoords="offset points", fontsize=10)
+    legend(axes, keys, "values that are missing")

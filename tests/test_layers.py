@@ -28,7 +28,7 @@ LAYERS = {
     4: "answers batching blobs contention decode derive entries existing extract failover fetch folding gaps "
     "gather icechunk_blobs identity inventory join layout ledger messages netcdf opening planning prefixes "
     "probe quality reading reports shards showing spec steps store strangers template transactions walk",
-    5: "clusters costs heatmap pipeline",
+    5: "clusters costs heatmap pipeline drawing",
     6: "execution flights request run standing tasks",
     7: "api calibrate growing",
     8: "display demo options cli",
@@ -51,7 +51,7 @@ ALLOWED = {
     "cfgrib": {"decode"},
     "click": {"cli", "options"},
     "rich": {"cli", "display"},
-    "matplotlib": {"demo", "heatmap"},
+    "matplotlib": {"demo", "drawing", "heatmap"},
     "moto": {"testing"},
 }
 """Library to the only modules that may import it."""
