@@ -32,8 +32,9 @@ YEAR_DAYS: Final = 365
 VALUE_BYTES: Final = 4
 """A float32 [B]."""
 
-OBJECTS_BESIDE_VARIABLES: Final = 2
-"""Of a partition: its chunks of ``status`` and ``available_at``; ledger entries, one for each step, come on top."""
+OBJECTS_BESIDE_VARIABLES: Final = 3
+"""Of a partition: its chunks of ``status``, ``quality`` and ``available_at``; ledger entries, one for each step, come
+on top."""
 
 INDEX_BYTES_PER_CHUNK: Final = 16
 """Zarr 3 sharding codec: offset and length of each inner chunk, as 64-bit integers [B]."""

@@ -37,8 +37,8 @@ def to_netcdf(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
         ready = ready.drop_indexes("point_id")
     for variable in ready.variables.values():
         variable.encoding.clear()  # chunks and codecs of Zarr
-        if "flag_values" in variable.attrs:  # CF 1.11, 3.5: of the variable's own type
-            variable.attrs["flag_values"] = np.array(variable.attrs["flag_values"], dtype=variable.dtype)
+        for flags in {"flag_values", "flag_masks"} & set(variable.attrs):  # CF 1.11, 3.5: of the variable's own type
+            variable.attrs[flags] = np.array(variable.attrs[flags], dtype=variable.dtype)
     if "hrrr_dask" in ready.attrs:
         ready.attrs["hrrr_dask"] = json.dumps(ready.attrs["hrrr_dask"])
     hours: dict[str, Any] = {

@@ -27,6 +27,7 @@ from hrrr_dask.join import pieces_of
 from hrrr_dask.messages import Found, read_messages
 from hrrr_dask.outcomes import OUTCOMES
 from hrrr_dask.prefixes import WORTHWHILE, Prefixes
+from hrrr_dask.quality import own_flags
 from hrrr_dask.records import Extract, FileOutcome, Origin, Partition, Reading
 from hrrr_dask.selectors import Selector
 from hrrr_dask.showing import follow_ledger, show_status
@@ -146,7 +147,7 @@ def _extract_from(source: Source, reading: Reading, job: Job) -> Extract:
     values = np.ascontiguousarray(values[:, reading.first_point :])
     outcome = FileOutcome(
         file=file,
-        wanted=tuple(variable.name for variable in variables),
+        wanted=reading.variables,
         reasons={name: _reason(error) for name, error in missing.items()},
         details={name: str(error) for name, error in missing.items()},
         origin=Origin(object_url(source, object_key(file)), found.etag, found.published, found.inventory),
@@ -159,6 +160,7 @@ def _extract_from(source: Source, reading: Reading, job: Job) -> Extract:
         checksums={
             each.name: checksum(own) for each, own in zip(variables, values, strict=True) if each.name in engines
         },
+        flags=own_flags(values, reading.variables, variables),
     )
     return Extract(values, outcome)
 

@@ -7,7 +7,7 @@ only be ours. Nothing here is a gap: a value that is flagged is what NOAA publis
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from hrrr_dask.solar import Times, cos_zenith
 from hrrr_dask.variables import Variable
 
-__all__ = ["FLAGS", "STEP_FLAGS", "Flag", "names_of", "quality_flags"]
+__all__ = ["FLAGS", "OWN_FLAGS", "STEP_FLAGS", "Flag", "names_of", "own_flags", "quality_flags"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,11 @@ STEP_FLAGS: Final = {
     )
 }
 """Flag name to its row: what takes several files to tell (:mod:`hrrr_dask.steps`); bits that :data:`FLAGS` leaves."""
+
+OWN_FLAGS: Final = tuple(
+    flag for flag in FLAGS.values() if flag.name not in ("dewpoint-above-temperature", "solar-closure")
+)
+"""What a variable tells alone: the masks of the store's ``quality``."""
 
 BELOW, ABOVE, MOISTURE, BEAM, DEWPOINT, CLOSURE, NO_DATA = (np.uint16(flag.mask) for flag in FLAGS.values())
 
@@ -206,6 +211,40 @@ def quality_flags(
                 whole, beam, diffuse = rows
                 flags[list(rows)] |= _not_closed(stack[whole], stack[beam], stack[diffuse], height) * CLOSURE
     return {name: flags[k].reshape(shape) for k, name in enumerate(names)}
+
+
+def own_flags(values: NDArray[np.float32], names: Sequence[str], variables: Sequence[Variable]) -> dict[str, int]:
+    """What the values of each variable tell without looking at another one.
+
+    So it is the same whichever variables were read together: a gap that heals later changes nothing.
+
+    Parameters
+    ----------
+    values : ndarray of float32, dims (variable, point)
+        NaN where there is none [unit of the catalogue].
+    names : sequence of str
+        Of the rows.
+    variables : sequence of Variable
+        What the names mean.
+
+    Returns
+    -------
+    dict of str to int
+        Name to the masks of :data:`FLAGS` that any of its values has, for variables that have any.
+
+    Examples
+    --------
+    >>> from hrrr_dask.variables import CATALOG
+    >>> own_flags(np.array([[290, 400]], np.float32), ["temperature_2m"], list(CATALOG.values()))
+    {'temperature_2m': 2}
+    """
+    if not values.size:
+        return {}
+    rules = _rules_of(tuple(names), tuple(variables))
+    alone = replace(rules, humidities=tuple((row, None) for row, _ in rules.humidities), moist=())
+    with np.errstate(invalid="ignore", over="ignore"):
+        found = np.bitwise_or.reduce(_flag_values(values, alone), axis=1)
+    return {name: int(mask) for name, mask in zip(names, found, strict=True) if mask}
 
 
 def _flag_values(stack: NDArray[np.float32], rules: _Rules) -> NDArray[np.uint16]:

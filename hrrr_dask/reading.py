@@ -26,6 +26,9 @@ from hrrr_dask.selectors import Selector
 
 __all__ = ["HrrrAccessor", "best_estimate", "by_valid_time", "fixed_lead", "latest"]
 
+_NOTHING: Final[Mapping[Hashable, Any]] = {"status": np.uint8(NOT_INGESTED), "quality": np.uint16(0)}
+"""What stands where there is no run; NaN or NaT for all others."""
+
 _EMPTY: Final = ("not-ingested", "not-in-this-era", "not-published", "access-denied", "internal-error", "poisoned")
 """Outcomes of a file of which the store has no value."""
 
@@ -270,10 +273,9 @@ def _picked(
     base = ds.drop_dims(dims).drop_vars(times, errors="ignore")
     made: dict[Hashable, xr.Variable] = {}
     for name, variable in ds.variables.items():
-        of_files = name in ("status", "available_at") or (name in ds.data_vars and not dims)
+        of_files = name in ("status", "quality", "available_at") or (name in ds.data_vars and not dims)
         if name not in times and (of_files or set(dims) & set(variable.dims)):
-            fill = np.uint8(NOT_INGESTED) if name == "status" else None
-            made[name] = gather(variable, (own or {}).get(name, pick), fill)
+            made[name] = gather(variable, (own or {}).get(name, pick), _NOTHING.get(name))
     for name, values in times.items():
         attributes = ds.coords[name].attrs if name in ds.coords else _ATTRIBUTES[name]
         shape = pick.dims if name == "init_time" else (name,) if name in pick.dims else pick.dims[: values.ndim]

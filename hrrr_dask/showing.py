@@ -1,4 +1,4 @@
-"""What the ledger says, shown to readers of the arrays: ``status`` and ``available_at`` of each file."""
+"""What the ledger says, shown to readers of the arrays: ``status``, ``quality`` and ``available_at`` of each file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hrrr_dask.contention import AT_ONCE, TRIES, pause, put_over, read_shard
 from hrrr_dask.errors import StoreConflictError
-from hrrr_dask.folding import Folded, available_at, fold
+from hrrr_dask.folding import Folded, available_at, fold, quality_of
 from hrrr_dask.outcomes import NOT_INGESTED, NOT_OFFERED
 from hrrr_dask.shards import encode_shard
 from hrrr_dask.store import Store, count
@@ -21,14 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["follow_ledger", "mended", "show_status", "stale_status"]
 
+SHOWN: Final = ("available_at", "quality", "status")
+"""Arrays that follow the ledger, in the order in which they are written."""
+
 _UNTOUCHED: Final = (NOT_INGESTED, NOT_OFFERED)
 """Status of files of which the ledger says nothing."""
 
 
 def show_status(store: Store, partition: int, also: Sequence[pa.Table] = ()) -> int:
-    """Let ``status`` and ``available_at`` of one partition say what the ledger says; the caller seals it.
+    """Let ``status`` and its like of one partition say what the ledger says; the caller seals it.
 
-    The shards are read before the ledger: so whoever writes last has read every entry that was there before.
+    The shards are read before the ledger: so whoever writes last has read every entry that was there before. ``status``
+    is written last: by it is seen whether the others were.
 
     Parameters
     ----------
@@ -46,12 +50,13 @@ def show_status(store: Store, partition: int, also: Sequence[pa.Table] = ()) -> 
     """
     existing = store.existing()
     inits = slice(partition * store.spec.span, (partition + 1) * store.spec.span)
-    keys = {name: f"{name}/c/{partition}/0" for name in ("available_at", "status")}
+    keys = {name: f"{name}/c/{partition}/0" for name in SHOWN}
     for _ in range(TRIES):
         before = {name: read_shard(store.blobs, key, existing.documents[name]) for name, key in keys.items()}
         rows = [*store.ledger.tables(range(partition, partition + 1)), *also]
         now: dict[str, NDArray[Any]] = {
             "available_at": available_at(rows, existing.selection, existing.axis, inits),
+            "quality": quality_of(rows, existing.selection, existing.axis, inits),
             "status": fold(rows, existing.selection, existing.axis, inits, existing.cohort_sizes).status(),
         }
         encoded = {
@@ -70,7 +75,7 @@ def show_status(store: Store, partition: int, also: Sequence[pa.Table] = ()) -> 
 
 
 def follow_ledger(store: Store, partitions: Sequence[int]) -> int:
-    """Let ``status`` and ``available_at`` of partitions say what the ledger says; returns bytes written [B]."""
+    """Let ``status`` and its like of partitions say what the ledger says; returns bytes written [B]."""
 
     def work() -> tuple[int, str]:
         written = sum(show_status(store, number) for number in partitions)

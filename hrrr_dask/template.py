@@ -17,6 +17,7 @@ from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
 from hrrr_dask.outcomes import NEVER, NOT_INGESTED, OUTCOMES
+from hrrr_dask.quality import OWN_FLAGS
 from hrrr_dask.spec import StoreSpec, settings_of
 from hrrr_dask.variables import Variable, companion_of
 
@@ -36,7 +37,7 @@ _HOURS: Final = "hours since 1970-01-01 00:00:00"
 _COORDINATES: Final = (
     "valid_time point_id name latitude longitude cell_latitude cell_longitude cell_y cell_x cell_distance "
     "cell_projection_y cell_projection_x "
-    "status available_at"
+    "status quality available_at"
 )
 
 
@@ -201,9 +202,18 @@ def _add_status(group: zarr.Group, spec: StoreSpec) -> None:
         "_FillValue": NEVER,
         "comment": "its Last-Modified; a forecast was not known before",
     }
+    quality: dict[str, Any] = {
+        "long_name": "what is physically out of place among the values of the file",
+        "standard_name": "quality_flag",
+        "units": "1",
+        "flag_masks": [flag.mask for flag in OWN_FLAGS],
+        "flag_meanings": " ".join(flag.name for flag in OWN_FLAGS),
+        "comment": "of any variable at any point, each looked at alone; hrrr-dask quality says which, and compares",
+    }
     shape = (spec.n_init, len(spec.selection.lead_hours))
     for name, dtype, fill, attributes in (
         ("status", np.dtype(np.uint8), NOT_INGESTED, status),
+        ("quality", np.dtype(np.uint16), 0, quality),
         ("available_at", np.dtype(np.int64), NEVER, available_at),
     ):
         group.create_array(

@@ -69,7 +69,7 @@ def keys_of(plan: Plan, partitions: int) -> set[str]:
     names = [variable.name for variable in plan.selection.variables]
     numbers = range(partitions)
     shards = {f"{name}/c/{number}/0/{block}" for name, number, block in product(names, numbers, blocks)}
-    others = {f"{name}/c/{number}/0" for name, number in product(["status", "available_at"], numbers)}
+    others = {f"{name}/c/{number}/0" for name, number in product(["status", "quality", "available_at"], numbers)}
     n_files = plan.layout.partition_days * len(plan.selection.cycles) * len(plan.selection.lead_hours)
     steps = {file // 2000 for file in range(n_files)}
     return shards | others | {f".hrrr/ledger/{number:06d}/{step}" for number, step in product(numbers, steps)}
@@ -143,7 +143,7 @@ def test_a_year_of_the_defaults_is_what_a_person_works_out():
     assert costs.messages == costs.files * 11, "both components of each wind are wanted anyway"
     assert costs.core_hours == pytest.approx(166_440 * (0.025 + 11 * 0.002) / 3600)
     assert costs.dollars == pytest.approx(0.0978, abs=0.001)
-    assert costs.objects_a_year == 53 * (11 + 2 + 2) == costs.objects, "a week has 3,192 files: two steps"
+    assert costs.objects_a_year == 53 * (11 + 3 + 2) == costs.objects, "a week has 3,192 files: two steps"
     assert costs.stored_bytes == costs.stored_bytes_a_year == 166_440 * 11 * 1000 * 4 / 2.5
     assert (costs.calibration, costs.dollars_per_core_hour) == (DEFAULT_CALIBRATION, DOLLARS_PER_CORE_HOUR)
     assert asdict(costs)["calibration"]["measured"] is False

@@ -10,7 +10,7 @@ import pytest
 from oracle import read_fields
 
 from hrrr_dask.outcomes import OUTCOMES
-from hrrr_dask.quality import FLAGS, STEP_FLAGS, names_of, quality_flags
+from hrrr_dask.quality import FLAGS, OWN_FLAGS, STEP_FLAGS, names_of, own_flags, quality_flags
 from hrrr_dask.testing import GridWindow, expected_field
 from hrrr_dask.variables import CATALOG, DEFAULT_VARIABLES, parse_variables
 
@@ -169,6 +169,19 @@ def test_values_keep_their_shape_and_their_bits():
     assert quality_flags({"temperature_2m": np.float32(400)}, [CATALOG["temperature_2m"]])["temperature_2m"] == ABOVE
     assert quality_flags({}, variables) == {}
     assert quality_flags({SOLAR[0]: np.zeros(0, np.float32)}, variables)[SOLAR[0]].shape == (0,)
+
+
+def test_own_flags_are_the_same_whichever_variables_were_read_together():
+    names = ["temperature_2m", "dewpoint_2m", "relative_humidity_2m", "visible_beam_downward_solar_flux"]
+    values = np.array([[280, 400], [300, np.nan], [1, 50], [0, 5000]], np.float32)
+    together = own_flags(values, names, list(CATALOG.values()))
+    assert together == {names[0]: ABOVE, names[2]: MOISTURE, names[3]: ABOVE | BEAM}
+    alone = {}
+    for k, name in enumerate(names):
+        alone |= own_flags(values[k : k + 1], [name], [CATALOG[name]])
+    assert alone == together
+    assert own_flags(values[:0], [], []) == {}
+    assert sum(flag.mask for flag in OWN_FLAGS) == sum(flag.mask for flag in FLAGS.values()) - DEWPOINT - CLOSURE
 
 
 def test_what_does_not_belong_together_is_refused():

@@ -46,6 +46,16 @@ def test_what_the_ledger_says_is_shown(store):
     assert available[4:].tolist() == [[PUBLISHED] * 2, [PUBLISHED, NEVER], *[[NEVER] * 2] * 2]
 
 
+def test_the_quality_of_a_file_has_the_flags_of_all_its_variables_and_points(store):
+    dry, dark = {NAMES[0]: 4}, {NAMES[1]: 1, NAMES[0]: 8}
+    commit(store, outcome(0, 1, flags=dry), outcome(1, 0, {NAMES[0]: "truncated"}, NAMES[:1]), outcome(2, 1))
+    commit(store, outcome(0, 1, points=(5, 7), flags=dark), second=1)
+    show_status(store, 0)
+    assert status_of(store, "quality")[:3].tolist() == [[0, 13], [0, 0], [0, 0]]
+    said = zarr.open_group(store.url, mode="r")["quality"].attrs
+    assert dict(zip(said["flag_meanings"].split(), said["flag_masks"], strict=True))["moisture-sentinel"] == 4
+
+
 def test_showing_what_is_shown_already_writes_nothing(store, monkeypatch):
     commit(store, *outcomes_of())
     show_status(store, 0)

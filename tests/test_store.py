@@ -49,7 +49,7 @@ from hrrr_dask.variables import parse_variables
 
 TRUNCATED = OUTCOMES["truncated"].number
 GUST = parse_variables(["wind_gust_surface"])
-ARRAYS = ("init_time", "valid_time", "status", "available_at", *NAMES)
+ARRAYS = ("init_time", "valid_time", "status", "quality", "available_at", *NAMES)
 
 
 @pytest.fixture

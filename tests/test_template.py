@@ -38,6 +38,7 @@ COORDINATES = {
     "cell_projection_x",
     "cell_projection_y",
     "status",
+    "quality",
     "available_at",
     "crs",
 }
@@ -116,7 +117,7 @@ def test_growing_keeps_every_object_that_is_no_metadata(documents, n_days):
 def test_growing_changes_only_the_length_of_the_axis(documents):
     grown = build_template(weather_spec(300))
     changed = {key for key in documents if grown[key] != documents[key]}
-    along = {"init_time", "valid_time", "status", "available_at", *NAMES}
+    along = {"init_time", "valid_time", "status", "quality", "available_at", *NAMES}
     assert changed == {ROOT_KEY} | {f"{name}/zarr.json" for name in along}
     for name in along:
         before, after = document(documents, name), document(grown, name)
@@ -236,7 +237,7 @@ def test_points_are_added_in_the_room_that_is_left_and_then_in_new_chunks(docume
         more = build_template(grown(spec, Growth(points=make_points(range(3, last))).step_from(spec), 1))
         added = set(more) - set(documents)
         assert {key for key in added if key.startswith("point_id/")} == {f"point_id/c/{k}" for k in range(1, new + 1)}
-        times = {key for key in documents if "time/" in key or key.startswith(("status", "available_at"))}
+        times = {key for key in documents if "time/" in key or key.startswith(("status", "quality", "available_at"))}
         assert {key for key in times if more[key] != documents[key]} == set()
         assert document(more, NAMES[0])["shape"] == [4, 3, last]
 
