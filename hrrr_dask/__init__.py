@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hrrr_dask.api import backfill, plan, update
+    from hrrr_dask.assessing import assess
     from hrrr_dask.growing import add_points, add_variables
     from hrrr_dask.opening import open_dataset
     from hrrr_dask.points import read_points
-    from hrrr_dask.reports import Report, Status
+    from hrrr_dask.reports import Assessment, Report, Status
     from hrrr_dask.standing import compact, status
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Assessment",
     "Report",
     "Status",
     "__version__",
     "add_points",
     "add_variables",
+    "assess",
     "backfill",
     "compact",
     "open_dataset",
@@ -31,10 +34,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Assessment": "reports",
     "Report": "reports",
     "Status": "reports",
     "add_points": "growing",
     "add_variables": "growing",
+    "assess": "assessing",
     "backfill": "api",
     "compact": "standing",
     "open_dataset": "opening",

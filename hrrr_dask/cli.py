@@ -184,6 +184,35 @@ def status_command(*, store: str, store_option: tuple[str, ...], plot: str, gaps
         click.echo(f"\nplot   {plot}")
 
 
+@cli.command("quality")
+@store_options
+@click.option("--start", default="", metavar="TIME", help="First init time, UTC.  [default: the store's first]")
+@click.option("--end", default="", metavar="TIME", help="Last init time, included.  [default: the store's last]")
+@click.option("--markdown", default="", metavar="FILE", help="Write a page that says it all.")
+@click.option("--plot", default="", metavar="FILE", help="Draw a PNG: which variables are flagged when, and why.")
+@click.option("--fail-on", default="", metavar="FLAG,...", help="End with exit code 3 if any of these flags is found.")
+@json_option
+def quality_command(*, store: str, store_option: tuple[str, ...], fail_on: str, as_json: bool, **given: str) -> None:
+    """Look at every value of a store: which are physically out of place. No value is changed."""
+    from hrrr_dask.assessing import assess, parse_flags  # noqa: PLC0415  --help should not wait for Dask
+    from hrrr_dask.quality_tables import assessment_answer, assessment_tables  # noqa: PLC0415
+
+    fatal = parse_flags(fail_on)
+    found = assess(store, **given, **pairs("--store-option", store_option))
+    if as_json:
+        click.echo(_json(assessment_answer(found)))
+    else:
+        console = Console()
+        for table in assessment_tables(found):
+            console.print(table)
+        for name in ("markdown", "plot"):
+            if given[name]:
+                click.echo(f"{name:8} {given[name]}")
+    if there := found.found(fatal):
+        click.echo(f"found {', '.join(there)}", err=True)
+        click.get_current_context().exit(3)
+
+
 @cli.command("compact")
 @store_options
 @json_option

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hrrr_dask.completeness import StatusRow
 from hrrr_dask.gaps import Gap
 
-__all__ = ["Report", "Status"]
+__all__ = [
+    "Assessment",
+    "Example",
+    "FlagFinding",
+    "LeadFinding",
+    "PointFinding",
+    "Report",
+    "RunFinding",
+    "Status",
+    "VariableFinding",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +92,147 @@ class Status:
     """The same by day, or by month when there are many."""
     gap_list: tuple[Gap, ...] | None = None
     """Every gap, when they were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One value that is flagged."""
+
+    variable: str
+    """Its name."""
+    value: float
+    """[unit of the variable]."""
+    units: str
+    """UDUNITS spelling."""
+    flags: tuple[str, ...]
+    """All of its flags."""
+    init_time: datetime
+    """UTC."""
+    lead_hours: int
+    """[h]."""
+    point_id: str
+    """Where."""
+    latitude: float
+    """[degrees north]."""
+    longitude: float
+    """[degrees east]."""
+    before: float | None = None
+    """For a step: the value that it is far from."""
+
+    @property
+    def valid_time(self) -> datetime:
+        """UTC."""
+        return self.init_time + timedelta(hours=self.lead_hours)
+
+
+@dataclass(frozen=True, slots=True)
+class FlagFinding:
+    """How often one flag stands at one variable."""
+
+    flag: str
+    """Its name."""
+    variable: str
+    """Its name."""
+    values: int
+    """Number of values."""
+    points: int
+    """Number of points that have any."""
+    worst: Example
+    """The most extreme."""
+
+
+@dataclass(frozen=True, slots=True)
+class VariableFinding:
+    """What one variable's values are like."""
+
+    name: str
+    """Its name."""
+    units: str
+    """UDUNITS spelling."""
+    values: int
+    """Values that are there, all of which were looked at."""
+    missing: int
+    """Values of files that were read that are not."""
+    flagged: int
+    """Values that are physically out of place: with any flag but ``no-data-sentinel``."""
+    minimum: float | None
+    """Of the finite values that stand for something; None when there is none [unit of the variable]."""
+    maximum: float | None
+    """The same."""
+    mean: float | None
+    """The same."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointFinding:
+    """A point with many flagged values."""
+
+    point_id: str
+    """Which."""
+    latitude: float
+    """[degrees north]."""
+    longitude: float
+    """[degrees east]."""
+    flagged: int
+    """Values with any flag but ``no-data-sentinel``."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinding:
+    """A run with many flagged values."""
+
+    init_time: datetime
+    """UTC."""
+    flagged: int
+    """Values with any flag but ``no-data-sentinel``."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeadFinding:
+    """The flagged values of one lead time."""
+
+    lead_hours: int
+    """[h]."""
+    values: int
+    """Values that are there."""
+    flagged: int
+    """Values with any flag but ``no-data-sentinel``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What a store's values are like. Flags are for people to look at; no value is changed."""
+
+    store: str
+    """URL of the store."""
+    first_init_time: datetime
+    """First run that was looked at, UTC."""
+    last_init_time: datetime
+    """Last run, UTC."""
+    n_points: int
+    """Number of points."""
+    files: int
+    """Files that were read into the store, in that period."""
+    values: int
+    """Values that are there, all of which were looked at."""
+    missing: int
+    """Values of those files that are not; the ledger has the reasons."""
+    flagged: int
+    """Values with any flag but ``no-data-sentinel``."""
+    variables: tuple[VariableFinding, ...]
+    """In the store's order."""
+    flags: tuple[FlagFinding, ...]
+    """In the order of the flags, most values first."""
+    points: tuple[PointFinding, ...]
+    """Those with the most flagged values, at most five."""
+    runs: tuple[RunFinding, ...]
+    """Those with the most flagged values, at most five."""
+    leads: tuple[LeadFinding, ...]
+    """Each lead time."""
+    examples: tuple[Example, ...]
+    """The most extreme, at most ten, and at most three of the same flag and variable; none of ``no-data-sentinel``."""
+
+    def found(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Which of those flags stand anywhere."""
+        there = {finding.flag for finding in self.flags}
+        return tuple(name for name in names if name in there)

@@ -6,7 +6,7 @@ more than that is flagged, beside the values, for people to look at.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,7 +16,7 @@ from hrrr_dask.limits import limits_of
 from hrrr_dask.quality import STEP_FLAGS
 from hrrr_dask.variables import Variable
 
-__all__ = ["STEP_FACTOR", "step_flags"]
+__all__ = ["STEP_FACTOR", "step_flags", "values_before"]
 
 STEP_FACTOR: Final = 5.0
 """A step is flagged beyond so many times the hourly step; on the day that those were measured on, the largest stayed
@@ -71,6 +71,28 @@ def step_flags(
     return flags
 
 
+def values_before(
+    values: NDArray[np.float32], init_times: NDArray[np.datetime64], lead_hours: Sequence[int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What each value is compared with.
+
+    Parameters
+    ----------
+    values, init_times, lead_hours
+        As for :func:`step_flags`.
+
+    Returns
+    -------
+    along_lead, between_runs : ndarray of float32, dims (init_time, lead_time, point)
+        The value of the lead time before, and that of the run before for the same valid time; NaN where there is none.
+    """
+    along, between = np.full_like(values, np.nan), np.full_like(values, np.nan)
+    along[:, 1:] = values[:, :-1]
+    for _, runs, own, earlier in _pairs(init_times, lead_hours):
+        between[np.ix_(runs, own)] = values[np.ix_(runs - 1, earlier)]
+    return along, between
+
+
 def _steps_along_lead(values: NDArray[np.float32], hours: NDArray[np.int64], most: float) -> NDArray[np.bool_]:
     steps = np.zeros(values.shape, dtype=bool)
 
@@ -90,13 +112,20 @@ def _steps_between_runs(
     values: NDArray[np.float32], init_times: NDArray[np.datetime64], lead_hours: Sequence[int], most: float
 ) -> NDArray[np.bool_]:
     steps = np.zeros(values.shape, dtype=bool)
+    for gap, runs, own, earlier in _pairs(init_times, lead_hours):
+        apart = values[np.ix_(runs, own)] - values[np.ix_(runs - 1, earlier)]
+        steps[np.ix_(runs, own)] = np.abs(apart) > np.float32(most * np.sqrt(gap))
+    return steps
+
+
+def _pairs(
+    init_times: NDArray[np.datetime64], lead_hours: Sequence[int]
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+    """Hours between a run and the one before, such runs, and positions of lead times that mean the same moment."""
     hours = np.diff(init_times.astype("datetime64[h]")).astype(np.int64)
     place = {hour: k for k, hour in enumerate(lead_hours)}
     for gap in np.unique(hours).tolist():
         pairs = [(k, place[hour + gap]) for k, hour in enumerate(lead_hours) if hour + gap in place]
         if pairs:
-            own, earlier = map(list, zip(*pairs, strict=True))
-            runs = np.flatnonzero(hours == gap) + 1
-            apart = values[np.ix_(runs, own)] - values[np.ix_(runs - 1, earlier)]
-            steps[np.ix_(runs, own)] = np.abs(apart) > np.float32(most * np.sqrt(gap))
-    return steps
+            own, earlier = np.array(pairs, dtype=np.int64).T
+            yield gap, np.flatnonzero(hours == gap) + 1, own, earlier

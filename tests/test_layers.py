@@ -25,13 +25,14 @@ LAYERS = {
     1: "allocation records outcomes solar",
     2: "catalog completeness elements levels pacing selectors points point_rows locations projection limits",
     3: "variables config grid grib packing sources storage",
-    4: "answers batching blobs contention decode derive entries existing extract failover fetch folding gaps "
-    "gather icechunk_blobs identity inventory join layout ledger messages netcdf opening planning prefixes "
-    "probe quality reading reports shards showing spec steps store strangers template transactions walk",
-    5: "clusters costs heatmap pipeline drawing",
-    6: "execution flights request run standing tasks",
+    4: "answers batching blobs contention decode derive entries existing extract failover fetch findings folding "
+    "gaps gather icechunk_blobs identity inventory join layout ledger messages netcdf opening planning "
+    "prefixes probe quality reading reports shards showing spec steps store strangers template transactions "
+    "walk",
+    5: "clusters costs heatmap pipeline drawing flagmap quality_page",
+    6: "execution flights request run standing tasks assessing",
     7: "api calibrate growing",
-    8: "display demo options cli",
+    8: "display demo options cli quality_tables",
 }
 LAYER = {module: layer for layer, modules in LAYERS.items() for module in modules.split()}
 
@@ -50,8 +51,8 @@ ALLOWED = {
     "numba": {"decode"},
     "cfgrib": {"decode"},
     "click": {"cli", "options"},
-    "rich": {"cli", "display"},
-    "matplotlib": {"demo", "drawing", "heatmap"},
+    "rich": {"cli", "display", "quality_tables"},
+    "matplotlib": {"demo", "drawing", "flagmap", "heatmap"},
     "moto": {"testing"},
 }
 """Library to the only modules that may import it."""
