@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -193,11 +193,13 @@ def test_what_does_not_belong_together_is_refused():
 
 
 @pytest.mark.parametrize("lead_hours", [0, 7])
-@pytest.mark.parametrize("day", [datetime(2024, 1, 1), datetime(2024, 7, 1, 18)])
+@pytest.mark.parametrize("day", [datetime(2024, 1, 1), datetime(2024, 1, 1, 18), datetime(2024, 7, 1, 18)])
 def test_the_synthetic_weather_is_plausible(day, lead_hours):
-    window = GridWindow(300, 500, 300, 700)
+    window = GridWindow(300, 500, 200, 300)
     values = {name: expected_field(name, day, lead_hours, window) for name in CATALOG}
-    found = quality_flags(values, list(CATALOG.values()))
+    latitude, longitude = window.latlon(*np.indices(window.shape, sparse=True))
+    place = {"valid_time": day + timedelta(hours=lead_hours), "latitude": latitude, "longitude": longitude}
+    found = quality_flags(values, list(CATALOG.values()), **place)
     assert not {name: np.unique(flags).tolist() for name, flags in found.items() if flags.any()}
 
 

@@ -12,10 +12,13 @@ nothing: a decoded value equals :func:`expected_field` bit for bit. The ingredie
     ``stamp = 49 init_hours + lead_hours + 3 number``;
 ``sun`` and ``warmth``
     daily courses in the column's local time;
+``true height``
+    of the sun, for global irradiance alone;
 ``terrain``
     waves that stand still.
 
-The weather is only plausible: dew point stays below temperature, nights are dark, precipitation adds up.
+The weather is only plausible: dew point stays below temperature, nights are dark, precipitation adds up, and so do beam
+and diffuse irradiance.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.errors import ConfigError
+from hrrr_dask.solar import cos_zenith
 from hrrr_dask.testing.grids import GridWindow
 
 __all__ = ["QUANTA", "expected_field"]
@@ -44,6 +48,9 @@ ALASKA_SHIFT: Final = 211
 
 SUN_MAX: Final = 64
 """The sun's height at noon; 0 is below the horizon."""
+
+TRUE_HEIGHT_MAX: Final = 4096
+"""The sun in the zenith."""
 
 
 def expected_field(variable: str, init_time: datetime, lead_hours: int, window: GridWindow) -> NDArray[np.float32]:
@@ -137,6 +144,15 @@ class _Weather:
         return SUN_MAX * (360**2 - from_noon**2) // 360**2
 
     @property
+    def true_height(self) -> Quanta:
+        """Cosine of the sun's zenith angle, 0 below the horizon; rounded, so that no machine's last bit shows."""
+        latitude, longitude = self.window.latlon(*np.indices(self.window.shape, sparse=True))
+        valid_time = self.init_time + timedelta(hours=self.lead_hours)
+        rounded = np.round(TRUE_HEIGHT_MAX * np.maximum(cos_zenith(valid_time, latitude, longitude), 0))
+        height: Quanta = rounded.astype(np.int32)
+        return height
+
+    @property
     def warmth(self) -> Quanta:
         """64 at three in the afternoon, 0 at three at night."""
         return np.abs((self.local_minutes - 180) % 1440 - 720) * -64 // 720 + 64
@@ -178,7 +194,8 @@ def _diffuse(weather: _Weather) -> Quanta:
 
 
 def _global_horizontal(weather: _Weather) -> Quanta:
-    return _direct_normal(weather) * weather.sun // SUN_MAX + _diffuse(weather)
+    """Beam and diffuse together, with the beam as steep as the sun truly stands."""
+    return _direct_normal(weather) * weather.true_height // TRUE_HEIGHT_MAX + _diffuse(weather)
 
 
 def _along_x(weather: _Weather) -> Quanta:
