@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hrrr_dask.api import backfill, plan, update
     from hrrr_dask.assessing import assess
+    from hrrr_dask.differences import VerifyReport
     from hrrr_dask.growing import add_points, add_variables
     from hrrr_dask.opening import open_dataset
     from hrrr_dask.points import read_points
     from hrrr_dask.reports import Assessment, Report, Status
     from hrrr_dask.standing import compact, status
+    from hrrr_dask.verifying import verify
 
 __version__ = "0.1.0"
 
@@ -20,6 +22,7 @@ __all__ = [
     "Assessment",
     "Report",
     "Status",
+    "VerifyReport",
     "__version__",
     "add_points",
     "add_variables",
@@ -31,12 +34,14 @@ __all__ = [
     "read_points",
     "status",
     "update",
+    "verify",
 ]
 
 _HOMES = {
     "Assessment": "reports",
     "Report": "reports",
     "Status": "reports",
+    "VerifyReport": "differences",
     "add_points": "growing",
     "add_variables": "growing",
     "assess": "assessing",
@@ -47,6 +52,7 @@ _HOMES = {
     "read_points": "points",
     "status": "standing",
     "update": "api",
+    "verify": "verifying",
 }
 
 

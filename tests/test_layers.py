@@ -25,14 +25,14 @@ LAYERS = {
     1: "allocation records outcomes solar",
     2: "catalog completeness elements levels pacing selectors points point_rows locations projection limits",
     3: "variables config grid grib packing sources storage",
-    4: "answers batching blobs contention decode derive entries existing extract failover fetch findings folding "
-    "gaps gather icechunk_blobs identity inventory join layout ledger messages netcdf opening planning "
-    "prefixes probe quality reading reports shards showing spec steps store strangers template transactions "
-    "walk",
-    5: "clusters costs heatmap pipeline drawing flagmap quality_page",
-    6: "execution flights request run standing tasks assessing",
+    4: "answers batching blobs contention decode derive differences entries existing extract failover fetch "
+    "findings folding gaps gather icechunk_blobs identity inventory join layout ledger messages netcdf "
+    "opening planning prefixes probe promises quality reading reports second_route shards showing spec steps "
+    "store strangers template transactions walk",
+    5: "clusters costs heatmap pipeline drawing flagmap quality_page comparing",
+    6: "execution flights request run standing tasks assessing verifying",
     7: "api calibrate growing",
-    8: "display demo options cli quality_tables",
+    8: "display demo options cli quality_tables display_verify",
 }
 LAYER = {module: layer for layer, modules in LAYERS.items() for module in modules.split()}
 
@@ -45,13 +45,13 @@ ALLOWED = {
     "distributed": {"api", "clusters", "execution", "flights", "growing", "run", "tasks"},
     "zarr": {"icechunk_blobs", "opening", "shards", "template"},
     "icechunk": {"icechunk_blobs"},
-    "obstore": {"answers", "blobs", "fetch", "storage"},
-    "eccodes": {"decode", "testing"},
+    "obstore": {"answers", "blobs", "comparing", "fetch", "second_route", "storage"},
+    "eccodes": {"decode", "second_route", "testing"},
     "llvmlite": {"decode"},
     "numba": {"decode"},
     "cfgrib": {"decode"},
     "click": {"cli", "options"},
-    "rich": {"cli", "display", "quality_tables"},
+    "rich": {"cli", "display", "display_verify", "quality_tables"},
     "matplotlib": {"demo", "drawing", "flagmap", "heatmap"},
     "moto": {"testing"},
 }

@@ -1,0 +1,246 @@
+"""From ecCodes' own latitudes and longitudes to the cells that serve a point, and to the directions of rows there.
+
+Nothing here knows a map projection. Cells are places on the sphere; the nearest one is found by trying all that could
+be it. Around it the places are a smooth function of row and column, which a polynomial through :data:`NODES` cells
+each way follows to some 1e-11 of a cell (Lagrange's formula). It gives the position of a point between cells and, as
+its derivatives, which way rows and columns run.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from hashlib import md5
+from typing import Final, TypeAlias
+
+import eccodes
+import numpy as np
+from numpy.typing import NDArray
+
+from hrrr_dask.errors import StoreError
+
+__all__ = ["Floats", "Placement", "apart", "nearest_of", "place", "places_on"]
+
+Floats: TypeAlias = NDArray[np.float64]
+
+NODES: Final = 5
+"""Rows, and columns, that an interpolation uses; fewer on a grid that has fewer."""
+
+TILE: Final = 48
+"""Rows, and columns, of cells that are looked at or left out together."""
+
+_STEPS: Final = 8
+"""Of Newton's method; it needs three or four."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The points of a store on its grid."""
+
+    digest: str
+    """MD5 of the grid's section 3, as ecCodes' ``md5GridSection``."""
+    n_cells: int
+    """Of the grid."""
+    index: NDArray[np.int64]
+    """dims (point, neighbour): positions in the message's own order; one neighbour, or the four around the point."""
+    weight: Floats
+    """dims (point, neighbour): every row sums to 1."""
+    xyz: Floats
+    """dims (point, neighbour, 3): where these cells are, on the unit sphere."""
+    axes: Floats
+    """dims (point, neighbour, axis, component): a step along the row (axis 0) and up the column (axis 1) of each of
+    them, as unit vectors to the east and to the north."""
+
+
+def place(grid_section: bytes, latitude: Floats, longitude: Floats, method: str) -> Placement:
+    """Find the cells that serve points.
+
+    Parameters
+    ----------
+    grid_section : bytes
+        GRIB2 section 3 of the messages that the store was made from.
+    latitude, longitude : ndarray of float64, dims (point,)
+        The points [degrees_north, degrees_east].
+    method : str
+        ``nearest`` or ``bilinear``.
+
+    Raises
+    ------
+    StoreError
+        If ecCodes cannot tell where the grid's cells are.
+    """
+    xyz = places_on(grid_section)
+    points = _on_sphere(latitude, longitude)
+    nearest = nearest_of(xyz, points)
+    if method == "nearest":
+        index, weight = nearest[:, np.newaxis], np.ones((len(points), 1))
+    else:
+        index, weight = _four_around(xyz, points, nearest)
+    return Placement(
+        digest=md5(grid_section, usedforsecurity=False).hexdigest(),
+        n_cells=xyz.shape[0] * xyz.shape[1],
+        index=index,
+        weight=weight,
+        xyz=xyz.reshape(-1, 3)[index],
+        axes=_axes(xyz, index.ravel()).reshape(*index.shape, 2, 2),
+    )
+
+
+def places_on(grid_section: bytes) -> Floats:
+    """Where the cells of a grid are, dims (row, column, 3), on the unit sphere; ecCodes says so."""
+    try:
+        handle = eccodes.codes_new_from_message(_message_on(grid_section))
+    except eccodes.CodesInternalError as error:
+        raise _no_places(error) from error
+    try:
+        shape = eccodes.codes_get(handle, "Ny", int), eccodes.codes_get(handle, "Nx", int)
+        latitude, longitude = (eccodes.codes_get_array(handle, name) for name in ("latitudes", "longitudes"))
+    except eccodes.CodesInternalError as error:
+        raise _no_places(error) from error
+    finally:
+        eccodes.codes_release(handle)
+    return _on_sphere(latitude, longitude).reshape(*shape, 3)
+
+
+def _no_places(error: Exception) -> StoreError:
+    return StoreError(
+        f"ecCodes cannot tell where the cells of the store's grid are: {error}; hrrr_dask.grid_section in the store's "
+        f"root document is damaged: bring it back from a copy"
+    )
+
+
+def _message_on(grid_section: bytes) -> bytes:
+    """A message on that grid, of zeros: sections 0 to 7 (WMO Manual on Codes I.2), simple packing with no bits."""
+    size = int.from_bytes(grid_section[6:10])
+    identification = struct.pack(">IBHHBBBHBBBBBBB", 21, 1, 7, 0, 2, 1, 1, 2000, 1, 1, 0, 0, 0, 0, 1)
+    product = struct.pack(">IBHHBBBBBHBBIBBIBBI", 34, 4, 0, 0, 0, 0, 2, 0, 83, 0, 0, 1, 0, 1, 0, 0, 255, 0, 0)
+    data = struct.pack(">IBIHfhhBB", 21, 5, size, 0, 0.0, 0, 0, 0, 0)
+    body = identification + grid_section + product + data + struct.pack(">IBBIB", 6, 6, 255, 5, 7) + b"7777"
+    return struct.pack(">4s2xBBQ", b"GRIB", 0, 2, 16 + len(body)) + body
+
+
+def _on_sphere(latitude: Floats, longitude: Floats) -> Floats:
+    """Unit vectors, dims (place, 3)."""
+    xyz = np.empty((len(latitude), 3))
+    phi, lam = np.radians(latitude), np.radians(longitude)
+    np.multiply(np.cos(phi), np.cos(lam), out=xyz[:, 0])
+    np.multiply(np.cos(phi), np.sin(lam), out=xyz[:, 1])
+    np.sin(phi, out=xyz[:, 2])
+    return xyz
+
+
+def apart(here: Floats, there: Floats) -> Floats:
+    """The straight way between places on the unit sphere, dims (…,) of (…, 3): it grows with the great circle."""
+    found: Floats = np.sqrt(((here - there) ** 2).sum(axis=-1))
+    return found
+
+
+def nearest_of(xyz: Floats, points: Floats) -> NDArray[np.int64]:
+    """The cell nearest to each point, by great circle.
+
+    Parameters
+    ----------
+    xyz : ndarray, dims (row, column, 3)
+        Cells on the unit sphere.
+    points : ndarray, dims (point, 3)
+        Points on it.
+
+    Returns
+    -------
+    ndarray of int64, dims (point,)
+        Positions ``row * n_columns + column``; the first of several that are equally near. Every cell is tried, but
+        for tiles of them that as a whole are further away than another tile.
+    """
+    rows, columns = xyz.shape[:2]
+    numbers = np.arange(rows * columns).reshape(rows, columns)
+    tiles = [(slice(y, y + TILE), slice(x, x + TILE)) for y in range(0, rows, TILE) for x in range(0, columns, TILE)]
+    middle = np.array([xyz[tile].reshape(-1, 3).mean(axis=0) for tile in tiles])
+    reach = np.array([apart(xyz[tile], centre).max() for tile, centre in zip(tiles, middle, strict=True)])
+    far = np.array([apart(middle, point) for point in points])  # dims (point, tile)
+    possible = far - reach <= (far + reach).min(axis=1, keepdims=True)
+    best = np.full(len(points), np.inf)
+    found = np.zeros(len(points), dtype=np.int64)
+    for number, tile in enumerate(tiles):
+        (some,) = np.nonzero(possible[:, number])
+        cells, own = xyz[tile].reshape(-1, 3), numbers[tile].ravel()
+        for p in some:
+            distance = apart(cells, points[p])
+            k = int(distance.argmin())
+            if (distance[k], own[k]) < (best[p], found[p]):
+                best[p], found[p] = distance[k], own[k]
+    return found
+
+
+def _four_around(xyz: Floats, points: Floats, nearest: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+    """South-west, south-east, north-west and north-east of each point, and their weights."""
+    rows, columns = xyz.shape[:2]
+    row, column = _positions(xyz, points, nearest)
+    south = np.clip(np.floor(row), 0, rows - 2).astype(np.int64)
+    west = np.clip(np.floor(column), 0, columns - 2).astype(np.int64)
+    up, right = np.clip(row - south, 0, 1), np.clip(column - west, 0, 1)
+    index = np.stack([(south + a) * columns + west + b for a in (0, 1) for b in (0, 1)], axis=1)
+    return index, np.stack([a * b for a in (1 - up, up) for b in (1 - right, right)], axis=1)
+
+
+def _positions(xyz: Floats, points: Floats, nearest: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Fractional rows and columns of points, by Newton's method from their nearest cells."""
+    rows, columns = np.divmod(nearest, xyz.shape[1])
+    row, column = rows.astype(np.float64), columns.astype(np.float64)
+    for _ in range(_STEPS):
+        at, along_row, up_column = _interpolated(xyz, rows, columns, row, column)
+        east, north = _east_and_north(points)
+        a, b = _dot(along_row, east), _dot(up_column, east)
+        c, d = _dot(along_row, north), _dot(up_column, north)
+        x, y = _dot(points - at, east), _dot(points - at, north)
+        determinant = a * d - b * c
+        column = column + (x * d - b * y) / determinant
+        row = row + (a * y - x * c) / determinant
+    return row, column
+
+
+def _axes(xyz: Floats, index: NDArray[np.int64]) -> Floats:
+    """Which way a row and a column run at cells, dims (cell, axis, component)."""
+    rows, columns = np.divmod(index, xyz.shape[1])
+    at, *steps = _interpolated(xyz, rows, columns, rows.astype(np.float64), columns.astype(np.float64))
+    compass = _east_and_north(at)
+    along = np.stack([np.stack([_dot(step, way) for way in compass], axis=-1) for step in steps], axis=1)
+    unit: Floats = along / np.sqrt((along**2).sum(axis=-1, keepdims=True))
+    return unit
+
+
+def _interpolated(
+    xyz: Floats, rows: NDArray[np.int64], columns: NDArray[np.int64], row: Floats, column: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """The place at a fractional row and column near a cell, and its derivatives along the row and up the column."""
+    ys, up, d_up = _lagrange(xyz.shape[0], rows, row)
+    xs, right, d_right = _lagrange(xyz.shape[1], columns, column)
+    patch = xyz[ys[:, :, np.newaxis], xs[:, np.newaxis, :]]
+    ways = ((up, right), (up, d_right), (d_up, right))
+    at, along_row, up_column = (np.einsum("py,px,pyxc->pc", a, b, patch) for a, b in ways)
+    return at, along_row, up_column
+
+
+def _lagrange(length: int, near: NDArray[np.int64], position: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Nodes around a position on an axis, their weights there, and the weights' derivatives; dims (point, node)."""
+    count = min(NODES, length)
+    first = np.clip(near - count // 2, 0, length - count)
+    nodes = np.arange(count, dtype=np.float64) - count // 2
+    powers = np.arange(count)
+    solved = np.linalg.inv(nodes[:, np.newaxis] ** powers)  # dims (power, node)
+    t = (position - first - count // 2)[:, np.newaxis]
+    slopes = powers * t ** np.maximum(powers - 1, 0)
+    return first[:, np.newaxis] + np.arange(count), (t**powers) @ solved, slopes @ solved
+
+
+def _east_and_north(xyz: Floats) -> tuple[Floats, Floats]:
+    """Unit vectors to the east and to the north at places, dims (place, 3)."""
+    x, y, z = xyz.T
+    across = np.hypot(x, y)
+    east = np.stack([-y / across, x / across, np.zeros_like(x)], axis=-1)
+    north = np.stack([-x * z / across, -y * z / across, across], axis=-1)
+    return east, north
+
+
+def _dot(a: Floats, b: Floats) -> Floats:
+    found: Floats = (a * b).sum(axis=-1)
+    return found
