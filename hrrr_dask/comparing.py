@@ -173,7 +173,7 @@ class Comparison:
         at = [self.dataset.indexes[dim].get_loc(label) for dim, label in (("init_time", init), ("lead_time", lead))]
         try:
             return np.atleast_1d(array[(*at, points) if "point" in array.dims else tuple(at)].to_numpy())
-        except BaseError as error:
+        except (BaseError, OSError) as error:
             raise StoreError(f"{name} of the store cannot be read: {error}; try again, nothing was changed") from error
 
     def _read_archive(self, file: GribFile, url: str, names: Sequence[str]) -> Answers:

@@ -43,10 +43,12 @@ def _figures(report: VerifyReport) -> Table:
     table.add_column()
     drawn = "" if report.seed is None else f", drawn with --seed {report.seed}"
     table.add_row("store", report.store)
-    table.add_row("files", f"{report.files:,} of {report.files_in_store:,}{drawn}; {report.bytes_read / 1e6:,.1f} MB")
+    table.add_row(
+        "files", f"{report.files:,} of {report.files_in_store:,}{drawn}; {report.bytes_read / 1e6:,.1f} MB read"
+    )
     table.add_row(
         "values",
-        f"{report.values_compared:,} compared with the archive by another route: {report.values_equal:,} equal, "
+        f"{report.values_compared:,} compared with the archive: {report.values_equal:,} equal, "
         f"{report.values_differing:,} different",
     )
     if report.gap_values:

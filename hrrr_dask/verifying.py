@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hrrr_dask.catalog import ARCHIVE_START
 from hrrr_dask.comparing import Comparison
 from hrrr_dask.config import DEFAULTS, parse_period, resolve_settings
 from hrrr_dask.differences import Findings, VerifyReport
@@ -34,6 +35,9 @@ __all__ = ["SAMPLE", "verify"]
 
 SAMPLE: Final = 20
 """Files that are looked at when nobody says how many."""
+
+LATER: Final = datetime(2200, 1, 1)
+"""After the last run of any store."""
 
 PATIENCE: Final = 3
 """After so many files in a row about which no source gives an answer, no more are asked for."""
@@ -123,7 +127,7 @@ def _inits(existing: Existing, start: str | datetime | None, end: str | datetime
     """The part of the axis that is wanted, within what was asked of the store."""
     axis, asked = existing.axis, existing.asked
     first, last = axis.init_time(asked.start), axis.init_time(asked.stop - 1)
-    period = parse_period(start or first, end or last, axis.cycles)
+    period = parse_period(start or ARCHIVE_START, end or LATER, axis.cycles)
     if period.start > last or period.end < first:
         raise PlanError(
             f"{existing.url} has runs from {first:%Y-%m-%dT%H} to {last:%Y-%m-%dT%H}, none of them in that period: "

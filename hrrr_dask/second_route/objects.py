@@ -6,15 +6,19 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
 from hrrr_dask.errors import AccessDeniedError, NotPublishedError, StoreAccessError, UnreachableError
 from hrrr_dask.locations import local_path
 from hrrr_dask.sources import Source, object_url
 from hrrr_dask.storage import open_object_store
+
+if TYPE_CHECKING:
+    from obstore import GetResult
+    from obstore.store import ObjectStore
 
 __all__ = ["whole_object"]
 
@@ -22,7 +26,10 @@ CHUNK_BYTES: Final = 4_000_000
 """About so much of an object is in memory at a time [B]."""
 
 TRIES: Final = 3
-"""How often an object is streamed from its beginning; what goes wrong before its body, obstore repeats itself."""
+"""How often an object is streamed from its beginning; a request that fails before, obstore repeats itself."""
+
+_NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
+"""Error codes of S3, Google and Azure, in a 404 that says nothing about the object."""
 
 TIMEOUT_S: Final = 900.0
 """For one whole object [s]."""
@@ -80,27 +87,37 @@ def _stream(source: Source, key: str, file: BinaryIO) -> int:
     store = open_object_store(source.url, dict(source.options), timeout_s=TIMEOUT_S, max_retries=3)
     cause: object = None
     for _ in range(TRIES):
+        result = _ask(store, source, key)
         file.seek(0)
         file.truncate()
         try:
-            result = obstore.get(store, key)
-            size = int(result.meta["size"])
             for chunk in result.stream(min_chunk_size=CHUNK_BYTES):
                 _write(file, chunk)
-        except NotFoundError as error:
-            raise _absent(source, key) from error
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            raise AccessDeniedError(
-                f"{source.url} refuses to give {key}: check the credentials, or the option anonymous=true"
-            ) from error
-        except BaseError as error:
+        except (BaseError, OSError) as error:
             cause = error
             continue
         file.flush()
+        size = int(result.meta["size"])
         if file.tell() == size:
             return size
         cause = f"{file.tell():,} bytes of {size:,} came"
-    raise UnreachableError(f"{object_url(source, key)} cannot be read, after {TRIES} tries: {cause}")
+    raise UnreachableError(f"{object_url(source, key)} broke off {TRIES} times: {cause}")
+
+
+def _ask(store: ObjectStore, source: Source, key: str) -> GetResult:
+    try:
+        return obstore.get(store, key)
+    except FileNotFoundError as error:
+        if any(code in str(error) for code in _NO_BUCKET):
+            raise UnreachableError(f"{source.url} is no bucket that there is: check the source's URL") from error
+        raise _absent(source, key) from error
+    except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
+        raise AccessDeniedError(
+            f"{source.url} refuses to give {key}: check the credentials, or the option anonymous=true"
+        ) from error
+    except (BaseError, OSError) as error:
+        text = str(error).partition("\n")[0]
+        raise UnreachableError(f"{object_url(source, key)} cannot be read: {text}; check the source's URL") from error
 
 
 def _write(file: BinaryIO, chunk: bytes) -> None:
