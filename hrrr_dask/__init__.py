@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hrrr_dask.api import backfill, plan, update
     from hrrr_dask.assessing import assess
+    from hrrr_dask.checksums import verify_checksums
     from hrrr_dask.differences import VerifyReport
     from hrrr_dask.growing import add_points, add_variables
     from hrrr_dask.opening import open_dataset
@@ -35,6 +36,7 @@ __all__ = [
     "status",
     "update",
     "verify",
+    "verify_checksums",
 ]
 
 _HOMES = {
@@ -53,6 +55,7 @@ _HOMES = {
     "status": "standing",
     "update": "api",
     "verify": "verifying",
+    "verify_checksums": "checksums",
 }
 
 

@@ -217,23 +217,31 @@ def quality_command(*, store: str, store_option: tuple[str, ...], fail_on: str, 
 @store_options
 @click.option("--sample", type=int, metavar="N", help="Files that are drawn, evenly over the store.  [default: 20]")
 @click.option("--all", "every_file", is_flag=True, help="All files, instead of a sample.")
+@click.option("--checksums", is_flag=True, help="Compare all of it with the ledger's checksums; no archive is read.")
 @click.option("--start", metavar="TIME", help="First init time.  [default: the store's]")
 @click.option("--end", metavar="TIME", help="Last init time, included.  [default: the store's]")
 @click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Draw the files that were drawn with it before.")
 @source_options
 @json_option
-def verify_command(*, as_json: bool, **given: Any) -> None:
+def verify_command(*, checksums: bool, as_json: bool, **given: Any) -> None:
     """Read a sample of files again, whole and with ecCodes alone, and compare every value with the store.
 
     Exit codes: 0 equal, 1 something differs, 3 nothing differs but something could not be checked.
     """
+    from hrrr_dask.checksums import verify_checksums  # noqa: PLC0415
     from hrrr_dask.display_verify import live_count, verify_tables  # noqa: PLC0415  --help should not wait for it
     from hrrr_dask.verifying import verify  # noqa: PLC0415
 
+    beside = [name for name in ("sample", "every_file", "seed", "source", "source_option") if given[name]]
+    if checksums and beside:
+        raise click.UsageError(f"--checksums looks at everything and reads no archive: leave out {', '.join(beside)}")
     if given["every_file"] and given["sample"] is not None:
         raise click.UsageError("--all and --sample are two ways to say which files: give one of them")
     with live_count(Console(stderr=True)) as show:
-        report = verify(show=show, **settings(given))
+        wanted = settings(given)
+        if checksums:
+            del wanted["every_file"]
+        report = verify_checksums(show=show, **wanted) if checksums else verify(show=show, **wanted)
     if as_json:
         click.echo(_json({"outcome": report.outcome, **dataclasses.asdict(report)}))
     else:

@@ -21,6 +21,8 @@ DIFFERENCES: Final = {
     "no-such-message": "the archive's file has no such message",
     "value-in-a-gap": "the ledger calls it a gap",
     "damaged-chunk": "the store's chunk cannot be read",
+    "other-checksum": "the values are not those that the ledger has the checksum of",
+    "other-document": "the store's metadata or coordinates are not as they were made",
     "other-status": "the ledger says otherwise",
 }
 """Kind of difference to its meaning, seen from what the store has."""
@@ -89,9 +91,9 @@ class VerifyReport:
     seed: int | None
     """What the sample was drawn with; None when nothing was drawn."""
     values_compared: int
-    """Values that the ledger calls complete, compared with the archive."""
+    """Values that the ledger calls complete, compared with the archive or the ledger's checksums."""
     values_equal: int
-    """Of these, those that are as the archive has them."""
+    """Of these, those that are as they should be."""
     gap_values: int
     """Values that the ledger calls a gap, looked at in the store."""
     counts: dict[str, int]
@@ -110,10 +112,12 @@ class VerifyReport:
     """From the archive [B]."""
     seconds: float
     """Wall time [s]."""
+    against: str = "archive"
+    """What it was compared with: ``archive`` or ``checksums``."""
 
     @property
     def values_differing(self) -> int:
-        """Values compared with the archive that are not as it has them."""
+        """Values compared that are not as they should be."""
         return self.values_compared - self.values_equal
 
     @property

@@ -13,6 +13,7 @@ from hrrr_dask.differences import DIFFERENCES, MOST_LISTED, Difference, VerifyRe
 
 __all__ = ["live_count", "verify_tables"]
 
+_AGAINST = {"archive": "archive", "checksums": "ledger's checksums"}
 _TITLES = {"equal": "equal", "different": "different", "not-checked": "equal, as far as could be checked"}
 
 
@@ -48,7 +49,7 @@ def _figures(report: VerifyReport) -> Table:
     )
     table.add_row(
         "values",
-        f"{report.values_compared:,} compared with the archive: {report.values_equal:,} equal, "
+        f"{report.values_compared:,} compared with the {_AGAINST[report.against]}: {report.values_equal:,} equal, "
         f"{report.values_differing:,} different",
     )
     if report.gap_values:

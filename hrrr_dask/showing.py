@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hrrr_dask.contention import AT_ONCE, TRIES, pause, put_over, read_shard
 from hrrr_dask.errors import StoreConflictError
+from hrrr_dask.existing import Existing
 from hrrr_dask.folding import Folded, available_at, fold, quality_of
 from hrrr_dask.outcomes import NOT_INGESTED, NOT_OFFERED
 from hrrr_dask.shards import encode_shard
@@ -19,7 +20,7 @@ from hrrr_dask.store import Store, count
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["follow_ledger", "mended", "show_status", "stale_status"]
+__all__ = ["SHOWN", "follow_ledger", "mended", "show_status", "shown_values", "stale_status"]
 
 SHOWN: Final = ("available_at", "quality", "status")
 """Arrays that follow the ledger, in the order in which they are written."""
@@ -54,11 +55,7 @@ def show_status(store: Store, partition: int, also: Sequence[pa.Table] = ()) -> 
     for _ in range(TRIES):
         before = {name: read_shard(store.blobs, key, existing.documents[name]) for name, key in keys.items()}
         rows = [*store.ledger.tables(range(partition, partition + 1)), *also]
-        now: dict[str, NDArray[Any]] = {
-            "available_at": available_at(rows, existing.selection, existing.axis, inits),
-            "quality": quality_of(rows, existing.selection, existing.axis, inits),
-            "status": fold(rows, existing.selection, existing.axis, inits, existing.cohort_sizes).status(),
-        }
+        now = shown_values(rows, existing, inits)
         encoded = {
             name: encode_shard(existing.documents[name], now[name])
             for name, (shard, found) in before.items()
@@ -72,6 +69,15 @@ def show_status(store: Store, partition: int, also: Sequence[pa.Table] = ()) -> 
             continue
         return sum(map(len, encoded.values()))
     raise StoreConflictError(f"{store.url}/{keys['status']} is being written by too many others: run it again")
+
+
+def shown_values(rows: Sequence[pa.Table], existing: Existing, inits: slice) -> dict[str, NDArray[Any]]:
+    """What the arrays :data:`SHOWN` hold when they say what the ledger says, dims (init_time, lead_time)."""
+    return {
+        "available_at": available_at(rows, existing.selection, existing.axis, inits),
+        "quality": quality_of(rows, existing.selection, existing.axis, inits),
+        "status": fold(rows, existing.selection, existing.axis, inits, existing.cohort_sizes).status(),
+    }
 
 
 def follow_ledger(store: Store, partitions: Sequence[int]) -> int:

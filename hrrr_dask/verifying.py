@@ -31,7 +31,7 @@ from hrrr_dask.sources import SOURCES, Source, parse_source
 from hrrr_dask.store import fold_inits
 from hrrr_dask.transactions import open_blobs
 
-__all__ = ["SAMPLE", "verify"]
+__all__ = ["SAMPLE", "asked_inits", "report_of", "verify"]
 
 SAMPLE: Final = 20
 """Files that are looked at when nobody says how many."""
@@ -98,7 +98,7 @@ def verify(
         raise ConfigError(f"a sample of {sample} files verifies nothing: ask for one or more, or for all")
     settings = resolve_settings(source=source, source_options=source_options, store_options=store_options)
     existing = must_exist(url, settings["store-options"])
-    inits, ledger = _inits(existing, start, end), Ledger(open_blobs(url, settings["store-options"]))
+    inits, ledger = asked_inits(existing, start, end), Ledger(open_blobs(url, settings["store-options"]))
     folded = fold_inits(ledger, existing, inits)
     there = np.argwhere(folded.touched if every_file else (folded.covered > 0).any(axis=0))
     if not len(there):
@@ -120,10 +120,10 @@ def verify(
         for done in _look(comparison, _promised(ledger, existing, inits, chosen), folded):
             if show is not None:
                 show(done, len(chosen))
-    return _report(findings, url, len(chosen), len(there), seed, time.perf_counter() - began)
+    return report_of(findings, url, len(chosen), len(there), seed, time.perf_counter() - began)
 
 
-def _inits(existing: Existing, start: str | datetime | None, end: str | datetime | None) -> slice:
+def asked_inits(existing: Existing, start: str | datetime | None, end: str | datetime | None) -> slice:
     """The part of the axis that is wanted, within what was asked of the store."""
     axis, asked = existing.axis, existing.asked
     first, last = axis.init_time(asked.start), axis.init_time(asked.stop - 1)
@@ -183,11 +183,19 @@ def _look(comparison: Comparison, promised: Iterator[_Promised], folded: Folded)
         raise error
 
 
-def _report(
-    findings: Findings, url: str, files: int, files_in_store: int, seed: int | None, seconds: float
+def report_of(
+    findings: Findings,
+    url: str,
+    files: int,
+    files_in_store: int,
+    seed: int | None,
+    seconds: float,
+    against: str = "archive",
 ) -> VerifyReport:
+    """Make the report of what was found."""
     return VerifyReport(
         store=url,
+        against=against,
         files=files,
         files_in_store=files_in_store,
         seed=seed,

@@ -30,7 +30,7 @@ LAYERS = {
     "opening planning prefixes probe promises quality reading reports second_route shards showing spec steps "
     "store strangers template transactions walk",
     5: "clusters costs heatmap pipeline drawing flagmap quality_page comparing",
-    6: "execution flights request run standing tasks assessing verifying",
+    6: "execution flights request run standing tasks assessing verifying checksums",
     7: "api calibrate growing",
     8: "display demo options cli quality_tables display_verify",
 }
