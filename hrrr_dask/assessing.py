@@ -20,7 +20,7 @@ from hrrr_dask.findings import ALL_FLAGS, Findings
 from hrrr_dask.flagmap import plot_flags
 from hrrr_dask.ledger import Ledger
 from hrrr_dask.opening import must_exist, open_dataset
-from hrrr_dask.outcomes import NOT_INGESTED, NOT_OFFERED
+from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, PARTIAL
 from hrrr_dask.quality import quality_flags
 from hrrr_dask.quality_page import quality_page
 from hrrr_dask.reports import Assessment
@@ -84,7 +84,7 @@ def assess(
     existing = must_exist(url, options)
     runs = _runs_between(existing, url, start, end)
     codes = fold_inits(Ledger(open_blobs(url, options)), existing, runs).shown
-    read = (codes != NOT_INGESTED) & (codes != NOT_OFFERED)
+    tried = (codes != NOT_INGESTED) & (codes != NOT_OFFERED)
     times = [existing.axis.init_time(k) for k in (runs.start, runs.stop - 1)]
     dataset = open_dataset(url, **options).sel(init_time=slice(*times))
     places = dataset.point_id.to_numpy().tolist(), dataset.latitude.to_numpy(), dataset.longitude.to_numpy()
@@ -92,8 +92,8 @@ def assess(
         existing.selection.variables, places, dataset.init_time.to_numpy(), existing.selection.lead_hours
     )
     for points in _blocks_of_points(existing):
-        _look_at(dataset, points, _partitions(existing, runs), read, findings)
-    found = findings.assessment(url, int(read.any(axis=0).sum()))
+        _look_at(dataset, points, _partitions(existing, runs), tried, findings)
+    found = findings.assessment(url, int(((codes == COMPLETE) | (codes == PARTIAL)).any(axis=0).sum()))
     if markdown:
         Path(markdown).write_text(quality_page(found), encoding="utf-8")
     if plot:
@@ -163,35 +163,36 @@ def _partitions(existing: Existing, runs: slice) -> list[slice]:
 
 
 def _look_at(
-    dataset: xr.Dataset, points: slice, partitions: list[slice], read: NDArray[np.bool_], findings: Findings
+    dataset: xr.Dataset, points: slice, partitions: list[slice], tried: NDArray[np.bool_], findings: Findings
 ) -> None:
     """All runs of some points, in their order; the last run of a partition is kept for the steps of the next."""
     place = {
         "latitude": dataset.cell_latitude[points].to_numpy(),
         "longitude": dataset.cell_longitude[points].to_numpy(),
     }
-    last: dict[str, NDArray[np.float32]] = {}
+    last: dict[str, tuple[NDArray[np.float32], NDArray[np.uint16]]] = {}
     for runs in partitions:
-        if not read[:, runs].any():
+        if not tried[:, runs].any():
             last = {}
             continue
         block = dataset.isel(init_time=runs, point=points)
         values = {variable.name: block[variable.name].to_numpy() for variable in findings.variables}
         flags = quality_flags(values, findings.variables, valid_time=block.valid_time.to_numpy()[..., None], **place)
-        known = 1 if last else 0
-        times = dataset.init_time[runs.start - known : runs.stop].to_numpy()
+        first = runs.start - 1 if last else runs.start
+        times = dataset.init_time[first : runs.stop].to_numpy()
         for row, variable in enumerate(findings.variables):
-            own = values[variable.name]
-            together = np.concatenate([last[variable.name], own]) if known else own
-            steps = step_flags(together, variable, times, findings.lead_hours)
-            steps[known:] |= flags[variable.name]
+            own, own_flags = values[variable.name], flags[variable.name]
+            if last:
+                before, before_flags = last[variable.name]
+                own, own_flags = np.concatenate([before, own]), np.concatenate([before_flags, own_flags])
+            steps = step_flags(own, variable, times, findings.lead_hours, own_flags)
             findings.add(
                 variable,
-                together,
-                steps,
-                first_run=runs.start - known,
+                own,
+                own_flags | steps,
+                first_run=first,
                 first_point=points.start,
-                read=read[row, runs.start - known : runs.stop],
-                known=known,
+                tried=tried[row, first : runs.stop],
+                known=runs.start - first,
             )
-        last = {name: own[-1:] for name, own in values.items()}
+        last = {name: (values[name][-1:], flags[name][-1:]) for name in values}

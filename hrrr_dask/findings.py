@@ -110,7 +110,7 @@ class Findings:
         *,
         first_run: int,
         first_point: int,
-        read: NDArray[np.bool_],
+        tried: NDArray[np.bool_],
         known: int = 0,
     ) -> None:
         """Take in one block of one variable.
@@ -125,17 +125,17 @@ class Findings:
             Their flags, of both tables.
         first_run, first_point : int
             Where the block begins.
-        read : ndarray of bool, dims (init_time, lead_time)
-            Files that were read, of which every value could be there.
+        tried : ndarray of bool, dims (init_time, lead_time)
+            Files in which the variable was looked for.
         known : int
             Runs at the front of the block that were taken in before, and are there for the steps after them.
         """
         row = self._row[variable.name]
         before = self._before(values, first_run) if flags[known:].any() else ()
-        first_run, values, flags, read = first_run + known, values[known:], flags[known:], read[known:]
+        first_run, values, flags, tried = first_run + known, values[known:], flags[known:], tried[known:]
         there = ~np.isnan(values)
         runs, points = slice(first_run, first_run + len(values)), slice(first_point, first_point + values.shape[2])
-        self._missing[row] += np.count_nonzero(read) * values.shape[2] - np.count_nonzero(there & read[..., None])
+        self._missing[row] += np.count_nonzero(tried) * values.shape[2] - np.count_nonzero(there & tried[..., None])
         np.add.at(self.looked[:, row], self.columns.of_run[runs], there.sum(axis=(1, 2)))
         self._by_lead[:, 0] += there.sum(axis=(0, 2))
         self._add_range(row, values[np.isfinite(values) & ((flags & NO_DATA) == 0)])
@@ -210,7 +210,7 @@ class Findings:
         store : str
             URL of the store.
         files : int
-            Files that were read.
+            Files of which anything is there.
         """
         any_flag = self.counts[..., -1].sum(axis=0)
         return Assessment(

@@ -37,7 +37,7 @@ def _summary(found: Assessment) -> str:
     return (
         f"# Physical quality of {_code(found.store)}\n\n"
         f"Runs from {found.first_init_time:%Y-%m-%d %H} to {found.last_init_time:%Y-%m-%d %H} UTC at "
-        f"{found.n_points:,} points: {found.files:,} files were read, and **{found.values:,}** values are there. "
+        f"{found.n_points:,} points: **{found.values:,}** values are there, out of {found.files:,} files. "
         f"{flagged}; {found.missing:,} are missing ({spell_share(found.missing, found.values + found.missing)}), "
         "for reasons that the ledger has.\n\n"
         "A flag says that a value is worth a look. No value was changed."
@@ -161,7 +161,7 @@ def spell_share(part: int, whole: int) -> str:
     if not part:
         return "0 %"
     share = 100 * part / whole
-    return f"{share:.9g} %" if 99 < share < 100 else f"{share:.2g} %" if share < 99 else "100 %"
+    return f"{share:.9g} %" if share > 99 else f"{share:.2g} %"
 
 
 def spell_place(latitude: float, longitude: float) -> str:

@@ -152,7 +152,7 @@ class VariableFinding:
     values: int
     """Values that are there, all of which were looked at."""
     missing: int
-    """Values of files that were read that are not."""
+    """Values that were looked for in the archive and are not there."""
     flagged: int
     """Values that are physically out of place: with any flag but ``no-data-sentinel``."""
     minimum: float | None
@@ -212,11 +212,11 @@ class Assessment:
     n_points: int
     """Number of points."""
     files: int
-    """Files that were read into the store, in that period."""
+    """Files of that period of which anything is there."""
     values: int
     """Values that are there, all of which were looked at."""
     missing: int
-    """Values of those files that are not; the ledger has the reasons."""
+    """Values that were looked for in the archive and are not there; the ledger has the reasons."""
     flagged: int
     """Values with any flag but ``no-data-sentinel``."""
     variables: tuple[VariableFinding, ...]

@@ -30,6 +30,7 @@ def step_flags(
     variable: Variable,
     init_times: NDArray[np.datetime64],
     lead_hours: Sequence[int],
+    flags: NDArray[np.uint16] | None = None,
 ) -> NDArray[np.uint16]:
     """Flag values that are far from the lead time before, or from what the run before said for the same time.
 
@@ -43,6 +44,8 @@ def step_flags(
         Ascending, UTC.
     lead_hours : sequence of int
         Ascending [h].
+    flags : ndarray of uint16, dims (init_time, lead_time, point), optional
+        Those of :mod:`hrrr_dask.quality`: what has any makes no step, neither to it nor from it.
 
     Returns
     -------
@@ -60,15 +63,17 @@ def step_flags(
             f"values of shape {values.shape} have dims (init_time, lead_time, point), "
             f"not {len(init_times)} runs and {len(lead_hours)} lead times"
         )
-    flags = np.zeros(values.shape, dtype=np.uint16)
+    steps = np.zeros(values.shape, dtype=np.uint16)
     limits = limits_of(variable.selector)
     if limits is None or limits.hourly_step is None:
-        return flags
+        return steps
+    if flags is not None and flags.any():
+        values = np.where(flags == 0, values, np.float32(np.nan))
     most = STEP_FACTOR * limits.hourly_step
     with np.errstate(invalid="ignore"):  # an infinity is far from any number, and from itself nothing is known
-        flags |= _steps_along_lead(values, np.asarray(lead_hours), most) * ALONG_LEAD
-        flags |= _steps_between_runs(values, init_times, lead_hours, most) * BETWEEN_RUNS
-    return flags
+        steps |= _steps_along_lead(values, np.asarray(lead_hours), most) * ALONG_LEAD
+        steps |= _steps_between_runs(values, init_times, lead_hours, most) * BETWEEN_RUNS
+    return steps
 
 
 def values_before(

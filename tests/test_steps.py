@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hrrr_dask.steps import step_flags
+from hrrr_dask.steps import step_flags, values_before
 from hrrr_dask.variables import CATALOG, parse_variables
 
 ALONG, BETWEEN = 256, 512
@@ -76,6 +76,22 @@ def test_missing_runs_and_single_ones_make_no_step():
 @pytest.mark.parametrize("variable", ["precipitation_1h", "visible_beam_downward_solar_flux", "HGT:500 mb"])
 def test_what_jumps_by_nature_or_has_no_row_is_let_be(variable):
     assert flags_of([[0, 1e6]], HOURLY[:1], [0, 1], parse_variables([variable])[0]) == [[0, 0]]
+
+
+def test_what_is_flagged_already_makes_no_step():
+    values = np.array([[[280], [400], [280]], [[400], [280], [330]]], np.float32)
+    flags = np.where(values == 400, np.uint16(2), np.uint16(0))
+    found = step_flags(values, TEMPERATURE, HOURLY[:2], range(3), flags)
+    assert found[..., 0].tolist() == [[0, 0, 0], [0, 0, ALONG]]
+    assert values.max() == 400, "nothing is changed"
+
+
+def test_what_a_step_is_from():
+    values = np.arange(6, dtype=np.float32).reshape(2, 3, 1)
+    along, between = values_before(values, HOURLY[:2], range(3))
+    nan = np.nan
+    np.testing.assert_array_equal(along[..., 0], [[nan, 0, 1], [nan, 3, 4]])
+    np.testing.assert_array_equal(between[..., 0], [[nan, nan, nan], [1, 2, nan]])
 
 
 def test_points_do_not_mix():
