@@ -20,13 +20,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 import hrrr_dask
-from hrrr_dask import api, calibrate, demo, growing, standing
+from hrrr_dask import api, assessing, calibrate, demo, growing, standing
 from hrrr_dask.cli import cli
 from hrrr_dask.completeness import StatusRow
 from hrrr_dask.config import DEFAULTS, Period, Selection
 from hrrr_dask.costs import Calibration
 from hrrr_dask.demo import DemoResult
-from hrrr_dask.errors import NotPublishedError, StoreAccessError
+from hrrr_dask.errors import ConfigError, NotPublishedError, StoreAccessError
 from hrrr_dask.gaps import Gap
 from hrrr_dask.layout import Axis, Layout
 from hrrr_dask.planning import make_plan
@@ -246,6 +246,22 @@ def test_gaps_are_listed_for_people_and_for_programs(monkeypatch):
     answer = json.loads(run("status", "--store", "s", "--gaps", "--json").stdout)
     assert len(answer["gap_list"]) == 60
     assert answer["gap_list"][0]["variables"] == ["t", "rain"]
+
+
+def test_every_flag_of_quality_arrives(calls, monkeypatch):
+    def assess(*args: Any, **kwargs: Any) -> Any:
+        calls.append(("assess", args, kwargs))
+        raise ConfigError("enough")
+
+    monkeypatch.setattr(assessing, "assess", assess)
+    given = {"start": "2024-01-01", "end": "2024-02-01", "markdown": "q.md", "plot": "q.png"}
+    options = [text for name, value in given.items() for text in (f"--{name}", value)]
+    assert run("quality", "--store", "s3://b/s", "--store-option", "endpoint=http://h:1", *options).exit_code == 2
+    assert run("quality", "--store", "s").exit_code == 2
+    assert calls == [
+        ("assess", ("s3://b/s",), {**given, "endpoint": "http://h:1"}),
+        ("assess", ("s",), dict.fromkeys(given, "")),
+    ]
 
 
 def test_a_value_may_hold_an_equals_sign(calls):
