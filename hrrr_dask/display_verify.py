@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -13,8 +14,11 @@ from hrrr_dask.differences import DIFFERENCES, MOST_LISTED, Difference, VerifyRe
 
 __all__ = ["live_count", "verify_tables"]
 
-_AGAINST = {"archive": "archive", "checksums": "ledger's checksums"}
-_TITLES = {"equal": "equal", "different": "different", "not-checked": "equal, as far as could be checked"}
+_AGAINST: Final = {"archive": "archive", "checksums": "ledger's checksums"}
+MOST_NAMED: Final = 2
+"""So many variables of a row are named; --json names all."""
+
+_TITLES: Final = {"equal": "equal", "different": "different", "not-checked": "equal, as far as could be checked"}
 
 
 @contextmanager
@@ -41,7 +45,7 @@ def verify_tables(report: VerifyReport) -> list[Table]:
 def _figures(report: VerifyReport) -> Table:
     table = Table(title=_TITLES[report.outcome], title_justify="left", show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     drawn = "" if report.seed is None else f", drawn with --seed {report.seed}"
     table.add_row("store", report.store)
     table.add_row(
@@ -53,12 +57,12 @@ def _figures(report: VerifyReport) -> Table:
         f"{report.values_differing:,} different",
     )
     if report.gap_values:
-        table.add_row("gaps", f"{report.gap_values:,} values missing, as the ledger says" + _but(report))
-    if report.unchecked_values:
-        table.add_row("not checked", f"{report.unchecked_values:,} values")
+        table.add_row("gaps", f"{_values(report.gap_values)} missing, as the ledger says" + _but(report))
     table.add_row("time", f"{report.seconds:.1f} s")
     for kind, count in report.counts.items():
-        table.add_row("differs", f"{count:,} x {kind}: {DIFFERENCES[kind]}")
+        table.add_row("differs", f"{_values(count)} {kind}: {DIFFERENCES[kind]}")
+    if report.unchecked_values:
+        table.add_row("not checked", _values(report.unchecked_values))
     return table
 
 
@@ -68,24 +72,16 @@ def _but(report: VerifyReport) -> str:
 
 
 def _differences(report: VerifyReport) -> Table:
-    rows = _gathered(report.differences)
     table = _list(_first("differences", sum(report.counts.values()), report.differences))
     for name in ("file", "variable", "point"):
-        table.add_column(name, no_wrap=name == "file")
+        table.add_column(name, no_wrap=name == "file", overflow="fold")
     for name in ("store", "expected"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("what")
-    for each, variables in rows:
-        who = each.point_id or (f"{each.values:,} values" if each.values > 1 else "")
-        note = f" ({each.note})" if each.note else ""
-        table.add_row(
-            each.file,
-            ", ".join(variables),
-            who,
-            _spelled(each.store),
-            _spelled(each.expected),
-            DIFFERENCES[each.kind] + note,
-        )
+    table.add_column("what", overflow="fold")
+    for each, variables in _gathered(report.differences):
+        who = each.point_id or (_values(each.values) if each.values > 1 else "")
+        what = f"{each.kind}: {each.note}" if each.note else each.kind
+        table.add_row(each.file, _some(variables), who, _spelled(each.store), _spelled(each.expected), what)
     return table
 
 
@@ -108,9 +104,9 @@ def _gathered(differences: tuple[Difference, ...]) -> list[tuple[Difference, lis
 def _unchecked(report: VerifyReport) -> Table:
     table = _list("not checked")
     for name in ("file", "variables", "reason", "what"):
-        table.add_column(name, no_wrap=name == "file")
+        table.add_column(name, no_wrap=name == "file", overflow="fold")
     for each in report.unchecked:
-        table.add_row(each.file, ", ".join(each.variables), each.reason, each.note)
+        table.add_row(each.file, _some(each.variables), each.reason, each.note)
     return table
 
 
@@ -131,6 +127,14 @@ def _first(title: str, count: int, listed: Sequence[object]) -> str:
 
 def _list(title: str) -> Table:
     return Table(title=f"\n{title}", title_justify="left", box=None, pad_edge=False, header_style="bold")
+
+
+def _some(variables: Sequence[str]) -> str:
+    return ", ".join(variables) if len(variables) <= MOST_NAMED else f"{len(variables)} variables"
+
+
+def _values(count: int) -> str:
+    return f"{count:,} value{'' if count == 1 else 's'}"
 
 
 def _spelled(value: float | str | None) -> str:

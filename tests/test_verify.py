@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import http.server
+import io
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import replace
 from datetime import datetime
@@ -26,7 +30,16 @@ from hrrr_dask import comparing, verifying
 from hrrr_dask.cli import cli
 from hrrr_dask.differences import MOST_LISTED, Difference, Healed, Unchecked, VerifyReport
 from hrrr_dask.display_verify import live_count, verify_tables
-from hrrr_dask.errors import ConfigError, NotPublishedError, PlanError, StoreError, StoreMismatchError, UnreachableError
+from hrrr_dask.errors import (
+    AccessDeniedError,
+    ConfigError,
+    NotPublishedError,
+    PlanError,
+    StoreAccessError,
+    StoreError,
+    StoreMismatchError,
+    UnreachableError,
+)
 from hrrr_dask.grid import bilinear, nearest, read_grid
 from hrrr_dask.promises import draw
 from hrrr_dask.records import GribFile
@@ -313,18 +326,37 @@ def test_a_wrong_run_under_a_name_is_told_by_its_messages(archive, store):
     report = look(store, source=str(archive.root))
     assert report.counts == {"no-such-message": 3 * N_POINTS}
     assert [(each.variable, each.values) for each in report.differences] == [(name, N_POINTS) for name in FEW]
-    assert {each.note for each in report.differences} == {"the message is of 60 min of the run 2024-01-01T06"}
+    assert {each.note for each in report.differences} == {"the message is of the run 2024-01-01T06, 60 min"}
     assert report.values_differing == 3 * N_POINTS
 
 
 def test_a_wrong_lead_time_and_another_grid_are_told_too(archive, store, tmp_path):
     shutil.copy(archive.path(GribFile(INITS[0], 24)), archive.path(FIRST))
     (note,) = {each.note for each in look(store, source=str(archive.root)).differences[:1]}
-    assert note == "the file has no message of TMP:2 m above ground:instant, but 1440 min of the run 2024-01-01T00"
+    assert note == "the file has no message of TMP:2 m above ground:instant, but of the run 2024-01-01T00, 1440 min"
     other = GridWindow(289, 794, 14, 18)
     moved = write_archive(tmp_path / "b", init_times=INITS, lead_hours=LEADS, variables=FEW, window=other)
     report = look(store, source=str(moved.root))
     assert {each.note for each in report.differences} == {"its grid is another one than the store's"}
+
+
+def test_wind_that_says_it_is_turned_already_and_a_damaged_message_are_told(archive, store):
+    content = bytearray(archive.path(FIRST).read_bytes())
+    first = next(field for field in read_fields(archive.path(FIRST)) if field.numbers == (0, 2, 2, 103, 10))
+    start = content.index(first.message)
+    content[start + first.message.index(_section3(first.message)) + 46] ^= 8  # resolution and component flags
+    archive.path(FIRST).write_bytes(content)
+    report = look(store, source=str(archive.root))
+    assert [each.note for each in report.differences] == [
+        "its components lie to the east and north already",
+        "VGRD:10 m above ground:instant cannot be turned: its components lie to the east and north already",
+    ]
+    content[start + 16 + 14] = 99  # the month
+    archive.path(FIRST).write_bytes(content)
+    report = look(store, source=str(archive.root))
+    assert {(each.variables, each.reason) for each in report.unchecked} == {((name,), "decode-failed") for name in WIND}
+    assert "of the file is damaged: month must be in 1..12" in report.unchecked[0].note
+    assert report.values_compared == 6 * 3 * N_POINTS - 2 * N_POINTS, "what comes after the message is compared"
 
 
 def test_a_file_that_is_not_there_any_longer_is_not_checked(archive, store):
@@ -395,14 +427,17 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        if not self.path.endswith("/big"):
+        if self.path.endswith("/secret"):
+            self.send_error(403)
+            return
+        if not self.path.endswith(("/big", "/short")):
             super().do_GET()
             return
         self.send_response(200)
         self.send_header("Content-Length", str(self.big_bytes))
         self.send_header("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")
         self.end_headers()
-        for _ in range(self.big_bytes // 1_000_000):
+        for _ in range(self.big_bytes // 1_000_000 if self.path.endswith("/big") else 1):
             self.wfile.write(bytes(1_000_000))
 
 
@@ -418,14 +453,34 @@ def web(pristine):
         thread.join()
 
 
-def test_whole_objects_come_over_the_web_and_what_is_missing_there_is_told(web, store, pristine):
+def test_whole_objects_come_over_the_web(web, store, pristine):
     report = look(store, source=web)
     assert (report.outcome, report.values_compared) == ("equal", 6 * 3 * N_POINTS)
-    with (
-        pytest.raises(NotPublishedError, match=r"/no/such\.grib2 is not there"),
-        whole_object(parse_source(web), "no/such.grib2"),
-    ):
+
+
+@pytest.mark.parametrize(
+    ("key", "error", "text"),
+    [
+        ("no/such.grib2", NotPublishedError, r"/no/such\.grib2 is not there"),
+        ("secret", AccessDeniedError, "refuses to give secret: check the credentials"),
+        ("short", UnreachableError, "/short broke off 3 times"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_told(web, monkeypatch, key, error, text):
+    monkeypatch.setattr(Quiet, "big_bytes", 2_000_000)
+    with pytest.raises(error, match=text), whole_object(parse_source(web), key):
         pass
+
+
+def test_a_full_disk_is_told_with_the_remedy(web, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Full())
+    monkeypatch.setattr(Quiet, "big_bytes", 2_000_000)
+    with pytest.raises(StoreAccessError, match="No space left on device; let TMPDIR"):
+        whole_object(parse_source(web), "big").__enter__()
 
 
 def test_an_object_is_streamed_through_little_memory_and_leaves_no_file(web, tmp_path):
@@ -645,8 +700,10 @@ def test_a_report_is_shown_difference_by_difference():
         "values 1,100 compared with the archive: 1,090 equal, 10 different",
         "gaps 40 values missing, as the ledger says, but for 1",
         "not checked 6 values",
-        "20240101T00-f01 temperature_2m kboi 301.25 301.23 the archive has another value",
-        "20240101T06-f02 temperature_2m kboi 280.0 - the ledger calls it a gap (truncated)",
+        "differs 9 values no-such-message: the archive's file has no such message",
+        "20240101T06-f01 3 variables 3 values - - no-such-message: the message is of another run",
+        "20240101T00-f01 temperature_2m kboi 301.25 301.23 other-value",
+        "20240101T06-f02 temperature_2m kboi 280.0 - value-in-a-gap: truncated",
         "20240101T12-f01 temperature_2m not-published a/b.grib2 is not there",
         "20240101T18-f01 temperature_2m not-published",
     ):

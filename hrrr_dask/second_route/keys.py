@@ -49,10 +49,10 @@ class Keys:
     """Whether values run eastward along rows, and rows to the north."""
 
     def describe(self) -> str:
-        """Window and run, for people."""
+        """Run and window, for people."""
         kind, start, stop = self.window or ("unknown", 0, 0)
         when = f"{stop} min" if kind == "instant" else f"{kind} of {start}-{stop} min"
-        return f"{when} of the run {self.reference_time:%Y-%m-%dT%H}"
+        return f"the run {self.reference_time:%Y-%m-%dT%H}, {when}"
 
 
 def read_keys(handle: int) -> Keys | None:

@@ -97,26 +97,27 @@ def read_values(
     wanted = tuple(dict.fromkeys(selectors))
     both = tuple(dict.fromkeys([*wanted, *(found[0] for each in wanted if (found := companion_of(each)))]))
     seen = {selector: _Seen([], []) for selector in both}
-    end = _read_all(file, about, seen, placement)
-    fields = {selector: _outcome(selector, what, end) for selector, what in seen.items()}
+    unread = _read_all(file, about, seen, placement)
+    fields = {selector: _outcome(selector, what, unread) for selector, what in seen.items()}
     return {selector: _answer(selector, fields, placement) for selector in wanted}
 
 
-def _read_all(file: BinaryIO, about: GribFile, seen: Mapping[Selector, _Seen], placement: Placement) -> str:
-    """Look at every message; returns what kept it from the end of the file, or nothing."""
+def _read_all(file: BinaryIO, about: GribFile, seen: Mapping[Selector, _Seen], placement: Placement) -> Obstacle | None:
+    """Look at every message; returns why some could not be looked at, if so."""
+    unread: Obstacle | None = None
     number = 0
     while True:
         try:
             handle = eccodes.codes_grib_new_from_file(file)
         except eccodes.CodesInternalError as error:
-            return f"message {number + 1} cannot be read: {error}"
+            return Obstacle("truncated", f"the file cannot be read beyond message {number}: {error}")
         if handle is None:
-            return "" if number else "it has no GRIB message"
+            return unread if number else Obstacle("truncated", "the file has no GRIB message")
         number += 1
         try:
             _look(handle, about, seen, placement)
         except (eccodes.CodesInternalError, ValueError) as error:
-            return f"message {number} is damaged: {error}"
+            unread = Obstacle("decode-failed", f"message {number} of the file is damaged: {error}")
         finally:
             eccodes.codes_release(handle)
 
@@ -174,16 +175,16 @@ def _at_cells(handle: int, placement: Placement) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-def _outcome(selector: Selector, seen: _Seen, end: str) -> NDArray[np.float32] | Obstacle:
+def _outcome(selector: Selector, seen: _Seen, unread: Obstacle | None) -> NDArray[np.float32] | Obstacle:
     if len(seen.fields) > 1:
         return Obstacle("ambiguous-message", f"the file has {len(seen.fields)} messages of {selector}")
     if seen.fields:
         return seen.fields[0]
     if seen.obstacle is not None:
         return seen.obstacle
-    if end:
-        return Obstacle("truncated", f"the file cannot be read to its end: {end}")
-    others = f", but {', '.join(seen.others[:3])}" if seen.others else ""
+    if unread is not None:
+        return unread
+    others = f", but of {'; '.join(seen.others[:3])}" if seen.others else ""
     return Obstacle("message-not-found", f"the file has no message of {selector}{others}")
 
 
