@@ -11,7 +11,6 @@ from contextlib import suppress
 
 import obstore
 import pytest
-from faults import FaultServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from obstore.exceptions import (
@@ -24,6 +23,7 @@ from obstore.exceptions import (
 
 from hrrr_dask.blobs import Blobs
 from hrrr_dask.errors import StoreAccessError, StoreConflictError
+from hrrr_dask.testing import FaultServer
 
 
 @pytest.fixture

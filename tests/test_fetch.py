@@ -5,7 +5,6 @@ from datetime import datetime
 from itertools import chain, repeat
 
 import pytest
-from faults import FaultServer
 
 from hrrr_dask.errors import (
     AccessDeniedError,
@@ -20,6 +19,7 @@ from hrrr_dask.errors import (
 from hrrr_dask.fetch import Client, FetchSettings, Tally, client_for, longest_pause_s
 from hrrr_dask.records import ByteRange
 from hrrr_dask.sources import Source, parse_source
+from hrrr_dask.testing import FaultServer
 
 BODY = bytes(range(200))
 NOW = FetchSettings(attempts=3, timeout_s=5, backoff_s=0)

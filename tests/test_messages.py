@@ -6,13 +6,11 @@ import functools
 import struct
 from collections.abc import Callable
 from datetime import datetime
-from itertools import repeat
 from pathlib import Path
 
 import eccodes
 import numpy as np
 import pytest
-from faults import FaultServer
 from oracle import bits
 from test_numba_engine import altered, starts
 
@@ -27,7 +25,7 @@ from hrrr_dask.packing import read_packing
 from hrrr_dask.prefixes import Prefixes
 from hrrr_dask.records import GribFile
 from hrrr_dask.sources import parse_source
-from hrrr_dask.testing import GridWindow, encode_file
+from hrrr_dask.testing import FaultServer, GridWindow, encode_file
 from hrrr_dask.variables import CATALOG
 
 NOW = FetchSettings(attempts=2, timeout_s=20, backoff_s=0)
@@ -394,7 +392,7 @@ def test_a_file_of_a_directory_that_is_replaced_before_the_rest_is_read_is_unrea
 @pytest.mark.parametrize("mode", ["bare", "weak"])
 def test_no_value_is_made_of_two_versions_whatever_the_source_says_of_them(mode):
     placement, key = at_rows(3, HALF), f"/{object_key(FILE)}"
-    script = {key: repeat(mode)}
+    script = {key: [mode, "..."]}
     with served(*joined(list(parts_of())), script=script) as server:
         prefixes = Meanwhile(placement, lambda: server.objects.update({key: NEWER}))
         found, gaps, _, _ = values_of(server.url, placement, prefixes)
@@ -409,5 +407,5 @@ def test_no_value_is_made_of_two_versions_whatever_the_source_says_of_them(mode)
 
 @pytest.mark.parametrize("mode", ["bare", "weak"])
 def test_sources_without_strong_tags_give_the_same_values(mode):
-    with served(*joined(list(parts_of())), script={f"/{object_key(FILE)}": repeat(mode)}) as server:
+    with served(*joined(list(parts_of())), script={f"/{object_key(FILE)}": [mode, "..."]}) as server:
         assert assert_same(server.url, at_rows(2, HALF)) == {}

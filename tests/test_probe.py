@@ -6,7 +6,6 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from faults import FaultServer
 
 from hrrr_dask.catalog import object_key
 from hrrr_dask.errors import NotPublishedError, PointsError, UnreachableError, WrongIdentityError
@@ -15,7 +14,7 @@ from hrrr_dask.points import Points
 from hrrr_dask.probe import PROBES, find_grid, place_points
 from hrrr_dask.records import GribFile
 from hrrr_dask.sources import Source, parse_source
-from hrrr_dask.testing import DEFAULT_WINDOW, delete, truncate, write_archive
+from hrrr_dask.testing import DEFAULT_WINDOW, FaultServer, delete, truncate, write_archive
 
 INITS = [datetime(2024, 1, 1, hour) for hour in range(3)]
 SECTION = DEFAULT_WINDOW.section3()

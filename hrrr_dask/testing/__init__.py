@@ -1,4 +1,6 @@
-"""An archive with known values, ways to break it, and an S3 to put it on: for tests, benchmarks and the demo.
+"""An archive with known values, ways to break it, a server that serves it badly, and an S3 to put it on.
+
+For tests, of this package and of what is built on it, for benchmarks and for the demo.
 
 >>> import tempfile
 >>> from datetime import datetime
@@ -15,19 +17,26 @@ from hrrr_dask.testing.faults import delete, drop_message, remove_inventories, s
 from hrrr_dask.testing.fields import expected_field
 from hrrr_dask.testing.grids import DEFAULT_WINDOW, GridWindow
 from hrrr_dask.testing.messages import DECOYS
+from hrrr_dask.testing.modes import MODES
 from hrrr_dask.testing.s3 import LoopbackS3, loopback_s3
+from hrrr_dask.testing.scripts import Script, random_script
+from hrrr_dask.testing.server import FaultServer
 
 __all__ = [
     "DECOYS",
     "DEFAULT_WINDOW",
+    "MODES",
+    "FaultServer",
     "GridWindow",
     "LoopbackS3",
+    "Script",
     "SyntheticArchive",
     "delete",
     "drop_message",
     "encode_file",
     "expected_field",
     "loopback_s3",
+    "random_script",
     "remove_inventories",
     "stale_inventory",
     "truncate",

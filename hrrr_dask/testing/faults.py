@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
 
 import eccodes
 
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.records import GribFile
-from hrrr_dask.testing.archive import SyntheticArchive, encode_file
+from hrrr_dask.testing.archive import SyntheticArchive
+from hrrr_dask.testing.damage import of_another_runs_file, split_messages
 from hrrr_dask.testing.messages import MESSAGES
 
 __all__ = ["delete", "drop_message", "remove_inventories", "stale_inventory", "truncate"]
@@ -38,10 +36,9 @@ def truncate(archive: SyntheticArchive, file: GribFile, nbytes: int) -> None:
 
 
 def stale_inventory(archive: SyntheticArchive, file: GribFile) -> None:
-    """Put the inventory of the run six hours before in the place of a file's own."""
-    other = replace(file, init_time=file.init_time - timedelta(hours=6))
-    _, inventory = encode_file(other, archive.window, archive.names)
-    archive.inventory_path(file).write_text(inventory)
+    """Put an inventory as of the run six hours before in the place of a file's own."""
+    path = archive.inventory_path(file)
+    path.write_bytes(of_another_runs_file(path.read_bytes()))
 
 
 def drop_message(archive: SyntheticArchive, file: GribFile, variable: str) -> None:
@@ -52,7 +49,7 @@ def drop_message(archive: SyntheticArchive, file: GribFile, variable: str) -> No
     ConfigError
         If the file has no such message.
     """
-    messages = list(_split(archive.path(file).read_bytes()))
+    messages = list(split_messages(archive.path(file).read_bytes()))
     wanted = _wanted_identity(variable, file)
     position = next((at for at, message in enumerate(messages) if _identity(message) == wanted), None)
     if position is None:
@@ -72,14 +69,6 @@ def _renumbered(lines: list[str], sizes: list[int]) -> str:
     return "".join(
         f"{number}:{offset}:{text}\n" for number, (offset, text) in enumerate(zip(offsets, rest, strict=True), start=1)
     )
-
-
-def _split(content: bytes) -> Iterator[bytes]:
-    start = 0
-    while start < len(content):
-        stop = start + int.from_bytes(content[start + 8 : start + 16], "big")
-        yield content[start:stop]
-        start = stop
 
 
 _KEYS = ("discipline", "parameterCategory", "parameterNumber", "scaledValueOfFirstFixedSurface", "stepRange")

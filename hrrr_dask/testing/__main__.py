@@ -1,0 +1,99 @@
+"""``python -m hrrr_dask.testing``: write an archive with known values, serve one badly."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from hrrr_dask.errors import ConfigError
+from hrrr_dask.testing.archive import write_archive
+from hrrr_dask.testing.modes import describe_modes
+from hrrr_dask.testing.scripts import Script, keys_of, random_script
+from hrrr_dask.testing.server import BUCKET, FaultServer
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse and do it; returns the exit code."""
+    given = _parser().parse_args(arguments)
+    try:
+        if given.command == "write":
+            _write(given)
+        elif given.command == "script":
+            print(_script_of(given).as_json())  # noqa: T201  the answer
+        else:
+            _serve(given)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m hrrr_dask.testing", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    write = commands.add_parser("write", help="write an archive with known values")
+    write.add_argument("directory", type=Path, metavar="DIR")
+    write.add_argument("--start", type=datetime.fromisoformat, required=True, help="first init time, UTC")
+    write.add_argument("--end", type=datetime.fromisoformat, required=True, help="last init time, UTC")
+    write.add_argument("--lead-hours", type=int, nargs="+", default=[0, 1], metavar="H", help="default 0 1")
+    for name, text in {"serve": "serve an archive, wrongly by script", "script": "print a random script"}.items():
+        command = commands.add_parser(
+            name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=f"modes:\n{describe_modes()}"
+        )
+        command.add_argument("directory", type=Path, metavar="DIR", help="an archive, as write_archive writes it")
+        command.add_argument("--faults", type=int, default=0, metavar="N", help="draw so many faults by lot")
+        command.add_argument("--seed", type=int, default=0, metavar="S", help="the same draws the same (default 0)")
+        command.add_argument(
+            "--lasting", type=float, default=0.02, metavar="SHARE", help="of the faults, never heals (default 0.02)"
+        )
+        if name == "serve":
+            command.add_argument("--script", type=Path, metavar="FILE", help="JSON: keys with their lists of modes")
+            command.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1)")
+            command.add_argument("--port", type=int, default=0, help="default: any that is free")
+    return parser
+
+
+def _write(given: argparse.Namespace) -> None:
+    archive = write_archive(given.directory, start=given.start, end=given.end, lead_hours=given.lead_hours)
+    print(f"{len(archive.files)} files in {given.directory}")  # noqa: T201
+
+
+def _script_of(given: argparse.Namespace) -> Script:
+    return random_script(given.directory, given.faults, given.seed, lasting=given.lasting)
+
+
+def _serve(given: argparse.Namespace) -> None:
+    if given.script is not None and given.faults:
+        raise ConfigError("--script and --faults are two ways to say what goes wrong: give one of them")
+    if given.script is None:
+        script = _script_of(given)
+    else:
+        script = Script.read(given.script)
+        script.check_keys(keys_of(given.directory))
+    try:
+        server = FaultServer(given.directory, script, host=given.host, port=given.port)
+    except OSError as error:
+        raise ConfigError(f"cannot listen at {given.host}:{given.port}: {error.strerror}; give another port") from None
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with server:
+        print(server.url, flush=True)  # noqa: T201
+        _say(f"{script.n_faults} faults; --source {server.url}, or --source s3://{BUCKET}")
+        _say(f"--source-option endpoint={server.url} --source-option anonymous=true; stops on Ctrl-C")
+        stop.wait()
+    for mode, count in server.served.most_common():
+        _say(f"{count:8,}  {mode}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())
