@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
+import shlex
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
 import eccodes
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from oracle import without_dask
 
 import hrrr_dask
+from hrrr_dask import execution
 from hrrr_dask.catalog import inventory_key, object_key
+from hrrr_dask.cli import cli
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.fetch import Client, FetchSettings, Tally
 from hrrr_dask.records import ByteRange, GribFile
@@ -275,32 +279,41 @@ def test_every_mode_is_drawn_by_lot_sooner_or_later(archive):
 # The command
 
 
-def test_the_page_on_testing_has_every_mode_and_commands_that_run(tmp_path):
+def test_the_page_on_testing_has_every_mode_and_commands_that_run(tmp_path, monkeypatch, capsys):
     page = (Path(__file__).parents[1] / "docs" / "testing.md").read_text()
     rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.*?) \|", page, re.MULTILINE))
     assert {name: rows.get(name) for name in MODES} == {name: mode.meaning for name, mode in MODES.items()}
     (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
     assert not Script(json.loads(example)).heals("hrrr.20240101/conus/hrrr.t01z.wrfsfcf00.grib2.idx")
     (block,) = re.findall(r"```console\n(.*?)```", page, re.DOTALL)
-    commands = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
-    assert len(commands) == 5
+    write, script, serve, backfill, stop = (line.removeprefix("$ ") for line in block.splitlines())
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "points.csv").write_text("32.27,-100.36\n")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    commands[3] += " --workers 1"
-    done = subprocess.run(
-        ["bash", "-euc", "\n".join(commands).replace("8123", port)],
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "20 faults" in done.stderr
-    status = hrrr_dask.status(tmp_path / "farms.zarr")
-    assert (status.files_complete, status.gaps) == (8, {})
+    assert main(shlex.split(write)[3:]) == 0
+    words, _, path = script.partition(" > ")
+    capsys.readouterr()
+    assert main(shlex.split(words)[3:]) == 0
+    (tmp_path / path).write_text(capsys.readouterr().out)
+    with serving(shlex.split(serve.removesuffix(" &").replace("8123", "0"))) as (_, url):
+        arguments = shlex.split(backfill.replace("http://127.0.0.1:8123", url))
+        with without_dask() as client:
+            monkeypatch.setattr(execution, "_cluster", lambda *_: nullcontext(client))
+            done = CliRunner().invoke(cli, arguments[1:])
+        assert (arguments[0], done.exit_code) == ("hrrr-dask", 0), done.output
+        status = hrrr_dask.status(tmp_path / "farms.zarr")
+        assert (status.files_complete, status.gaps) == (8, {})
+    assert stop == "kill %1; wait"
+
+
+@contextmanager
+def serving(words):
+    """Run the command until the block ends; yields its process and its URL."""
+    words = [sys.executable, *words[1:]]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
 
 
 def test_a_bad_script_ends_the_command_with_what_to_do(archive, tmp_path, capsys):
@@ -320,13 +333,12 @@ def test_a_bad_script_ends_the_command_with_what_to_do(archive, tmp_path, capsys
 def test_the_command_serves_until_it_is_stopped_and_counts(archive, tmp_path):
     path = tmp_path / "script.json"
     path.write_text(json.dumps({IDX: ["404"]}))
-    words = [sys.executable, "-m", "hrrr_dask.testing", "serve", str(archive.root), "--script", str(path)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        url = process.stdout.readline().strip()
+    words = ["python", "-m", "hrrr_dask.testing", "serve", str(archive.root), "--script", str(path)]
+    with serving(words) as (process, url):
         assert [get(f"{url}/{IDX}")[0] for _ in range(3)] == [404, 200, 200]
         assert main(["serve", str(archive.root), "--port", url.rpartition(":")[2]]) == 2
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "1 faults; --source" in said
     assert re.search(r"1  404\n", said)
