@@ -18,6 +18,7 @@ from hrrr_dask.testing.fields import expected_field
 from hrrr_dask.testing.grids import DEFAULT_WINDOW, GridWindow
 from hrrr_dask.testing.messages import DECOYS
 from hrrr_dask.testing.modes import MODES
+from hrrr_dask.testing.proxy import Rule, StoreProxy
 from hrrr_dask.testing.s3 import LoopbackS3, loopback_s3
 from hrrr_dask.testing.scripts import Script, random_script
 from hrrr_dask.testing.server import FaultServer
@@ -29,7 +30,9 @@ __all__ = [
     "FaultServer",
     "GridWindow",
     "LoopbackS3",
+    "Rule",
     "Script",
+    "StoreProxy",
     "SyntheticArchive",
     "delete",
     "drop_message",

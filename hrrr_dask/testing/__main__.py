@@ -6,13 +6,17 @@ import argparse
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.testing.archive import write_archive
+from hrrr_dask.testing.loopback import ThreadedServer
 from hrrr_dask.testing.modes import describe_modes
+from hrrr_dask.testing.proxy import StoreProxy, read_rules
 from hrrr_dask.testing.scripts import Script, keys_of, random_script
 from hrrr_dask.testing.server import BUCKET, FaultServer
 
@@ -25,8 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _write(given)
         elif given.command == "script":
             print(_script_of(given).as_json())  # noqa: T201  the answer
-        else:
+        elif given.command == "serve":
             _serve(given)
+        else:
+            _stand_in_front(given)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
@@ -53,9 +59,17 @@ def _parser() -> argparse.ArgumentParser:
         )
         if name == "serve":
             command.add_argument("--script", type=Path, metavar="FILE", help="JSON: keys with their lists of modes")
-            command.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1)")
-            command.add_argument("--port", type=int, default=0, help="default: any that is free")
+            _add_place(command)
+    proxy = commands.add_parser("proxy", help="stand in front of an S3, and fail requests by rules")
+    proxy.add_argument("endpoint", metavar="URL", help="of the S3 behind")
+    proxy.add_argument("--rules", type=Path, metavar="FILE", help="JSON: a list of rules; read again on SIGHUP")
+    _add_place(proxy)
     return parser
+
+
+def _add_place(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1)")
+    command.add_argument("--port", type=int, default=0, help="default: any that is free")
 
 
 def _write(given: argparse.Namespace) -> None:
@@ -75,19 +89,47 @@ def _serve(given: argparse.Namespace) -> None:
     else:
         script = Script.read(given.script)
         script.check_keys(keys_of(given.directory))
-    try:
+    with _listening(given):
         server = FaultServer(given.directory, script, host=given.host, port=given.port)
+    _say(f"{script.n_faults} faults; --source {server.url}, or --source s3://{BUCKET}")
+    _say(f"--source-option endpoint={server.url} --source-option anonymous=true; stops on Ctrl-C")
+    _run(server, server.served)
+
+
+def _stand_in_front(given: argparse.Namespace) -> None:
+    rules = read_rules(given.rules) if given.rules else ()
+    with _listening(given):
+        proxy = StoreProxy(given.endpoint, *rules, host=given.host, port=given.port)
+
+    def follow(*_: object) -> None:
+        try:
+            proxy.follow(*(read_rules(given.rules) if given.rules else ()))
+            _say("follows the new rules")
+        except ConfigError as error:
+            _say(f"follows the old rules: {error}")
+
+    signal.signal(signal.SIGHUP, follow)
+    _say(f"{len(rules)} rules; AWS_ENDPOINT_URL={proxy.url}; stops on Ctrl-C, reads its rules again on SIGHUP")
+    _run(proxy, proxy.served)
+
+
+@contextmanager
+def _listening(given: argparse.Namespace) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ConfigError(f"cannot listen at {given.host}:{given.port}: {error.strerror}; give another port") from None
+
+
+def _run(server: ThreadedServer, served: Counter[str]) -> None:
+    """Until a signal comes; then say what was done."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with server:
-        print(server.url, flush=True)  # noqa: T201
-        _say(f"{script.n_faults} faults; --source {server.url}, or --source s3://{BUCKET}")
-        _say(f"--source-option endpoint={server.url} --source-option anonymous=true; stops on Ctrl-C")
+        print(server.url, flush=True)  # noqa: T201  the answer
         stop.wait()
-    for mode, count in server.served.most_common():
+    for mode, count in served.most_common():
         _say(f"{count:8,}  {mode}")
 
 

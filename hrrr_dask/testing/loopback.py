@@ -77,6 +77,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:  # noqa: D102
         self.answer()
 
+    def do_PUT(self) -> None:  # noqa: D102
+        self.answer()
+
+    def do_POST(self) -> None:  # noqa: D102
+        self.answer()
+
+    def do_DELETE(self) -> None:  # noqa: D102
+        self.answer()
+
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
