@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -34,6 +35,13 @@ __all__ = ["Blobs", "hint"]
 LOCKS: Final = 64
 """Lock files of a directory, which the keys share."""
 
+PATIENCE: Final = 11
+"""How often a request that failed is repeated by whom means to write: for a minute or so, as long as a store may refuse
+writes while it is busy or restarted. Who only reads is told sooner."""
+
+_SERVERS_WORDS = re.compile(r":? *(<.*)?$")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+
 
 class Blobs:
     """Objects by key below a URL.
@@ -59,7 +67,8 @@ class Blobs:
     def __init__(self, url: str, options: Mapping[str, str], *, create: bool = False) -> None:
         self.url = url.rstrip("/")
         with self._explained("open"):
-            self._store = open_object_store(url, options, create=create)
+            patience = {"max_retries": PATIENCE} if create else {}
+            self._store = open_object_store(url, options, create=create, **patience)
 
     def get(self, key: str) -> bytes | None:
         """The object's bytes, or None when there is none."""
@@ -221,12 +230,13 @@ class Blobs:
                 f"cannot {doing} {self.url}: another writer was there first; wait for it, then run again"
             ) from error
         except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
-            raise StoreAccessError(
-                f"cannot {doing} {self.url}: permission denied; check the credentials and the rights of that place "
-                f"({_first_line(error)})"
-            ) from error
+            denied = (
+                "permission denied; check the credentials and the rights of that place, then run the same command again"
+            )
+            meaning = _meaning(str(error), _CREDENTIALS) or denied
+            raise StoreAccessError(f"cannot {doing} {self.url}: {meaning} ({_cause(error)})") from error
         except (BaseError, OSError, NotImplementedError) as error:
-            raise StoreAccessError(f"cannot {doing} {self.url}: {hint(str(error))}{_first_line(error)}") from error
+            raise StoreAccessError(f"cannot {doing} {self.url}: {hint(str(error))}{_cause(error)}") from error
 
 
 class _Pieces(io.RawIOBase):
@@ -255,17 +265,42 @@ class _Pieces(io.RawIOBase):
         return len(data)
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0].strip() or type(error).__name__
+def _cause(error: BaseException) -> str:
+    """The first line of what was said, and the server's own word for it."""
+    line, code = str(error).partition("\n")[0], _CODE.search(str(error))
+    return _SERVERS_WORDS.sub("", line) + (f" ({code[1]})" if code else "") or type(error).__name__
+
+
+_CREDENTIALS: Final = {
+    "ExpiredToken": "the credentials have expired; renew them and run the same command again",
+    "TokenRefreshRequired": "the credentials have expired; renew them and run the same command again",
+    "RequestTimeTooSkewed": "this machine's clock is wrong; set it and run the same command again",
+}
+"""A word of S3's to what it means; AWS says the first with a 400, others with a 403."""
+
+_AGAIN: Final = "the store does not answer as it should; see what is wrong there and run the same command again"
+
+_MEANINGS: Final = _CREDENTIALS | {
+    "No space left": "the disk is full; make room and run the same command again",
+    "NoSuchBucket": "there is no such bucket; create it first",
+    "Permission denied": "the place is not writable for you",
+    "Read-only file system": "the place is not writable",
+    "Not a directory": "a file stands where a directory is wanted",
+    "SlowDown": "the store refuses requests for now; wait, then run the same command again",
+    "status code: 503": "the store refuses requests for now; wait, then run the same command again",
+    "status code: 5": _AGAIN,
+    "status code: 429": _AGAIN,
+    "error sending request": _AGAIN,
+    "kind: Timeout": _AGAIN,
+    "kind: Interrupted": _AGAIN,
+}
 
 
 def hint(text: str) -> str:
-    """What an error of the disk or the bucket means; empty when nobody knows."""
-    hints: dict[str, Any] = {
-        "No space left": "the disk is full; make room and run the same command again: ",
-        "NoSuchBucket": "there is no such bucket; create it first: ",
-        "Permission denied": "the place is not writable for you: ",
-        "Read-only file system": "the place is not writable: ",
-        "Not a directory": "a file stands where a directory is wanted: ",
-    }
-    return next((meaning for mark, meaning in hints.items() if mark in text), "")
+    """What an error of the disk or the bucket means, with a colon; empty when nobody knows."""
+    meaning = _meaning(text, _MEANINGS)
+    return f"{meaning}: " if meaning else ""
+
+
+def _meaning(text: str, meanings: Mapping[str, str]) -> str:
+    return next((meaning for mark, meaning in meanings.items() if mark in text), "")

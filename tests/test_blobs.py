@@ -339,7 +339,10 @@ def test_a_server_that_refuses_is_an_access_error():
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (PermissionDeniedError("no"), r"permission denied; check the credentials and the rights of that place \(no\)"),
+        (
+            PermissionDeniedError("no"),
+            r"denied; check the credentials and the rights of that place, then run the same command again \(no\)",
+        ),
         (UnauthenticatedError("who"), r"permission denied; .*\(who\)"),
         (PermissionError(errno.EACCES, "no"), "permission denied"),
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full; make room"),
