@@ -18,7 +18,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from hrrr_dask import pipeline
 from hrrr_dask.allocation import keep_freed_memory
-from hrrr_dask.decode import engine_named
+from hrrr_dask.decode import COMPILED, engine_named
 from hrrr_dask.errors import StoreError, UsageError
 from hrrr_dask.pipeline import Job, PartitionReport, failed_extract
 from hrrr_dask.records import Extract, Partition, Reading
@@ -99,7 +99,15 @@ class WarmStart(WorkerPlugin):  # type: ignore[misc]  # distributed says Any
     async def setup(self, worker: Worker) -> None:  # noqa: ARG002
         """Load it on a thread, so that the worker goes on to answer."""
         keep_freed_memory()
-        await asyncio.to_thread(engine_named, self._engine)
+        await asyncio.to_thread(_load, self._engine)
+
+
+def _load(engine: str) -> None:
+    if engine in COMPILED:
+        from hrrr_dask.decode.kernel_cache import seed_kernel_cache  # noqa: PLC0415  numba takes a while to import
+
+        seed_kernel_cache()
+    engine_named(engine)
 
 
 def hand_on(work: Work) -> Work:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["ENGINES", "Engine", "check_engine", "engine_named"]
+__all__ = ["COMPILED", "ENGINES", "Engine", "check_engine", "engine_named"]
 
 
 class Engine(Protocol):
@@ -60,6 +60,9 @@ ENGINES: Final = {
     "cfgrib": ("hrrr_dask.decode.cfgrib_engine", "CfgribEngine"),
 }
 """Engine name to the module and class that make it; imported when first asked for."""
+
+COMPILED: Final = ("auto", "numba")
+"""Engines with kernels that are compiled, and kept; see :mod:`hrrr_dask.decode.kernel_cache`."""
 
 
 def check_engine(name: str) -> None:
