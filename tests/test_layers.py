@@ -31,7 +31,7 @@ LAYERS = {
     "store strangers template transactions walk",
     5: "clusters costs heatmap pipeline drawing flagmap quality_page comparing",
     6: "execution flights request run standing tasks assessing verifying checksums",
-    7: "api calibrate growing",
+    7: "api calibrate growing preload",
     8: "display demo options cli quality_tables display_verify",
 }
 LAYER = {module: layer for layer, modules in LAYERS.items() for module in modules.split()}
@@ -42,7 +42,7 @@ BELOW_BESIDE = 3
 
 ALLOWED = {
     "dask": {"clusters", "config"},
-    "distributed": {"api", "clusters", "execution", "flights", "growing", "run", "tasks"},
+    "distributed": {"api", "clusters", "execution", "flights", "growing", "preload", "run", "tasks"},
     "zarr": {"icechunk_blobs", "opening", "shards", "template"},
     "icechunk": {"icechunk_blobs"},
     "obstore": {"answers", "blobs", "comparing", "fetch", "second_route", "storage"},

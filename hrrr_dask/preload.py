@@ -1,0 +1,151 @@
+"""For ``dask worker --preload hrrr_dask.preload --preload-nanny hrrr_dask.preload``: ready early, gone in good order.
+
+A worker loads the decoder before it tells the scheduler that it is there. On SIGTERM (a pod is deleted, a spot machine
+is taken away, a cluster shrinks) it takes no more tasks, ends those that it is at, hands the results that it holds to
+other workers, gives back what it has not begun, and ends with code 0. ``dask worker`` alone does none of this: its
+results are lost and their files are read again.
+
+The signal comes to the first process. With a nanny that is the nanny, which asks its worker to drain and waits for it;
+with ``--no-nanny`` it is the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import signal
+import threading
+import time
+from typing import Final
+
+from distributed import Nanny, Status, Worker
+
+from hrrr_dask.errors import ConfigError
+
+__all__ = ["GRACE_VARIABLE", "Drain", "dask_setup", "dask_teardown", "grace_s"]
+
+GRACE_VARIABLE: Final = "HRRR_DASK_GRACE_S"
+"""In a worker's environment: for how long it may drain; less than the pod's ``terminationGracePeriodSeconds``."""
+
+_GRACE_S: Final = 25.0
+"""When that is not set: a pod has 30 s before it is killed [s]."""
+
+_HANDING_OVER: Final = 0.25
+"""Share of that which is kept for handing over results and for the end."""
+
+_LOOK_S: Final = 0.05
+"""How often it is looked whether something has ended; longer than a result takes to reach the scheduler [s]."""
+
+_ENGINE: Final = "auto"
+
+_DRAIN: Final = "hrrr_dask_drain"
+"""What a nanny asks its worker for."""
+
+_log = logging.getLogger("distributed.hrrr_dask")  # where a worker's own words go
+
+
+async def dask_setup(server: Worker | Nanny) -> None:
+    """Make a worker ready, and have it drain when it is told to; a nanny needs nothing yet."""
+    if not isinstance(server, Worker):
+        return
+    from hrrr_dask.tasks import WarmStart  # noqa: PLC0415  a nanny should not load all that a worker needs
+
+    drain = Drain(server, grace_s())
+    server.handlers[_DRAIN] = drain.once
+    await WarmStart(_ENGINE).setup(server)
+    if threading.current_thread() is threading.main_thread():  # signals come nowhere else
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, drain.begin_to_end)
+
+
+async def dask_teardown(server: Worker | Nanny) -> None:
+    """Have a nanny's worker drain before the nanny ends it."""
+    if not isinstance(server, Nanny) or not server.is_alive() or not server.worker_address:
+        return
+    async with server.rpc(server.worker_address) as worker:
+        asked = getattr(worker, _DRAIN)()
+        try:
+            await asyncio.wait_for(asked, grace_s())
+        except (OSError, TimeoutError) as error:
+            _log.warning("the worker did not drain: %r", error)
+
+
+def grace_s() -> float:
+    """For how long a worker may drain [s].
+
+    Raises
+    ------
+    ConfigError
+        If the environment says no number.
+    """
+    text = os.environ.get(GRACE_VARIABLE, str(_GRACE_S))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ConfigError(f"{GRACE_VARIABLE} is a number of seconds from 0 on, not {text!r}")
+    return seconds
+
+
+class Drain:
+    """The end of a worker in good order, once.
+
+    Parameters
+    ----------
+    worker : distributed.Worker
+        Of this process.
+    allowed_s : float
+        Tasks that are not done a little before then are given back [s].
+    """
+
+    def __init__(self, worker: Worker, allowed_s: float) -> None:
+        self._worker = worker
+        self._allowed_s = allowed_s
+        self._draining: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+
+    async def once(self) -> None:
+        """End tasks, hand over results, leave the scheduler; whoever asks again waits for the same."""
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain())
+        await asyncio.shield(self._draining)
+
+    def begin_to_end(self) -> None:
+        """Do so and close the worker. Further signals mean the same: a group's and a nanny's come together."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end())
+
+    async def _end(self) -> None:
+        await self.once()
+        # A nanny, if there is one, ends by itself or starts another worker: whichever it was told.
+        await self._worker.close(nanny=False, executor_wait=False, reason="drained")
+
+    async def _drain(self) -> None:
+        worker, began = self._worker, time.monotonic()
+        if worker.status not in (Status.running, Status.paused, Status.closing_gracefully):
+            return
+        worker.status = Status.closing_gracefully  # neither the scheduler nor the worker begins another task
+        until = began + self._allowed_s * (1 - _HANDING_OVER)
+        while worker.state.executing_count and time.monotonic() < until:
+            await asyncio.sleep(_LOOK_S)
+        given_back = worker.state.executing_count
+        await asyncio.sleep(_LOOK_S)
+        handed_over = await _hand_over(worker, began + self._allowed_s - time.monotonic())
+        _log.info(
+            "drained in %.1f s: %d tasks given back unfinished, results %s",
+            time.monotonic() - began,
+            given_back,
+            "handed over" if handed_over else "not handed over, their files are read again",
+        )
+
+
+async def _hand_over(worker: Worker, allowed_s: float) -> bool:
+    """Let the scheduler move the results elsewhere and forget the worker; False when nobody takes them."""
+    asked = worker.scheduler.retire_workers(workers=[worker.address], close_workers=False, remove=True)
+    try:
+        return bool(await asyncio.wait_for(asked, max(allowed_s, _LOOK_S)))
+    except (OSError, TimeoutError) as error:
+        _log.warning("the scheduler did not retire %s: %r", worker.address, error)
+        return False
