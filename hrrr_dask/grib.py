@@ -28,7 +28,7 @@ END: Final = b"7777"
 _INDICATOR: Final = struct.Struct(">4sHBBQ")  # section 0: magic, reserved, discipline, edition, length
 _SECTION: Final = struct.Struct(">IB")  # octets 1-5 of every other section: length, number
 _IDENTIFICATION: Final = struct.Struct(">HHBBBHBBBBB")  # section 1, 6-19: centre, …, local tables, …, year … second
-_PARAMETER: Final = struct.Struct(">HBB")  # section 4, 8-11: template, category, number
+_PARAMETER: Final = struct.Struct(">HHBB")  # section 4, 6-11: number of coordinates, template, category, number
 _FORECAST: Final = struct.Struct(">BI")  # templates 4.0 to 4.15, 18-22: unit of time, forecast time
 _SURFACE: Final = struct.Struct(">BBI")  # the same, 23-28 and 29-34: type, scale factor, scaled value
 _INTERVAL: Final = struct.Struct(">BIBBBI")  # template 4.8, 42-53: ranges, …, process, …, unit of time, length
@@ -97,7 +97,9 @@ def read_header(data: bytes | memoryview) -> MessageHeader:
     discipline, length = _read_indicator(data)
     sections = _sections_to_product(data, length)
     centre, _, _, local_table, _, *moment = _fields(_IDENTIFICATION, sections[1], 6)
-    template, category, number = _fields(_PARAMETER, sections[4], 8)
+    coordinates, template, category, number = _fields(_PARAMETER, sections[4], 6)
+    if coordinates:  # of hybrid levels, behind the template: HRRR's messages give none, whatever the level
+        raise WrongIdentityError(f"wanted no vertical coordinates in section 4, found {coordinates}: {_DAMAGED}")
     try:
         reference_time = datetime(*moment)
     except ValueError as error:

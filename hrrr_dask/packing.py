@@ -17,14 +17,20 @@ from numpy.typing import NDArray
 from hrrr_dask.errors import DecodeError, UnsupportedPackingError
 from hrrr_dask.grib import FOLLOWERS
 
-__all__ = ["Groups", "Packing", "check_data_length", "read_packing"]
+__all__ = ["MOST_BITS", "Groups", "Packing", "check_data_length", "check_known", "is_known", "read_packing"]
+
+MOST_BITS: Final = 32
+"""Of a packed value or a group's descriptor, to be of a kind that is known."""
+
+_SMALLEST_NORMAL: Final = 2.0**-126  # of single precision
 
 SIMPLE: Final = 0
 COMPLEX: Final = 2
 COMPLEX_WITH_DIFFERENCES: Final = 3
 IEEE: Final = 4
 """Not unpacked by this package; that section 7 is long enough is checked all the same."""
-TEMPLATES: Final = (SIMPLE, COMPLEX, COMPLEX_WITH_DIFFERENCES)
+TEMPLATES: Final = {SIMPLE: 21, COMPLEX: 47, COMPLEX_WITH_DIFFERENCES: 49}
+"""To the length of section 5 [B]."""
 
 _HEADER: Final = struct.Struct(">IB")  # octets 1-5 of a section: length, number
 _FIRST_SECTION: Final = 16
@@ -117,9 +123,10 @@ def read_packing(message: bytes | memoryview, field: int = 0) -> Packing:
     Raises
     ------
     UnsupportedPackingError
-        If the template is none of the three, or the bitmap one that a centre has predefined.
+        If the template is none of the three.
     DecodeError
-        If the sections cannot be followed, contradict each other, or end too early.
+        If the sections cannot be followed, contradict each other, or end too early, or the bitmap is one that a
+        centre has predefined.
     """
     try:
         return _Sections(message).packing(field)
@@ -161,12 +168,17 @@ class _Sections:
         elif indicator == _OWN_BITMAP:
             self._bitmap, self._bitmap_octets = start + 6, length - 6
         elif indicator != _SAME_BITMAP:
-            raise UnsupportedPackingError(f"bitmap {indicator} is predefined by the centre: it is not in the message")
+            raise DecodeError(f"bitmap {indicator} is predefined by the centre, not in the message: {_DAMAGED}")
 
     def _start_of(self, number: int) -> int:
         if number not in self._at:
             raise DecodeError(f"section {number} of the message was wanted before section 7: {_DAMAGED}")
         return self._at[number]
+
+    def _check_described(self, section5: int, template: int) -> None:
+        (length,) = struct.unpack_from(">I", self._view, section5)
+        if length < TEMPLATES[template]:
+            raise DecodeError(f"section 5 has {length} bytes, template 5.{template} {TEMPLATES[template]}: {_DAMAGED}")
 
     def _packing(self, start: int, length: int) -> Packing:
         (n_cells,) = struct.unpack_from(">I", self._view, self._start_of(3) + 6)
@@ -180,6 +192,7 @@ class _Sections:
                 raise _too_short(length - _HEADER.size, _octets(n_values * bits))
         if template not in TEMPLATES:
             raise UnsupportedPackingError(f"data representation template 5.{template}")
+        self._check_described(section5, template)
         if not math.isfinite(reference):
             raise DecodeError(f"the reference value of the packing is no number: {_DAMAGED}")
         if n_values != n_cells if self._bitmap is None else n_values > n_cells:
@@ -234,6 +247,37 @@ class _Sections:
             lengths_at=lengths_at,
         )
         return groups, values_at
+
+
+def is_known(message: bytes | memoryview) -> bool:
+    """Whether a message's first field is packed in a known way; true of damaged ones, to say what is wrong."""
+    try:
+        check_known(read_packing(message))
+    except UnsupportedPackingError:
+        return False
+    except DecodeError:
+        return True
+    return True
+
+
+def check_known(packing: Packing) -> None:
+    """Refuse what NOAA's messages never are, and whose meaning or length is ecCodes' own matter.
+
+    Raises
+    ------
+    UnsupportedPackingError
+        Saying what it is.
+    """
+    groups = packing.groups
+    bits = packing.bits if groups is None else max(packing.bits, groups.width_bits, groups.length_bits)
+    if bits > MOST_BITS:
+        raise UnsupportedPackingError(f"{bits} bits for one number")
+    if 0 < abs(packing.reference) < _SMALLEST_NORMAL:
+        raise UnsupportedPackingError(f"a reference of {packing.reference}, which ecCodes reads in a way of its own")
+    if groups is not None and groups.missing_management > 2:  # code table 5.5 has 0 to 2
+        raise UnsupportedPackingError(f"missing value management {groups.missing_management}")
+    if groups is not None and not all(-(2**63) <= part < 2**63 for part in (groups.first, groups.second, groups.bias)):
+        raise UnsupportedPackingError("spatial differencing with descriptors beyond 64 bits")
 
 
 def check_data_length(message: bytes | memoryview) -> None:

@@ -13,7 +13,7 @@ import eccodes
 import numpy as np
 import pytest
 
-from hrrr_dask.decode import ENGINES, engine_named
+from hrrr_dask.decode import ENGINES, apart, engine_named
 from hrrr_dask.errors import ConfigError, DecodeError, UnsupportedPackingError
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import DEFAULT_WINDOW, expected_field
@@ -167,18 +167,42 @@ def test_engines_are_called_what_they_are_asked_for_as():
     assert {name: engine_named(name).name for name in ENGINES} == {name: name for name in ENGINES}
 
 
+def repacked(name: str, packing: str) -> bytes:
+    handle = eccodes.codes_new_from_message(message_of(name))
+    eccodes.codes_set(handle, "packingType", packing)
+    message: bytes = eccodes.codes_get_message(handle)
+    eccodes.codes_release(handle)
+    return message
+
+
+ENDLESS = "def endless(message):\n    while True: pass\na.unpack = endless; a.answer()"
+
+
 def test_auto_is_the_fast_engine_and_the_reference_for_what_that_does_not_know():
     auto, known = engine_named("auto"), message_of("temperature_2m")
     assert auto.engine_for(known).name == "numba"
-    handle = eccodes.codes_new_from_message(message_of("u_component_wind_10m"))
-    eccodes.codes_set(handle, "packingType", "grid_ieee")
-    ieee: bytes = eccodes.codes_get_message(handle)
-    eccodes.codes_release(handle)
+    ieee = repacked("u_component_wind_10m", "grid_ieee")
     assert auto.engine_for(ieee).name == "eccodes"
     assert auto.points(ieee, ALL).tobytes() == engine_named("eccodes").points(ieee, ALL).tobytes()
     with pytest.raises(UnsupportedPackingError, match=r"template 5\.4"):
         engine_named("numba").points(ieee, ALL)
     assert auto.engine_for(b"GRIB, or so").name == "numba"
+
+
+def test_what_ends_eccodes_ends_a_process_of_its_own_and_the_next_message_is_read():
+    auto, message = engine_named("auto"), repacked("u_component_wind_10m", "grid_ieee")
+    good = auto.points(message, ALL).tobytes()
+    with pytest.raises(DecodeError, match="ecCodes ends its process with code -6 over the message: it is damaged"):
+        auto.points(with_bytes(message_of("temperature_2m"), 5, 37, b"\xff"), ALL)  # widths of 255 bits
+    assert auto.points(message, ALL).tobytes() == good
+
+
+def test_a_message_that_takes_eccodes_too_long_is_given_up(monkeypatch):
+    apart._stop()
+    monkeypatch.setattr(apart, "_CODE", "import hrrr_dask.decode.apart as a; a.LIMIT_S = 0.3\n" + ENDLESS)
+    with pytest.raises(DecodeError, match="ecCodes ends its process with code -27 over the message"):
+        apart.unpack_apart(b"GRIB")
+    assert not apart._running
 
 
 def test_where_nothing_can_be_written_kernels_are_compiled_in_each_process(tmp_path):

@@ -117,6 +117,12 @@ def test_header_says_what_the_message_is():
     assert header.grid_section == message[start:stop]
 
 
+def test_vertical_coordinates_are_refused_as_there_is_no_room_for_them():
+    message = make_message()
+    with pytest.raises(WrongIdentityError, match="wanted no vertical coordinates in section 4, found 202"):
+        read_header(with_octet(message, 4, 7, 202))
+
+
 def test_header_needs_no_byte_after_section_4():
     message = make_message()
     stop = section(message, 4)[1]

@@ -193,9 +193,23 @@ def test_numbers_of_more_than_32_bits_are_for_another_engine():
         ENGINE.points(message, np.array([0]))
 
 
-def test_a_bitmap_that_the_centre_has_predefined_is_for_another_one():
-    with pytest.raises(UnsupportedPackingError, match="bitmap 3 is predefined"):
+def test_a_bitmap_that_the_centre_has_predefined_is_refused_by_all():
+    with pytest.raises(DecodeError, match="bitmap 3 is predefined"):
         ENGINE.points(altered(message_of(plain()), 6, 6, b"\x03"), np.array([0]))
+
+
+def test_a_description_too_short_for_its_template_is_not_read_on_into_the_next_section():
+    message = message_of(Packed(8, numbers=np.arange(8)))
+    at = starts(message)[5]
+    shorter = message[:at] + b"\0\0\0\x0c" + message[at + 4 : at + 12] + message[at + 21 :]
+    shorter = shorter[:8] + len(shorter).to_bytes(8, "big") + shorter[16:]
+    with pytest.raises(DecodeError, match=r"section 5 has 12 bytes, template 5\.0 21"):
+        ENGINE.points(shorter, np.array([0]))
+
+
+def test_a_field_of_negative_zero_is_zero_as_eccodes_has_it():
+    message = message_of(Packed(8, reference=-0.0, bits=0, numbers=np.zeros(8, dtype=int)))
+    assert same(ENGINE.points(message, np.arange(8)), oracle(message))
 
 
 def test_lengths_of_groups_that_do_not_add_up_are_told_even_behind_the_last_wanted_cell():

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.decode import Engine, engine_named
-from hrrr_dask.decode.numba_engine import NumbaEngine, knows
+from hrrr_dask.decode.numba_engine import NumbaEngine
+from hrrr_dask.packing import is_known
 
 __all__ = ["AutoEngine"]
 
@@ -27,7 +28,7 @@ class AutoEngine:
 
     def engine_for(self, message: bytes | memoryview) -> Engine:
         """See :class:`hrrr_dask.decode.Engine`."""
-        return self._fast if knows(message) else self._reference
+        return self._fast if is_known(message) else self._reference
 
     def points(self, message: bytes | memoryview, cells: NDArray[np.int64]) -> NDArray[np.float32]:
         """Decode the wanted cells of one message; see :class:`hrrr_dask.decode.Engine`."""

@@ -5,24 +5,23 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-import eccodes
 import numpy as np
 from numpy.typing import NDArray
 
+from hrrr_dask.decode.apart import MISSING, unpack, unpack_apart
 from hrrr_dask.decode.cells import take_cells
-from hrrr_dask.errors import DecodeError
-from hrrr_dask.packing import check_data_length
+from hrrr_dask.packing import check_data_length, is_known
 
 __all__ = ["EccodesEngine"]
-
-MISSING: Final = -1.0e100
-"""Stands for a missing value while ecCodes unpacks: no packing of float32 references reaches it."""
 
 _LOCK: Final = threading.Lock()  # some builds of the library are not safe in threads
 
 
 class EccodesEngine:
-    """Decode with ``codes_get_values``: the whole field in double precision, then the wanted cells."""
+    """Decode with ``codes_get_values``: the whole field in double precision, then the wanted cells.
+
+    What is packed in a way that cannot be checked before is unpacked in a process of its own.
+    """
 
     name = "eccodes"
 
@@ -33,22 +32,10 @@ class EccodesEngine:
     def points(self, message: bytes | memoryview, cells: NDArray[np.int64]) -> NDArray[np.float32]:
         """Decode the wanted cells of one message; see :class:`hrrr_dask.decode.Engine`."""
         check_data_length(message)
-        field = _field(bytes(message))
+        if is_known(message):
+            with _LOCK:
+                field = unpack(bytes(message))
+        else:
+            field = unpack_apart(bytes(message))
         field[field == MISSING] = np.nan
         return take_cells(field, cells)
-
-
-def _field(message: bytes) -> NDArray[np.float64]:
-    with _LOCK:
-        try:
-            handle = eccodes.codes_new_from_message(message)
-        except eccodes.CodesInternalError as error:
-            raise DecodeError(f"ecCodes cannot read the message: {error}") from error
-        try:
-            eccodes.codes_set(handle, "missingValue", MISSING)
-            field: NDArray[np.float64] = eccodes.codes_get_values(handle)
-        except (eccodes.CodesInternalError, ValueError) as error:
-            raise DecodeError(f"ecCodes cannot unpack the message: {error}") from error
-        finally:
-            eccodes.codes_release(handle)
-    return field

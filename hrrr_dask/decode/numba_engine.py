@@ -13,19 +13,13 @@ from numpy.typing import NDArray
 
 from hrrr_dask.decode import kernels
 from hrrr_dask.decode.cells import check_cells, check_finite
-from hrrr_dask.errors import DecodeError, UnsupportedPackingError
-from hrrr_dask.packing import Groups, Packing, read_packing
+from hrrr_dask.errors import DecodeError
+from hrrr_dask.packing import MOST_BITS, Groups, Packing, check_known, read_packing
 
-__all__ = ["NumbaEngine", "bytes_needed", "knows"]
-
-MOST_BITS: Final = 32
-"""Of a packed value or a group's descriptor."""
+__all__ = ["NumbaEngine", "bytes_needed"]
 
 DENSE: Final = 8
 """When more than one cell in so many is wanted, values are better looked at one after the other."""
-
-SMALLEST_NORMAL: Final = 2.0**-126
-"""Of single precision."""
 
 WORD: Final = 8
 """Bytes that are read at once [B]."""
@@ -57,17 +51,6 @@ class NumbaEngine:
         values, order = np.empty(cells.size, dtype=np.float32), np.argsort(cells)
         values[order] = packed.values(cells[order])
         return check_finite(values)
-
-
-def knows(message: bytes | memoryview) -> bool:
-    """Whether the engine knows how a message's first field is packed; true of damaged ones, to say what is wrong."""
-    try:
-        _refuse_unsupported(read_packing(message))
-    except UnsupportedPackingError:
-        return False
-    except DecodeError:
-        return True
-    return True
 
 
 def bytes_needed(message: bytes | memoryview, last_cell: int) -> int | None:
@@ -106,7 +89,7 @@ class _Packed:
     @classmethod
     def of(cls, message: bytes | memoryview, field: int) -> _Packed:
         packing = read_packing(message, field)
-        _refuse_unsupported(packing)
+        check_known(packing)
         data = np.frombuffer(message, dtype=np.uint8)
         size = data.size
         if size < packing.values_at + WORD:
@@ -146,8 +129,9 @@ class _Packed:
         """Without groups; the places in any order."""
         packing = self.packing
         if packing.bits == 0 or packing.template:
-            # A field of one value. ecCodes leaves its decimals unscaled, although regulation 92.9.4 scales them.
-            return np.full(places.size, packing.reference, dtype=np.float32)
+            # A field of one value. ecCodes leaves its decimals unscaled, although regulation 92.9.4 scales them, and
+            # knows no negative zero.
+            return np.full(places.size, packing.reference + 0.0, dtype=np.float32)
         values = np.empty(places.size, dtype=np.float32)
         numbers = (self.size, packing.values_at, packing.bits, packing.n_values)
         status = kernels.simple_values(self.data, *numbers, _scaling(packing), places, values)
@@ -208,19 +192,6 @@ class _Packed:
             return DecodeError(f"the groups do not have {known}: {_DAMAGED}")
         number = kernels.DAMAGED_GROUP - status
         return DecodeError(f"group {number} is wider than {MOST_BITS} bits, or longer than the data: {_DAMAGED}")
-
-
-def _refuse_unsupported(packing: Packing) -> None:
-    groups = packing.groups
-    bits = packing.bits if groups is None else max(packing.bits, groups.width_bits, groups.length_bits)
-    if bits > MOST_BITS:
-        raise UnsupportedPackingError(f"{bits} bits for one number")
-    if 0 < abs(packing.reference) < SMALLEST_NORMAL:
-        raise UnsupportedPackingError(f"a reference of {packing.reference}, which ecCodes reads in a way of its own")
-    if groups is not None and groups.missing_management > 2:  # code table 5.5 has 0 to 2
-        raise UnsupportedPackingError(f"missing value management {groups.missing_management}")
-    if groups is not None and not all(-(2**63) <= part < 2**63 for part in (groups.first, groups.second, groups.bias)):
-        raise UnsupportedPackingError("spatial differencing with descriptors beyond 64 bits")
 
 
 def _scaling(packing: Packing) -> tuple[float, float, float]:
