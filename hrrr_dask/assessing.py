@@ -76,7 +76,7 @@ def assess(
     ConfigError
         If a directory to write to is not there.
     StoreError
-        If its ledger or its arrays cannot be read.
+        If its ledger cannot be read.
     """
     url, options = os.fspath(store), {**resolve_settings()["store-options"], **options}
     for path in (markdown, plot):

@@ -10,7 +10,19 @@ import pytest
 from oracle import read_fields
 
 from hrrr_dask.outcomes import OUTCOMES
-from hrrr_dask.quality import FLAGS, OWN_FLAGS, STEP_FLAGS, names_of, own_flags, quality_flags
+from hrrr_dask.quality import (
+    CLOSURE_FROM,
+    DEWPOINT_SLACK,
+    DRY_DEWPOINT,
+    FLAGS,
+    NO_DATA_VALUES,
+    OWN_FLAGS,
+    SOLAR_CONSTANT,
+    STEP_FLAGS,
+    names_of,
+    own_flags,
+    quality_flags,
+)
 from hrrr_dask.testing import GridWindow, expected_field
 from hrrr_dask.variables import CATALOG, DEFAULT_VARIABLES, parse_variables
 
@@ -233,3 +245,13 @@ _LEVELS = [
     (CATALOG[name], int(name.removesuffix("m").rpartition("_")[2]) if name.endswith("m") else 0)
     for name in (*DEFAULT_VARIABLES[:9], "wind_gust_surface", "downward_shortwave_flux")
 ]
+
+
+def test_the_page_of_documentation_has_every_flag_with_its_mask():
+    text = (Path(__file__).parents[1] / "docs/quality.md").read_text()
+    rows = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `")]
+    flags = (*FLAGS.values(), *STEP_FLAGS.values())
+    assert [(name.strip(), int(mask)) for name, mask in rows] == [(f"`{flag.name}`", flag.mask) for flag in flags]
+    for number in (DRY_DEWPOINT, DEWPOINT_SLACK, SOLAR_CONSTANT, CLOSURE_FROM, *map(abs, NO_DATA_VALUES.values())):
+        assert f"{number:g}" in text
+    assert all(key.rpartition(":")[2] in text for key in NO_DATA_VALUES)
