@@ -45,7 +45,7 @@ from hrrr_dask.promises import draw
 from hrrr_dask.records import GribFile
 from hrrr_dask.second_route import Obstacle, place, read_values, whole_object
 from hrrr_dask.second_route.keys import read_keys, same_window
-from hrrr_dask.second_route.places import nearest_of, places_on
+from hrrr_dask.second_route.places import Sphere, nearest_of, on_sphere, places_on
 from hrrr_dask.selectors import Selector
 from hrrr_dask.sources import parse_source
 from hrrr_dask.testing import GridWindow, delete, drop_message, truncate, write_archive
@@ -581,14 +581,13 @@ def test_the_route_loads_no_stage_of_the_pipeline():
 
 def test_the_nearest_cell_is_that_of_all_cells_tried():
     rng = np.random.default_rng(0)
-    cells = rng.normal(size=(101, 97, 3))  # in no order at all: the search may not rely on any
-    cells /= np.linalg.norm(cells, axis=-1, keepdims=True)
-    grid = places_on(WINDOW.section3())
-    for xyz in (cells, grid):
+    anywhere = Sphere(np.arcsin(rng.uniform(-1, 1, (101, 97))), rng.uniform(-np.pi, np.pi, (101, 97)))  # in no order
+    for sphere in (anywhere, places_on(WINDOW.section3())):
+        xyz = on_sphere(sphere.latitude, sphere.longitude)
         points = xyz.reshape(-1, 3)[rng.integers(0, xyz.size // 3, 50)] + rng.normal(scale=1e-4, size=(50, 3))
         points /= np.linalg.norm(points, axis=-1, keepdims=True)
         tried = [int((xyz.reshape(-1, 3) @ point).argmax()) for point in points]
-        assert nearest_of(xyz, points).tolist() == tried
+        assert nearest_of(sphere, points).tolist() == tried
 
 
 @pytest.mark.parametrize("domain", ["conus", "alaska"])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from hashlib import md5
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import eccodes
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hrrr_dask.errors import StoreError
 
-__all__ = ["Floats", "Placement", "apart", "nearest_of", "place", "places_on"]
+__all__ = ["Floats", "Placement", "Sphere", "apart", "nearest_of", "on_sphere", "place", "places_on"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -69,37 +69,57 @@ def place(grid_section: bytes, latitude: Floats, longitude: Floats, method: str)
     StoreError
         If ecCodes cannot tell where the grid's cells are.
     """
-    xyz = places_on(grid_section)
-    points = _on_sphere(latitude, longitude)
-    nearest = nearest_of(xyz, points)
+    sphere = places_on(grid_section)
+    points = on_sphere(np.radians(latitude), np.radians(longitude))
+    nearest = nearest_of(sphere, points)
     if method == "nearest":
         index, weight = nearest[:, np.newaxis], np.ones((len(points), 1))
     else:
-        index, weight = _four_around(xyz, points, nearest)
+        index, weight = _four_around(sphere, points, nearest)
     return Placement(
         digest=md5(grid_section, usedforsecurity=False).hexdigest(),
-        n_cells=xyz.shape[0] * xyz.shape[1],
+        n_cells=sphere.latitude.size,
         index=index,
         weight=weight,
-        xyz=xyz.reshape(-1, 3)[index],
-        axes=_axes(xyz, index.ravel()).reshape(*index.shape, 2, 2),
+        xyz=sphere.xyz(np.divmod(index, sphere.shape[1])),
+        axes=_axes(sphere, index.ravel()).reshape(*index.shape, 2, 2),
     )
 
 
-def places_on(grid_section: bytes) -> Floats:
-    """Where the cells of a grid are, dims (row, column, 3), on the unit sphere; ecCodes says so."""
+@dataclass(frozen=True, slots=True)
+class Sphere:
+    """Where the cells of a grid are."""
+
+    latitude: Floats
+    """dims (row, column) [rad]."""
+    longitude: Floats
+    """dims (row, column) [rad]."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.latitude.shape
+        return rows, columns
+
+    def xyz(self, which: Any) -> Floats:
+        """Some cells as unit vectors, dims (…, 3), by rows and columns; of all of them they would take much memory."""
+        return on_sphere(self.latitude[which], self.longitude[which])
+
+
+def places_on(grid_section: bytes) -> Sphere:
+    """Where the cells of a grid are; ecCodes says so."""
     try:
         handle = eccodes.codes_new_from_message(_message_on(grid_section))
     except eccodes.CodesInternalError as error:
         raise _no_places(error) from error
     try:
         shape = eccodes.codes_get(handle, "Ny", int), eccodes.codes_get(handle, "Nx", int)
-        latitude, longitude = (eccodes.codes_get_array(handle, name) for name in ("latitudes", "longitudes"))
+        found = [eccodes.codes_get_array(handle, name).reshape(shape) for name in ("latitudes", "longitudes")]
     except eccodes.CodesInternalError as error:
         raise _no_places(error) from error
     finally:
         eccodes.codes_release(handle)
-    return _on_sphere(latitude, longitude).reshape(*shape, 3)
+    return Sphere(*(np.radians(degrees, out=degrees) for degrees in found))
 
 
 def _no_places(error: Exception) -> StoreError:
@@ -119,14 +139,10 @@ def _message_on(grid_section: bytes) -> bytes:
     return struct.pack(">4s2xBBQ", b"GRIB", 0, 2, 16 + len(body)) + body
 
 
-def _on_sphere(latitude: Floats, longitude: Floats) -> Floats:
-    """Unit vectors, dims (place, 3)."""
-    xyz = np.empty((len(latitude), 3))
-    phi, lam = np.radians(latitude), np.radians(longitude)
-    np.multiply(np.cos(phi), np.cos(lam), out=xyz[:, 0])
-    np.multiply(np.cos(phi), np.sin(lam), out=xyz[:, 1])
-    np.sin(phi, out=xyz[:, 2])
-    return xyz
+def on_sphere(latitude: Floats, longitude: Floats) -> Floats:
+    """Unit vectors, dims (…, 3), of latitudes and longitudes [rad]."""
+    across = np.cos(latitude)
+    return np.stack([across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)], axis=-1)
 
 
 def apart(here: Floats, there: Floats) -> Floats:
@@ -135,15 +151,15 @@ def apart(here: Floats, there: Floats) -> Floats:
     return found
 
 
-def nearest_of(xyz: Floats, points: Floats) -> NDArray[np.int64]:
+def nearest_of(sphere: Sphere, points: Floats) -> NDArray[np.int64]:
     """The cell nearest to each point, by great circle.
 
     Parameters
     ----------
-    xyz : ndarray, dims (row, column, 3)
-        Cells on the unit sphere.
+    sphere : Sphere
+        The cells.
     points : ndarray, dims (point, 3)
-        Points on it.
+        Points on the unit sphere.
 
     Returns
     -------
@@ -151,30 +167,29 @@ def nearest_of(xyz: Floats, points: Floats) -> NDArray[np.int64]:
         Positions ``row * n_columns + column``; the first of several that are equally near. Every cell is tried, but
         for tiles of them that as a whole are further away than another tile.
     """
-    rows, columns = xyz.shape[:2]
-    numbers = np.arange(rows * columns).reshape(rows, columns)
+    rows, columns = sphere.shape
     tiles = [(slice(y, y + TILE), slice(x, x + TILE)) for y in range(0, rows, TILE) for x in range(0, columns, TILE)]
-    middle = np.array([xyz[tile].reshape(-1, 3).mean(axis=0) for tile in tiles])
-    reach = np.array([apart(xyz[tile], centre).max() for tile, centre in zip(tiles, middle, strict=True)])
+    middle = np.array([sphere.xyz(tile).mean(axis=(0, 1)) for tile in tiles])
+    reach = np.array([apart(sphere.xyz(tile), centre).max() for tile, centre in zip(tiles, middle, strict=True)])
     far = np.array([apart(middle, point) for point in points])  # dims (point, tile)
     possible = far - reach <= (far + reach).min(axis=1, keepdims=True)
     best = np.full(len(points), np.inf)
     found = np.zeros(len(points), dtype=np.int64)
     for number, tile in enumerate(tiles):
         (some,) = np.nonzero(possible[:, number])
-        cells, own = xyz[tile].reshape(-1, 3), numbers[tile].ravel()
+        cells = sphere.xyz(tile) if len(some) else np.empty((0, 0, 3))
         for p in some:
             distance = apart(cells, points[p])
-            k = int(distance.argmin())
-            if (distance[k], own[k]) < (best[p], found[p]):
-                best[p], found[p] = distance[k], own[k]
+            y, x = np.unravel_index(int(distance.argmin()), distance.shape)
+            nearer = (float(distance[y, x]), int((tile[0].start + y) * columns + tile[1].start + x))
+            best[p], found[p] = min((best[p], found[p]), nearer)
     return found
 
 
-def _four_around(xyz: Floats, points: Floats, nearest: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+def _four_around(sphere: Sphere, points: Floats, nearest: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
     """South-west, south-east, north-west and north-east of each point, and their weights."""
-    rows, columns = xyz.shape[:2]
-    row, column = _positions(xyz, points, nearest)
+    rows, columns = sphere.shape
+    row, column = _positions(sphere, points, nearest)
     south = np.clip(np.floor(row), 0, rows - 2).astype(np.int64)
     west = np.clip(np.floor(column), 0, columns - 2).astype(np.int64)
     up, right = np.clip(row - south, 0, 1), np.clip(column - west, 0, 1)
@@ -182,12 +197,12 @@ def _four_around(xyz: Floats, points: Floats, nearest: NDArray[np.int64]) -> tup
     return index, np.stack([a * b for a in (1 - up, up) for b in (1 - right, right)], axis=1)
 
 
-def _positions(xyz: Floats, points: Floats, nearest: NDArray[np.int64]) -> tuple[Floats, Floats]:
+def _positions(sphere: Sphere, points: Floats, nearest: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Fractional rows and columns of points, by Newton's method from their nearest cells."""
-    rows, columns = np.divmod(nearest, xyz.shape[1])
+    rows, columns = np.divmod(nearest, sphere.shape[1])
     row, column = rows.astype(np.float64), columns.astype(np.float64)
     for _ in range(_STEPS):
-        at, along_row, up_column = _interpolated(xyz, rows, columns, row, column)
+        at, along_row, up_column = _interpolated(sphere, rows, columns, row, column)
         east, north = _east_and_north(points)
         a, b = _dot(along_row, east), _dot(up_column, east)
         c, d = _dot(along_row, north), _dot(up_column, north)
@@ -198,10 +213,10 @@ def _positions(xyz: Floats, points: Floats, nearest: NDArray[np.int64]) -> tuple
     return row, column
 
 
-def _axes(xyz: Floats, index: NDArray[np.int64]) -> Floats:
+def _axes(sphere: Sphere, index: NDArray[np.int64]) -> Floats:
     """Which way a row and a column run at cells, dims (cell, axis, component)."""
-    rows, columns = np.divmod(index, xyz.shape[1])
-    at, *steps = _interpolated(xyz, rows, columns, rows.astype(np.float64), columns.astype(np.float64))
+    rows, columns = np.divmod(index, sphere.shape[1])
+    at, *steps = _interpolated(sphere, rows, columns, rows.astype(np.float64), columns.astype(np.float64))
     compass = _east_and_north(at)
     along = np.stack([np.stack([_dot(step, way) for way in compass], axis=-1) for step in steps], axis=1)
     unit: Floats = along / np.sqrt((along**2).sum(axis=-1, keepdims=True))
@@ -209,12 +224,12 @@ def _axes(xyz: Floats, index: NDArray[np.int64]) -> Floats:
 
 
 def _interpolated(
-    xyz: Floats, rows: NDArray[np.int64], columns: NDArray[np.int64], row: Floats, column: Floats
+    sphere: Sphere, rows: NDArray[np.int64], columns: NDArray[np.int64], row: Floats, column: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """The place at a fractional row and column near a cell, and its derivatives along the row and up the column."""
-    ys, up, d_up = _lagrange(xyz.shape[0], rows, row)
-    xs, right, d_right = _lagrange(xyz.shape[1], columns, column)
-    patch = xyz[ys[:, :, np.newaxis], xs[:, np.newaxis, :]]
+    ys, up, d_up = _lagrange(sphere.shape[0], rows, row)
+    xs, right, d_right = _lagrange(sphere.shape[1], columns, column)
+    patch = sphere.xyz((ys[:, :, np.newaxis], xs[:, np.newaxis, :]))
     ways = ((up, right), (up, d_right), (d_up, right))
     at, along_row, up_column = (np.einsum("py,px,pyxc->pc", a, b, patch) for a, b in ways)
     return at, along_row, up_column

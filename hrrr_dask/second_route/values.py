@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hrrr_dask.records import GribFile
 from hrrr_dask.second_route.keys import Keys, read_keys, same_field, same_window
-from hrrr_dask.second_route.places import Floats, Placement, apart
+from hrrr_dask.second_route.places import Floats, Placement, apart, on_sphere
 from hrrr_dask.selectors import Selector
 from hrrr_dask.variables import companion_of
 
@@ -160,8 +160,7 @@ def _same_cells(handle: int, placement: Placement) -> bool:
     latitude, longitude = (eccodes.codes_get_array(handle, name) for name in ("latitudes", "longitudes"))
     if len(latitude) != placement.n_cells:
         return False
-    phi, lam = np.radians(latitude[placement.index]), np.radians(longitude[placement.index])
-    here = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)
+    here = on_sphere(*(np.radians(degrees[placement.index]) for degrees in (latitude, longitude)))
     return bool((apart(here, placement.xyz) <= SAME_CELL).all())
 
 
