@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Row", "csv_rows", "frame_rows", "geojson_rows", "is_number", "read_text", "shortened", "text_of"]
 
 _FILE_LIMIT_BYTES: Final = 64 * 2**20
+_MOST_POINTS: Final = 1_000_000
+_MOST_BRACKETS: Final = 8 * _MOST_POINTS  # of GeoJSON, where a point takes four: each becomes an object in memory
 _COLUMNS_SHOWN: Final = 20
 _ALIASES: Final = {
     "latitude": "latitude",
@@ -91,8 +93,9 @@ def csv_rows(text: str, label: str) -> list[Row]:
     Raises
     ------
     PointsError
-        If the header does not name latitude and longitude once each.
+        If the header does not name latitude and longitude once each, or there are too many lines.
     """
+    _check_count(text.count("\n") + text.count("\r"), "lines", 2 * _MOST_POINTS, label)  # some are comments or empty
     lines = [line.strip() for line in io.StringIO(text, newline=None)]
     numbered = [(number, line) for number, line in enumerate(lines, start=1) if line and not line.startswith("#")]
     if not numbered:
@@ -173,15 +176,34 @@ def geojson_rows(text: str, label: str) -> list[Row]:
     Raises
     ------
     PointsError
-        If the text is no JSON, or of another type than the four that can hold points.
+        If the text is no JSON, has too much in it, names a member of an object twice, or is of another type than the
+        four that can hold points.
     """
+    _check_count(text.count("{") + text.count("["), "objects and arrays", _MOST_BRACKETS, label)
     try:
-        return [_feature_row(number, feature) for number, feature in enumerate(_features(json.loads(text)))]
+        document = json.loads(text, object_pairs_hook=_members)
+        return [_feature_row(number, feature) for number, feature in enumerate(_features(document))]
     except (ValueError, RecursionError) as error:
         raise PointsError(
             f"{label}: wanted GeoJSON, as it begins like JSON; found none ({error}); write a FeatureCollection of "
             "Point features, or CSV"
         ) from error
+
+
+def _check_count(found: int, what: str, most: int, label: str) -> None:
+    if found > most:
+        raise PointsError(
+            f"{label} has {found:,} {what}, at most {most:,} are read: split it, or check that it is of points"
+        )
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a member that stands there twice, readers differ in which one they take."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{shortened(max(names, key=names.count))} stands twice in one object")
+    return members
 
 
 def _features(document: Any) -> list[Any]:
@@ -216,12 +238,13 @@ def text_of(value: Any) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """Whether the value is a number or spells one; Python's ``1_000`` and ``True`` are none."""
+    """Whether the value is a number or spells one; ``True``, ``1_000`` and digits of other scripts are none."""
     try:
         float(value)
     except (TypeError, ValueError, OverflowError):
         return False
-    return not isinstance(value, bool) and "_" not in str(value)
+    spelling = str(value)
+    return not isinstance(value, bool) and "_" not in spelling and spelling.isascii()
 
 
 def shortened(value: object) -> str:

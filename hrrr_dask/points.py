@@ -31,6 +31,9 @@ __all__ = ["Points", "read_points"]
 
 _FAULTS_SHOWN: Final = 20
 
+MOST_LETTERS: Final = 256
+"""Of an id or a name: a store repeats them, and so do its readers."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Points:
@@ -209,6 +212,8 @@ def _faults(
             faults[at] = _why_no_place(float(latitude[at]), float(longitude[at]))
         elif not identity:
             faults[at] = "point_id is missing: give all or none"
+        elif max(len(identity), len(title)) > MOST_LETTERS:
+            faults[at] = f"its point_id or name has more than {MOST_LETTERS} letters"
         elif _unwritable(identity) or _unwritable(title):
             faults[at] = "its point_id or name has control characters or halves of characters"
         elif (before := first.setdefault(identity, at)) != at:

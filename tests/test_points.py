@@ -456,3 +456,40 @@ def test_written_places_are_read_back_exactly(tmp_path, pairs):
     path = tmp_path / "pairs"
     path.write_text("latitude,longitude\n" + "\n".join(f"{latitude!r},{longitude!r}" for latitude, longitude in pairs))
     assert places(read_points(path)) == pairs
+
+
+@pytest.mark.parametrize("number", ["\u0664\u0665", "\uff14\uff15", "\u221245", "4_5", "0x10", "1,5"])
+def test_only_plain_digits_make_a_number(complaint, number):
+    assert "is not a number" in complaint(f'latitude,longitude\n"{number}",-116\n')
+
+
+def test_a_member_that_stands_twice_in_an_object_is_refused_as_readers_differ(complaint):
+    text = '{"type": "Point", "coordinates": [-116, 43], "coordinates": [-100, 32]}'
+    assert "'coordinates' stands twice in one object" in complaint(text)
+
+
+@pytest.mark.parametrize(("letters", "fits"), [(256, True), (257, False)])
+def test_an_id_or_a_name_has_an_end(read, complaint, letters, fits):
+    for row in (f"{'a' * letters},x,43,-116", f"x,{'a' * letters},43,-116"):
+        text = f"point_id,name,latitude,longitude\n{row}\n"
+        if fits:
+            assert len(read(text)) == 1
+        else:
+            assert "its point_id or name has more than 256 letters" in complaint(text)
+
+
+def test_a_small_file_that_would_become_a_large_one_in_memory_is_refused_before_it_is_taken_apart(
+    complaint, monkeypatch
+):
+    monkeypatch.setattr(point_rows, "_MOST_POINTS", 10)
+    monkeypatch.setattr(point_rows, "_MOST_BRACKETS", 80)
+    monkeypatch.setattr(point_rows, "_split", None)
+    monkeypatch.setattr(point_rows.json, "loads", None)
+    assert "has 21 lines, at most 20 are read" in complaint("1,2\n" * 21)
+    assert "has 21 lines, at most 20 are read" in complaint("1,2\r" * 21)
+    assert "has 82 objects and arrays, at most 80 are read" in complaint('{"features": [' + "{}," * 80)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"type":"Point","coordinates":' + "[" * 100_000])
+def test_nesting_without_end_is_an_error_of_ours(complaint, text):
+    assert "wanted GeoJSON" in complaint(text)
