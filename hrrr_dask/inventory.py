@@ -39,7 +39,7 @@ _REMEDY: Final = "walk the file itself instead"
 
 _MINUTES: Final = {"min": 1, "hour": 60, "day": 1440}
 _WINDOW = re.compile(r"(?:([0-9]{1,6})-)?([0-9]{1,6}) (min|hour|day)(?: (acc|ave|max|min))? fcst")
-_LINE = re.compile(r"[0-9]+(?:\.[0-9]+)?:([0-9]{1,15}):d=([0-9]{10}):([^:]+):([^:]+):([^:]+)(:.*)?")
+_LINE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?:([0-9]{1,15}):d=([0-9]{10}):([^:]+):([^:]+):([^:]+)(:.*)?")
 
 
 def parse_window(text: str) -> Window | None:

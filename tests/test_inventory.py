@@ -547,3 +547,9 @@ def test_a_lost_line_is_noticed_by_the_numbers(lost):
     del lines[lost]
     with pytest.raises(InventoryError, match="lines are missing"):
         parse_inventory("\n".join(lines), datetime(2024, 1, 1, 6))
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "1." + "9" * 5_000, "\u0661"])
+def test_a_number_without_end_or_of_another_script_is_an_error_of_ours(number):
+    with pytest.raises(InventoryError, match="wanted n:offset:d=YYYYMMDDHH"):
+        parse_inventory(f"{number}:0:d=2024010106:TMP:surface:anl:", datetime(2024, 1, 1, 6))
