@@ -22,7 +22,7 @@ pod() { run --read-only --read-only-tmpfs=false --tmpfs /tmp:rw,size=1g,mode=177
 say "wheels"
 mkdir -p "$work/wheels"
 python3 -m pip download -q -d "$work/wheels" -c "$root/constraints.txt" "$root[icechunk,kubernetes]" prometheus-client hatchling
-ls "$work/wheels" | wc -l
+printf '[global]\nno-index = true\nfind-links = /wheels\n' > "$work/pip.conf"
 
 if ! build images -q "$base" > /dev/null 2>&1; then
   say "base"
@@ -35,7 +35,7 @@ fi
 say "image"
 time build bud -q --isolation chroot --pull-never --format docker --network host \
   --ignorefile "$root/cluster/Dockerfile.dockerignore" -f "$root/cluster/Dockerfile" \
-  --volume "$work/wheels:/wheels:ro" --env PIP_NO_INDEX=1 --env PIP_FIND_LINKS=/wheels -t "$image" "$root"
+  --volume "$work/wheels:/wheels:ro" --volume "$work/pip.conf:/etc/pip.conf:ro" -t "$image" "$root"
 build images "$image"
 
 say "who and what may be written"
