@@ -168,7 +168,8 @@ def selectors() -> list[tuple[str, dict]]:
     for one in of_kind("PodDisruptionBudget", "NetworkPolicy", "PodMonitor"):
         spec = one["spec"]
         found.append((one["metadata"]["name"], spec.get("selector") or spec.get("podSelector")))
-        peers = [peer for rule in (*spec.get("ingress", []), *spec.get("egress", [])) for peer in rule.popitem()[1]]
+        rules = (*spec.get("ingress", []), *spec.get("egress", []))
+        peers = [peer for rule in rules for peer in (*rule.get("from", []), *rule.get("to", []))]
         found += [(one["metadata"]["name"], peer["podSelector"]) for peer in peers if "podSelector" in peer]
     return found
 
@@ -442,3 +443,27 @@ def test_on_a_laptop_all_pods_that_write_share_the_store():
     volumes = [volume for pod in pods(found) for volume in pod.spec["volumes"]]
     used = {one["persistentVolumeClaim"]["claimName"] for one in volumes if "persistentVolumeClaim" in one}
     assert used == claims
+
+
+# The page about all this
+
+
+def test_the_readme_speaks_of_files_and_objects_that_are_there():
+    text = (CLUSTER / "README.md").read_text()
+    linked = {f"cluster/{path}" for path in re.findall(r"\]\((\w[\w./]*)\)", text)}
+    paths = {*re.findall(r"cluster/[\w./-]*\w", text), *linked}
+    assert len(paths) > 15
+    assert not [path for path in paths if not (CLUSTER.parent / path).exists()]
+    names = {one["metadata"]["name"] for one in OBJECTS}
+    made = {f"{cluster['metadata']['name']}-scheduler" for cluster in CLUSTERS} | {"hrrr-backfill-runner"}
+    assert set(re.findall(r"\bhrrr-(?!dask\b|control-plane)[a-z-]+", text)) <= names | made
+    account = set(re.findall(r"\d{12}", text))
+    assert account == set(re.findall(r"\d{12}", (CLUSTER / "aws" / "trust-policy.json").read_text()))
+    assert f"hrrr-dask:{hrrr_dask.__version__}" in text
+
+
+def test_the_operator_is_installed_by_the_same_command_wherever_it_is_said():
+    said = (CLUSTER / "README.md").read_text() + (CLUSTER / "values.yaml").read_text()
+    found = re.findall(r"helm install dask-operator.*?values\.yaml", said, re.DOTALL)
+    assert len(found) == 3
+    assert len({" ".join(one.replace("\\", " ").replace("#", " ").split()) for one in found}) == 1
