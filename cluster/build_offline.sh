@@ -12,12 +12,14 @@ image=localhost/hrrr-dask:dev
 
 say() { printf '\n== %s\n' "$*"; }
 build() { buildah --storage-driver vfs --root "$work/storage" --runroot "$work/run" "$@"; }
-run() {
-  podman --storage-driver vfs --root "$work/storage" --runroot "$work/run" --cgroup-manager cgroupfs --runtime runc \
-    run --rm --network host --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 "$@"
+podman() {
+  command podman --storage-driver vfs --root "$work/storage" --runroot "$work/run" --cgroup-manager cgroupfs --runtime runc "$@"
 }
 # As a pod is run: nobody, nothing to write to but /tmp, no capabilities.
-pod() { run --read-only --read-only-tmpfs=false --tmpfs /tmp:rw,size=1g,mode=1777 --cap-drop all --security-opt no-new-privileges "$@"; }
+pod() {
+  podman run --rm --no-healthcheck --network host --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 --read-only \
+    --read-only-tmpfs=false --tmpfs /tmp:rw,size=1g,mode=1777 --cap-drop all --security-opt no-new-privileges "$@"
+}
 
 say "wheels"
 mkdir -p "$work/wheels"
@@ -29,7 +31,7 @@ if ! build images -q "$base" > /dev/null 2>&1; then
   test -d "$work/base" || debootstrap --variant=minbase --include=python3-venv,ca-certificates bookworm "$work/base"
   ln -sf python3 "$work/base/usr/bin/python"
   rm -rf "$work"/base/var/cache/apt/archives/*.deb
-  tar -C "$work/base" -c . | podman --storage-driver vfs --root "$work/storage" --runroot "$work/run" import -q - "$base"
+  tar -C "$work/base" -c . | podman import -q - "$base"
 fi
 
 say "image"
@@ -38,19 +40,35 @@ time build bud -q --isolation chroot --pull-never --format docker --network host
   --volume "$work/wheels:/wheels:ro" --volume "$work/pip.conf:/etc/pip.conf:ro" -t "$image" "$root"
 build images "$image"
 
-say "who and what may be written"
-pod "$image" sh -c 'id; touch /opt/hrrr/x /x 2>&1 || true; touch /tmp/x && echo /tmp may be written'
-
-say "hrrr-dask demo"
-pod "$image" hrrr-dask demo /tmp/demo
-
-say "seconds until the kernels are there: as shipped, and compiled anew (where no shipped kernels can be found)"
-warm='import time, sys; t = time.perf_counter()
-from hrrr_dask.decode.kernel_cache import seed_kernel_cache
-import numba; i = time.perf_counter()
-seed_kernel_cache(); import hrrr_dask.decode.kernels
-print(f"{sys.argv[1]:<8} {time.perf_counter() - i:.2f} s, after {i - t:.2f} s for numba")'
-for _ in 1 2 3; do
-  pod "$image" python -c "$warm" shipped
-  pod -e NUMBA_CPU_NAME=generic "$image" python -c "$warm" anew
+say "who it is and what it may write; hrrr-dask demo; seconds until the kernels are there, shipped or compiled anew"
+pod -i "$image" sh -s <<'IN'
+set -eu
+id
+for place in /x /opt/hrrr/x /tmp/x; do
+  if touch $place 2> /dev/null; then echo "$place can be written"; else echo "$place cannot be written"; fi
 done
+hrrr-dask demo /tmp/demo
+hrrr-dask status --store /tmp/demo/demo.zarr
+cat > /tmp/warm.py <<'PY'
+import sys, time
+from hrrr_dask.decode.kernel_cache import seed_kernel_cache
+began, cpu = time.perf_counter(), time.process_time()
+seed_kernel_cache()
+import hrrr_dask.decode.kernels
+print(f"{sys.argv[1]:<8} {time.perf_counter() - began:6.2f} s {time.process_time() - cpu:6.2f} s of CPU")
+PY
+for turn in 1 2 3 4 5; do
+  rm -rf /tmp/hrrr-dask-kernels-*
+  python /tmp/warm.py shipped
+  rm -rf /tmp/hrrr-dask-kernels-*
+  NUMBA_CPU_NAME=x86-64-v2 NUMBA_CPU_FEATURES= python /tmp/warm.py anew
+done
+IN
+
+say "a scheduler in good health, and a worker without one"
+name=hrrr-health-$$
+trap 'podman rm -f -t 1 $name > /dev/null 2>&1 || true' EXIT
+pod -d --name "$name" "$image" dask scheduler --port 0 --dashboard-address :8787 > /dev/null
+for _ in $(seq 60); do podman exec "$name" python /opt/hrrr/health.py 2> /dev/null && break; sleep 1; done
+podman exec "$name" python /opt/hrrr/health.py && echo "healthy"
+podman stop -t 30 "$name" > /dev/null && echo "ended when it was told to"
