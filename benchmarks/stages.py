@@ -16,6 +16,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import numpy as np
+from distributed.versions import get_versions
 
 from benchmarks.case import FILE, scatter_points
 from benchmarks.full_archive import Archive
@@ -57,8 +58,9 @@ def run_backfill(request: dict[str, Any], store: str, workers: int) -> dict[str,
         Processes.
     """
     from hrrr_dask.clusters import open_client
+    from hrrr_dask.clusters.spec import LocalSpec, Workers
 
-    with open_client("local", workers, request["threads"]) as client:
+    with open_client(LocalSpec(Workers(workers, workers), request["threads"])) as client:
         _rehearse(request)
         loaded = client.run(_rehearse, request)
         pids = [os.getpid(), *(pid for pid, _ in loaded.values())]
@@ -151,9 +153,9 @@ class _NoCluster:
 
     dashboard_link = ""
 
-    def run(self, function: object) -> dict[str, str]:
-        del function
-        return {}
+    def get_versions(self, packages: Sequence[str]) -> dict[str, Any]:
+        here = get_versions(packages)
+        return {"client": here, "scheduler": here, "workers": {}}
 
 
 def archive_of(sizes: Sequence[Any]) -> Archive:

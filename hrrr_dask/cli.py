@@ -152,6 +152,9 @@ def add_variables_command(*, as_json: bool, **given: Any) -> None:
 
 def _run(action: Any, given: dict[str, Any], *, as_json: bool) -> None:
     """Do what reads files: follow it, print its report, end with its exit code."""
+    if given.pop("dry_run"):
+        _print_manifest(given)
+        return
     from hrrr_dask.display import live_progress, report_table  # noqa: PLC0415  --help should not wait for Dask
 
     with live_progress(Console(stderr=True)) as show:
@@ -161,6 +164,15 @@ def _run(action: Any, given: dict[str, Any], *, as_json: bool) -> None:
     else:
         Console().print(report_table(report))
     click.get_current_context().exit(report.exit_code)
+
+
+def _print_manifest(given: dict[str, Any]) -> None:
+    from hrrr_dask.clusters import manifest_yaml  # noqa: PLC0415  --help should not wait for Dask
+    from hrrr_dask.config import DEFAULTS, resolve_settings  # noqa: PLC0415
+
+    names = {key.replace("-", "_") for key in DEFAULTS}
+    settings = resolve_settings(**{key: value for key, value in given.items() if key in names})
+    click.echo(manifest_yaml(settings), nl=False)
 
 
 @cli.command("status")

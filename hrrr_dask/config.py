@@ -6,6 +6,7 @@ Flags win over ``DASK_HRRR__…`` environment variables, which win over ``hrrr:`
 
 from __future__ import annotations
 
+import copy
 import difflib
 import math
 import re
@@ -18,6 +19,7 @@ import dask.config
 
 from hrrr_dask.catalog import ARCHIVE_START, DOMAINS, PRODUCTS
 from hrrr_dask.errors import ConfigError, PlanError
+from hrrr_dask.pod_settings import FREE_FORM, POD_SETTINGS, free_form
 from hrrr_dask.variables import DEFAULT_VARIABLES, Variable, parse_variables
 
 __all__ = [
@@ -51,6 +53,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "engine": "auto",
     "cluster": "local",
     "workers": 0,
+    "adapt": "",
+    "kubernetes": POD_SETTINGS,
     "threads": FILES_AT_ONCE,
     "memory-limit-mb": 4096,
     "axis-start": f"{ARCHIVE_START:%Y-%m-%d}",
@@ -264,7 +268,7 @@ def resolve_settings(**flags: Any) -> dict[str, Any]:
     ConfigError
         If a key is unknown or a value has the wrong type.
     """
-    settings = {key: dict(value) if isinstance(value, dict) else value for key, value in DEFAULTS.items()}
+    settings = copy.deepcopy(DEFAULTS)
     configured = dask.config.get("hrrr", {}) or {}
     _refuse_no_section("hrrr", configured, DEFAULTS)
     _merge(settings, configured, "hrrr.")
@@ -284,6 +288,8 @@ def _merge(into: dict[str, Any], update: Mapping[str, Any], prefix: str) -> None
         if key in ("source-options", "store-options"):
             _refuse_no_section(prefix + key, value, ("endpoint", "region", "…"))
             into[key] = {str(name): str(option) for name, option in value.items()}
+        elif key in FREE_FORM:
+            into[key] = free_form(prefix + key, value, default)
         elif isinstance(default, dict):
             _refuse_no_section(prefix + key, value, default)
             _merge(default, value, f"{prefix}{key}.")
@@ -297,6 +303,8 @@ def _refuse_no_section(key: str, value: Any, keys: Iterable[str]) -> None:
 
 
 def _like(default: Any, value: Any, key: str) -> Any:
+    if key.endswith("cpu") and isinstance(value, float):  # so YAML reads 0.5
+        return str(value)
     if isinstance(default, list | str):
         words = _words(value)
         if words is None:

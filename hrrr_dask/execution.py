@@ -14,7 +14,7 @@ from distributed import Client
 
 import hrrr_dask
 from hrrr_dask.batching import parse_files_per_task
-from hrrr_dask.clusters import check_workers, open_client
+from hrrr_dask.clusters import check_workers, open_client, parse_cluster
 from hrrr_dask.folding import Folded, count_gaps, unfinished
 from hrrr_dask.locations import normal_url
 from hrrr_dask.pipeline import Job
@@ -122,7 +122,7 @@ def _job(request: Request, store: Store) -> Job:
 
 def _cluster(client: Client | None, settings: dict[str, Any]) -> AbstractContextManager[Client]:
     if client is None:
-        return open_client(settings["cluster"], settings["workers"], settings["threads"])
+        return open_client(parse_cluster(settings))
     check_workers(client)
     return nullcontext(client)
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hrrr_dask.errors import ConfigError
+from hrrr_dask.pod_settings import nested
 
 __all__ = [
     "cluster_options",
@@ -103,9 +104,21 @@ def cluster_options(command: _Command) -> _Command:
     """Where the work is done, and how."""
     options = (
         click.option(
-            "--cluster", metavar="WHERE", help="local, or a scheduler's address tcp://HOST:8786.  [default: local]"
+            "--cluster",
+            metavar="WHERE",
+            help="local, kubernetes, a scheduler's address tcp://HOST:8786, or its file PATH.json.  [default: local]",
         ),
-        click.option("--workers", type=int, help="Processes of a local cluster.  [default: one a core]"),
+        click.option("--workers", type=int, help="Processes, or pods.  [default: one a core of this machine]"),
+        click.option("--adapt", metavar="MIN:MAX", help="As many as the work needs, from MIN to MAX."),
+        click.option(
+            "--kubernetes-option",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Such as image=…, memory=8Gi, env.NAME=VALUE, secrets=NAME; more may stand in Dask's YAML files.",
+        ),
+        click.option(
+            "--dry-run", is_flag=True, help="Of --cluster kubernetes: print the manifest that would be sent, no more."
+        ),
         click.option("--threads", type=int, help="Files that each process reads at once.  [default: 4]"),
         click.option("--engine", help="Decoder: auto, numba, eccodes or cfgrib.  [default: auto]"),
         click.option(
@@ -131,6 +144,8 @@ def settings(given: dict[str, Any]) -> dict[str, Any]:
     for key in ("source_option", "store_option"):
         if key in given:
             given[f"{key}s"] = pairs("--" + key.replace("_", "-"), given.pop(key))
+    if "kubernetes_option" in given:
+        given["kubernetes"] = nested(pairs("--kubernetes-option", given.pop("kubernetes_option")))
     if "source" in given:
         given["source"] = list(given["source"])
     return given

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hrrr_dask.batching import parse_files_per_task
-from hrrr_dask.clusters import check_cluster
+from hrrr_dask.clusters import parse_cluster
 from hrrr_dask.config import (
     DEFAULTS,
     Period,
@@ -106,7 +106,7 @@ def prepare(
     selection = parse_selection(settings)
     places = None if points is None else read_points(points)
     check_engine(settings["engine"])
-    check_cluster(settings["cluster"])
+    parse_cluster(settings)
     parse_files_per_task(settings["files-per-task"])
     spec = None
     if store:

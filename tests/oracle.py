@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import eccodes
 import numpy as np
 import pytest
+from distributed.versions import get_versions
 
 from hrrr_dask import execution
 from hrrr_dask.pipeline import extract_file, write_partition
@@ -209,6 +210,12 @@ def run_cli(*arguments, environment=None, **options):
 # Without a cluster
 
 
+def versions_here(packages):
+    """As a client says them, of a cluster that is this process."""
+    here = get_versions(packages)
+    return {"client": here, "scheduler": here, "workers": {"here": here}}
+
+
 @contextmanager
 def without_dask(reorder=reversed):
     """Let ``backfill(…, client=…)`` do its work in this process; yields the client to give it.
@@ -228,4 +235,4 @@ def without_dask(reorder=reversed):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execution, "run", serial)
-        yield SimpleNamespace(dashboard_link="", run=lambda function: {"here": function()})
+        yield SimpleNamespace(dashboard_link="", get_versions=versions_here)

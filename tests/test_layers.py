@@ -23,7 +23,8 @@ ROOT = Path(hrrr_dask.__file__).parent
 LAYERS = {
     0: "errors",
     1: "allocation records outcomes solar",
-    2: "catalog completeness elements levels pacing selectors points point_rows locations projection limits",
+    2: "catalog completeness elements levels pacing selectors points point_rows locations projection limits "
+    "pod_settings",
     3: "variables config grid grib packing sources storage",
     4: "answers batching blobs contention decode derive differences entries existing extract failover fetch "
     "findings folding gaps gather icechunk_blobs identity inventory join layout ledger messages netcdf "
@@ -54,6 +55,8 @@ ALLOWED = {
     "rich": {"cli", "display", "display_verify", "quality_tables"},
     "matplotlib": {"demo", "drawing", "flagmap", "heatmap"},
     "moto": {"testing"},
+    "dask_kubernetes": {"clusters"},
+    "kr8s": {"clusters"},
 }
 """Library to the only modules that may import it."""
 

@@ -1,0 +1,209 @@
+"""The few requests to the API server of Kubernetes that a cluster's life takes, one after the other."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Final, Self
+
+import kr8s
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from hrrr_dask.clusters.manifest import API_VERSION, CLUSTER_LABEL
+from hrrr_dask.clusters.refusals import RefusedError, explained
+
+__all__ = ["KubeApi"]
+
+_TIMEOUT_S: Final = 30
+"""For the API server to answer [s]."""
+
+_LOG_LINES: Final = 15
+"""Of a container's log that an error ends with."""
+
+_RIGHTS: Final = (
+    ("create", "kubernetes.dask.org", "daskclusters"),
+    ("get", "kubernetes.dask.org", "daskclusters"),
+    ("delete", "kubernetes.dask.org", "daskclusters"),
+    ("create", "kubernetes.dask.org", "daskautoscalers"),
+    ("get", "kubernetes.dask.org", "daskworkergroups"),
+    ("list", "", "pods"),
+    ("list", "", "events"),
+    ("get", "", "services"),
+)
+"""Verb, group and resource of all that is done."""
+
+_FROM_OUTSIDE: Final = ("create", "", "pods/portforward")
+"""And that, where the scheduler's name is not known."""
+
+
+class KubeApi:
+    """A connection to the cluster that kubeconfig, or the pod that this runs in, names.
+
+    Parameters
+    ----------
+    namespace : str
+        Where the cluster is to be; empty for the one that kubeconfig names.
+
+    Raises
+    ------
+    ConfigError
+        If no cluster is configured.
+    RunError
+        If it does not answer.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self._given = namespace
+        self._stack = ExitStack()
+        self._portal: BlockingPortal
+        self._api: Any
+
+    def __enter__(self) -> Self:
+        self._portal = self._stack.enter_context(start_blocking_portal())
+        try:
+            with explained("connecting to the cluster"):
+                self._api = self._portal.call(self._connect)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def namespace(self) -> str:
+        """Where the cluster is."""
+        return self._given or str(self._api.namespace)
+
+    @property
+    def inside(self) -> bool:
+        """Whether this is a pod of the cluster."""
+        return "KUBERNETES_SERVICE_HOST" in os.environ
+
+    def missing_rights(self) -> list[str]:
+        """What of all that will be done this user may not do, in the words of ``kubectl auth can-i``."""
+        rights = _RIGHTS if self.inside else (*_RIGHTS, _FROM_OUTSIDE)
+        return [
+            f"{verb} {resource}{'.' if group else ''}{group}"
+            for verb, group, resource in rights
+            if not self._may(verb, group, resource)
+        ]
+
+    def create(self, document: Mapping[str, Any]) -> None:
+        """Send one document of a manifest."""
+        kind = str(document["kind"])
+        self._request("POST", f"creating {kind} {document['metadata']['name']}", kind.lower() + "s", body=document)
+
+    def try_pod(self, name: str, pod: Mapping[str, Any]) -> None:
+        """Have the API server check a pod as if it were created, as the operator will create it.
+
+        Raises
+        ------
+        RefusedError
+            With its reason, if it would be refused.
+        """
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod}
+        query = {"dryRun": "All", "fieldValidation": "Strict"}
+        try:
+            self._request("POST", f"checking pod {name}", "pods", version="v1", body=body, params=query)
+        except RefusedError as error:
+            if error.status == 403 and 'create resource "pods"' in error.message:
+                return  # the operator creates it, not this user
+            raise
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete an object; what it owns goes with it. One that is not there is no error."""
+        if self.get(kind, name) is not None:
+            self._request("DELETE", f"deleting {kind} {name}", f"{kind.lower()}s/{name}", missing=None)
+
+    def get(self, kind: str, name: str) -> Mapping[str, Any] | None:
+        """An object as it is; None when there is none."""
+        found = self._request("GET", f"reading {kind} {name}", f"{kind.lower()}s/{name}", missing=None)
+        return None if found is None else dict(found)
+
+    def pods(self, cluster: str, component: str) -> list[Mapping[str, Any]]:
+        """The pods of a cluster that are its ``scheduler``, or its ``worker``."""
+        query = {"labelSelector": f"{CLUSTER_LABEL}={cluster},dask.org/component={component}"}
+        found = self._request("GET", f"listing pods of {cluster}", "pods", version="v1", params=query)
+        return list(found["items"])
+
+    def events(self, name: str) -> list[Mapping[str, Any]]:
+        """What happened to an object."""
+        query = {"fieldSelector": f"involvedObject.name={name}"}
+        found = self._request("GET", f"listing events of {name}", "events", version="v1", params=query)
+        return list(found["items"])
+
+    def log(self, pod: str) -> str:
+        """The last lines of a pod's log, of its container that ended."""
+        for previous in ("true", "false"):
+            query = {"tailLines": str(_LOG_LINES), "previous": previous}
+            with explained(f"reading the log of {pod}", self.namespace):
+                text = self._portal.call(self._text, f"pods/{pod}/log", query)
+            if text:
+                return text
+        return ""
+
+    def _may(self, verb: str, group: str, resource: str) -> bool:
+        name, _, part = resource.partition("/")
+        asked = {"namespace": self.namespace, "verb": verb, "group": group, "resource": name, "subresource": part}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        with explained("asking for rights", self.namespace):
+            answer = self._portal.call(
+                self._call, "POST", "selfsubjectaccessreviews", "authorization.k8s.io/v1", review, {}, None
+            )
+        return bool(answer["status"].get("allowed"))
+
+    def _request(
+        self,
+        method: str,
+        what: str,
+        url: str,
+        *,
+        version: str = API_VERSION,
+        body: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+        missing: object = ...,
+    ) -> Any:
+        try:
+            with explained(what, self.namespace):
+                return self._portal.call(self._call, method, url, version, body, params or {}, self.namespace)
+        except RefusedError as error:
+            if error.status == 404 and missing is not ...:
+                return missing
+            raise
+
+    async def _connect(self) -> Any:
+        api = await kr8s.asyncio.api()
+        api.timeout = _TIMEOUT_S
+        return api
+
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        version: str,
+        body: Mapping[str, Any] | None,
+        params: Mapping[str, str],
+        namespace: str | None,
+    ) -> Any:
+        content = None if body is None else json.dumps(body)
+        async with self._api.call_api(
+            method, version=version, url=url, namespace=namespace, content=content, params=dict(params)
+        ) as response:
+            return response.json()
+
+    async def _text(self, url: str, params: Mapping[str, str]) -> str:
+        async with self._api.call_api(
+            "GET", version="v1", url=url, namespace=self.namespace, params=dict(params), raise_for_status=False
+        ) as response:
+            return str(response.text) if response.status_code == 200 else ""

@@ -1,0 +1,100 @@
+"""What the API server of Kubernetes refuses, in our words, with its reason and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import httpx
+import kr8s
+
+from hrrr_dask.errors import ConfigError, HrrrDaskError, RunError
+
+__all__ = ["HELM", "INSTALL", "RefusedError", "explained"]
+
+INSTALL: Final = "pip install 'hrrr-dask[kubernetes]'"
+"""What --cluster kubernetes needs on this machine."""
+
+HELM: Final = (
+    "helm install --repo https://helm.dask.org --create-namespace --namespace dask-operator "
+    "--generate-name dask-kubernetes-operator"
+)
+"""What it needs in the cluster."""
+
+
+class RefusedError(RunError):
+    """The API server answered, and refused."""
+
+    def __init__(self, text: str, status: int, message: str) -> None:
+        super().__init__(text, status, message)
+        self.status = status
+        """HTTP status."""
+        self.message = message
+        """The API server's own words."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@contextmanager
+def explained(what: str, namespace: str = "") -> Iterator[None]:
+    """Turn what a block raises into our errors.
+
+    Parameters
+    ----------
+    what : str
+        That was being done, for the text.
+    namespace : str
+        Where.
+
+    Raises
+    ------
+    ConfigError
+        If nobody knows which cluster.
+    RefusedError
+        If its API server refuses.
+    RunError
+        If it does not answer.
+    """
+    try:
+        yield
+    except HrrrDaskError:
+        raise
+    except kr8s.ServerError as error:
+        raise _refusal(what, namespace, error) from error
+    except (httpx.TransportError, kr8s.APITimeoutError, kr8s.ConnectionClosedError) as error:
+        raise RunError(
+            f"Kubernetes does not answer: {what}, {type(error).__name__} {error}: see whether `kubectl get nodes` works"
+        ) from error
+    except (ValueError, KeyError, OSError) as error:  # of whoever reads the kubeconfig
+        raise ConfigError(
+            f"no Kubernetes is configured here ({error or type(error).__name__}): set KUBECONFIG to a kubeconfig file "
+            f"with a current context, so that `kubectl get nodes` works"
+        ) from error
+
+
+def _refusal(what: str, namespace: str, error: kr8s.ServerError) -> RefusedError:
+    status = error.response.status_code if error.response is not None else 0
+    message = " ".join(str(error).split())
+    return RefusedError(
+        f"{what}: Kubernetes says {status}, {message}: {_remedy(status, message, namespace)}", status, message
+    )
+
+
+def _remedy(status: int, message: str, namespace: str) -> str:
+    if status == 401:
+        return "log in again, so that `kubectl get nodes` works"
+    if status == 403 and "exceeded quota" in message:
+        return "ask for fewer or smaller workers, or have the namespace's quota raised"
+    if status == 403 and "PodSecurity" in message:
+        return "bring the pods in line with kubernetes.extra-pod-spec, or take another namespace"
+    if status == 403:
+        return "have an administrator of the cluster grant that right, or take another kubernetes.namespace"
+    if status == 404 and message.startswith("namespaces "):
+        return f"make it, kubectl create namespace {namespace}, or set kubernetes.namespace to one that is there"
+    if status == 404:
+        return f"Dask's operator is not installed in that cluster: {HELM}"
+    if status in (400, 409, 422):
+        return "mend the settings under kubernetes: that it names; --dry-run prints the manifest"
+    return "give the same command again later"

@@ -1,0 +1,43 @@
+"""Signals while a cluster starts and ends. Handlers can only be set in the main thread; elsewhere nothing changes."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+__all__ = ["ignored", "terminating_like_an_interrupt"]
+
+
+@contextmanager
+def ignored(*numbers: signal.Signals) -> Iterator[None]:
+    """Ignore signals for the seconds of a block that must not be cut short; processes started in it do so for good."""
+    with _handled(numbers, signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def terminating_like_an_interrupt() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt, so that what was started is ended."""
+    with _handled((signal.SIGTERM,), _interrupt):
+        yield
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _handled(numbers: tuple[signal.Signals, ...], handler: Callable[..., Any] | signal.Handlers) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)

@@ -1,0 +1,81 @@
+"""Whether the whole cluster runs what this machine does: one hrrr_dask, one Python and one Dask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from distributed import Client
+
+import hrrr_dask
+from hrrr_dask.errors import RunError
+
+__all__ = ["check_workers", "mismatches"]
+
+_OURS: Final = "hrrr-dask"
+_PARTS: Final[Mapping[str, int | None]] = {_OURS: None, "python": 2, "dask": 2, "distributed": 2}
+"""Package to how many parts of its version must be the same; None: all of it."""
+
+_NAMED: Final = 3
+"""Members of a cluster that an error names."""
+
+
+def check_workers(client: Client) -> None:
+    """Refuse a cluster that has no hrrr_dask, another version of it, or another Python or Dask than this machine.
+
+    Workers that join later are not seen here: pods of one image have one version.
+
+    Raises
+    ------
+    RunError
+        Naming them, and saying what an image must have.
+    """
+    found = client.get_versions(packages=[_OURS])
+    here = dict(found["client"]["packages"]) | {_OURS: hrrr_dask.__version__}
+    members = {address: packages["packages"] for address, packages in found["workers"].items()}
+    if found["scheduler"]:
+        members = {"the scheduler": found["scheduler"]["packages"], **members}
+    wrong = mismatches(here, members)
+    if not wrong:
+        return
+    some = "; ".join(f"{who} has {what}" for who, what in list(wrong.items())[:_NAMED])
+    wanted = ", ".join(f"{_spelled(package)} {_head(here[package], parts)}" for package, parts in _PARTS.items())
+    raise RunError(
+        f"{len(wrong)} of {len(members)} members of the cluster do not run what this machine does: {some}. "
+        f"Build their image with, or install there, {wanted}; or run this command in that image"
+    )
+
+
+def mismatches(here: Mapping[str, str], members: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Which members have other versions, and which.
+
+    Parameters
+    ----------
+    here : mapping of str to str
+        Package to its version on this machine.
+    members : mapping
+        Member to the same, None where a package is missing.
+
+    Examples
+    --------
+    >>> mine = {"hrrr-dask": "1.0", "python": "3.11.7", "dask": "2026.8.0", "distributed": "2026.8.0"}
+    >>> mismatches(mine, {"tcp://w": mine | {"python": "3.11.9", "dask": "2026.7.1"}})
+    {'tcp://w': 'dask 2026.7.1'}
+    """
+    wrong = {who: ", ".join(_differences(here, there)) for who, there in members.items()}
+    return {who: text for who, text in wrong.items() if text}
+
+
+def _differences(here: Mapping[str, str], there: Mapping[str, Any]) -> Iterator[str]:
+    for package, parts in _PARTS.items():
+        found = there.get(package)
+        if _head(found, parts) != _head(here[package], parts):
+            yield f"{_spelled(package)} {found}" if found else f"no {_spelled(package)}"
+
+
+def _head(version: str | None, parts: int | None) -> str:
+    return ".".join((version or "").split(".")[:parts])
+
+
+def _spelled(package: str) -> str:
+    return {_OURS: "hrrr_dask", "python": "Python"}.get(package, package)
