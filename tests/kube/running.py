@@ -1,0 +1,109 @@
+"""All of it for the length of a ``with`` block, and what tests ask of it, through kubectl."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from kube.containers import POD_NETWORK
+
+TESTS = Path(__file__).parents[1]
+NEEDED = ("dask_kubernetes", "kopf", "aiohttp", "jsonpatch", "jsonschema", "kubernetes_validate")
+"""By the emulator and what runs on it."""
+
+
+def missing() -> str:
+    """What is not installed here, and where it comes from; empty when all is."""
+    modules = [name for name in NEEDED if find_spec(name) is None]
+    if modules:
+        return f"{', '.join(modules)} cannot be imported: pip install -c constraints.txt -e '.[dev]'"
+    if shutil.which("kubectl") is None:
+        return "there is no kubectl: apt-get install kubernetes-client, or https://kubernetes.io/docs/tasks/tools"
+    return "" if sys.platform == "linux" else "pods get addresses of their own in 127.0.0.0/8 only on Linux"
+
+
+@dataclass(frozen=True)
+class Kubernetes:
+    """A cluster that runs."""
+
+    directory: Path
+
+    def kubeconfig(self, user: str = "admin") -> str:
+        return str(self.directory / f"{user}.yaml")
+
+    def kubectl(self, *words: str, text: str | None = None, fails: bool = False) -> str:
+        """What the real kubectl prints; what it says on stderr when it is to fail."""
+        environment = {**os.environ, "KUBECONFIG": self.kubeconfig(), "HOME": str(self.directory)}
+        done = subprocess.run(
+            ["kubectl", *words], input=text, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode != 0) == fails, f"kubectl {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done.stderr if fails else done.stdout
+
+    def items(self, kind: str, labels: str = "", namespace: str = "default") -> list[dict]:
+        """Objects of a kind."""
+        found = self.kubectl("get", kind, "-n", namespace, "-o", "json", *(["-l", labels] if labels else []))
+        return json.loads(found)["items"]
+
+    def wait_for(self, what: str, look, timeout_s: float = 100):
+        """The first true answer of ``look``; when there is none in time, the pods' logs."""
+        until = time.monotonic() + timeout_s
+        while not (found := look()):
+            assert time.monotonic() < until, f"no {what} in {timeout_s} s\n{self.logs()}"
+            time.sleep(0.2)
+        return found
+
+    def logs(self, last: int = 25) -> str:
+        """The ends of all logs."""
+        ends = []
+        for path in sorted(self.directory.rglob("*.log"), key=lambda path: path.stat().st_mtime):
+            lines = path.read_text(errors="replace").splitlines()
+            ends.append("\n".join([f"== {path.relative_to(self.directory)}", *lines[-last:]]))
+        return "\n".join(ends)
+
+
+@contextmanager
+def kubernetes(directory: Path, *, operator: bool = True, image: dict[str, str] | None = None) -> Iterator[Kubernetes]:
+    """A cluster with or without Dask's operator; its definitions come with the operator."""
+    import dask_kubernetes
+
+    chart = Path(dask_kubernetes.__file__).parent / "operator/deployment/helm/dask-kubernetes-operator/crds"
+    definitions = chart if operator else directory / "none"
+    words = ("-m", "kube", directory, "--definitions", definitions, "--image", json.dumps(image or {}))
+    with _process(directory, "kube", *words, PYTHONPATH=str(TESTS)):
+        cluster = Kubernetes(directory)
+        cluster.wait_for("API server", Path(cluster.kubeconfig()).exists)
+        if not operator:
+            yield cluster
+            return
+        words = ("-m", "kopf", "run", "-m", "dask_kubernetes.operator.controller", "--standalone", "--all-namespaces")
+        names = {"PYTHONPATH": str(POD_NETWORK), "KUBE_HOSTS": str(directory / "hosts")}
+        with _process(directory, "operator", *words, KUBECONFIG=cluster.kubeconfig(), **names):
+            yield cluster
+
+
+@contextmanager
+def _process(directory: Path, name: str, *words: object, **environment: str) -> Iterator[None]:
+    with (directory / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *map(str, words)], stdout=log, stderr=log, env={**os.environ, **environment}
+        )
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
