@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hrrr_dask.completeness import Columns
 from hrrr_dask.drawing import entitle, label_time, legend, swatch
 from hrrr_dask.findings import ALL_FLAGS, NO_DATA, Findings
-from hrrr_dask.quality_page import spell_share
+from hrrr_dask.quality_page import spell_count, spell_share
 from hrrr_dask.reports import Assessment
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def plot_flags(findings: Findings, found: Assessment, path: str | os.PathLike[st
     if not findings.looked.all():
         keys.append(swatch("white", "no values"))
     legend(panels[0], keys, "values that are flagged")
-    panels[0].get_legend().set_bbox_to_anchor((1.09, 1.0))
+    panels[0].get_legend().set_bbox_to_anchor((1.11, 1.0))
     label_time(panels[-1], findings.columns)
     share = f"{found.flagged:,} of {found.values:,} values are flagged ({spell_share(found.flagged, found.values)})"
-    entitle(panels[0], found.store, f"{share}, at {found.n_points:,} points")
+    entitle(panels[0], found.store, f"{share}, at {spell_count(found.n_points, 'point')}")
     figure.savefig(Path(path), dpi=120, format="png")
 
 
@@ -105,7 +105,7 @@ def _draw(
     for row, total in enumerate(flagged.sum(axis=0).tolist()):
         axes.annotate(
             f"{total:,}" if total else "-",
-            (1.075, row),
+            (1.095, row),
             xycoords=("axes fraction", "data"),
             ha="right",
             va="center",

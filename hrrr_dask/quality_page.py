@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from hrrr_dask.findings import ALL_FLAGS
 from hrrr_dask.reports import Assessment, Example
 
-__all__ = ["quality_page", "spell_example", "spell_place", "spell_share", "spell_value"]
+__all__ = ["quality_page", "spell_count", "spell_example", "spell_place", "spell_share", "spell_value"]
 
 RIGHT = "---:"
 LEFT = "---"
@@ -37,7 +37,7 @@ def _summary(found: Assessment) -> str:
     return (
         f"# Physical quality of {_code(found.store)}\n\n"
         f"Runs from {found.first_init_time:%Y-%m-%d %H} to {found.last_init_time:%Y-%m-%d %H} UTC at "
-        f"{found.n_points:,} points: **{found.values:,}** values are there, out of {found.files:,} files. "
+        f"{spell_count(found.n_points, 'point')}: **{found.values:,}** values are there, out of {found.files:,} files. "
         f"{flagged}; {found.missing:,} are missing ({spell_share(found.missing, found.values + found.missing)}), "
         "for reasons that the ledger has.\n\n"
         "A flag says that a value is worth a look. No value was changed."
@@ -148,6 +148,17 @@ def spell_value(value: float) -> str:
     ('192.12', '93,412', '0.00012', '-999')
     """
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.5g}"
+
+
+def spell_count(number: int, what: str) -> str:
+    """A number with its noun.
+
+    Examples
+    --------
+    >>> spell_count(1, "point"), spell_count(5016, "point")
+    ('1 point', '5,016 points')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def spell_share(part: int, whole: int) -> str:
