@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -272,9 +273,16 @@ class Findings:
         """Each value once, however many flags it has."""
         there = (one for kept in self._kept.values() for one in kept if one.mask & ~int(NO_DATA))
         ranked = sorted(there, key=lambda one: (one.rank, one.row))
-        once = {(one.row, one.rank[1:]): one for one in reversed(ranked)}
-        chosen = sorted(once.values(), key=lambda one: (one.rank, one.row))[:EXAMPLES]
-        return tuple(self._example(one) for one in chosen)
+        seen: set[tuple[int, ...]] = set()
+        kinds: Counter[tuple[int, str]] = Counter()
+        chosen: list[Example] = []
+        for one in ranked:
+            value, own = (one.row, *one.rank[1:]), [(one.row, name) for name in names_of(one.mask)]
+            if len(chosen) < EXAMPLES and value not in seen and max(kinds[kind] for kind in own) < SAME_KIND:
+                chosen.append(self._example(one))
+                kinds.update(own)
+            seen.add(value)
+        return tuple(chosen)
 
     def _example(self, one: _Extreme) -> Example:
         _, run, lead, point = one.rank

@@ -34,12 +34,15 @@ def _summary(found: Assessment) -> str:
         if found.flagged
         else "**None** of them is flagged"
     )
+    share = spell_share(found.missing, found.values + found.missing)
+    missing = (
+        f"{found.missing:,} are missing ({share}), and the ledger says why" if found.missing else "none is missing"
+    )
     return (
         f"# Physical quality of {_code(found.store)}\n\n"
         f"Runs from {found.first_init_time:%Y-%m-%d %H} to {found.last_init_time:%Y-%m-%d %H} UTC at "
         f"{spell_count(found.n_points, 'point')}: **{found.values:,}** values are there, out of {found.files:,} files. "
-        f"{flagged}; {found.missing:,} are missing ({spell_share(found.missing, found.values + found.missing)}), "
-        "for reasons that the ledger has.\n\n"
+        f"{flagged}; {missing if found.missing else 'none is missing'}.\n\n"
         "A flag says that a value is worth a look. No value was changed."
     )
 

@@ -134,6 +134,21 @@ def test_examples_are_the_most_extreme_and_each_value_stands_once():
     assert not [one for one in examples if "no-data-sentinel" in one.flags]
 
 
+def test_values_with_two_flags_count_for_both_kinds():
+    values = quiet()
+    values["dewpoint_2m"][...] = 350  # above limits, and above the temperature
+    values["temperature_2m"][0] = 400
+    found = found_in(values)
+    assert {row.flag: row.values for row in found.flags if row.variable == "dewpoint_2m"} == {
+        "above-limits": 60,
+        "dewpoint-above-temperature": 48,
+    }
+    kinds = [(one.variable, one.flags) for one in found.examples]
+    assert kinds.count(("dewpoint_2m", ("above-limits",))) == 3
+    assert kinds.count(("temperature_2m", ("above-limits",))) == 3
+    assert len(kinds) == 6
+
+
 @pytest.mark.parametrize("block", [(1, 4), (2, 1), (2, 3), (3, 2), (5, 1)])
 def test_the_size_of_the_blocks_does_not_matter(block):
     values = spoilt()

@@ -84,6 +84,8 @@ def test_a_clean_store_says_so_and_shows_its_ranges():
     assert page.startswith("# Physical quality of `s3://bucket/x.zarr`\n")
     assert "Runs from 2024-03-01 00 to 2024-03-02 23 UTC at 3 points: **30,000** values are there" in page
     assert "out of 912 files. **None** of them is flagged; 96 are missing (0.32 %)" in page
+    assert ", and the ledger says why." in page
+    assert "flagged; none is missing." in quality_page(replace(CLEAN, missing=0))
     assert "No value was changed." in page
     assert "## Flags" not in page
     assert "## The most extreme" not in page
