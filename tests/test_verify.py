@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -16,9 +17,11 @@ import threading
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import eccodes
 import numpy as np
+import obstore
 import pytest
 import zarr
 from click.testing import CliRunner
@@ -27,6 +30,7 @@ from rich.console import Console
 
 import hrrr_dask
 from hrrr_dask import comparing, verifying
+from hrrr_dask.catalog import object_key
 from hrrr_dask.cli import cli
 from hrrr_dask.differences import MOST_LISTED, Difference, Healed, Unchecked, VerifyReport
 from hrrr_dask.display_verify import live_count, verify_tables
@@ -172,6 +176,28 @@ def test_alaska_is_equal_too(tmp_path, method):
     archive = write_archive(tmp_path / "a", init_times=INITS[:1], lead_hours=[1], variables=FEW, window=window)
     places = places_in(GridWindow(401, 601, 9, 11, "alaska"))
     store = fill(archive, tmp_path, domain="alaska", lead_hours=[1], cycles=[0], places=places, method=method)
+    report = look(store)
+    assert (report.outcome, report.values_compared) == ("equal", 3 * N_POINTS)
+
+
+def test_the_full_hour_of_a_sub_hourly_file_is_equal(pristine, tmp_path):
+    """NOAA's have four valid times, and count minutes."""
+
+    def after(minutes, message):
+        """The same message so many minutes after the run's start."""
+        start = 16
+        while message[start + 4] != 4:
+            start += int.from_bytes(message[start : start + 4], "big")
+        return message[: start + 17] + struct.pack(">BI", 0, minutes) + message[start + 22 :]
+
+    about, root = replace(FIRST, product="subh"), tmp_path / "subh"
+    fields = read_fields(pristine.path(FIRST))
+    other = {field.numbers: field for field in read_fields(pristine.path(GribFile(INITS[1], 1)))}
+    messages = [after(45, other[field.numbers].message) for field in fields]  # other values
+    messages += [after(60, field.message) for field in fields]
+    (root / object_key(about)).parent.mkdir(parents=True)
+    (root / object_key(about)).write_bytes(b"".join(messages))
+    store = fill(replace(pristine, root=root), tmp_path, product="subh", lead_hours=[1], cycles=[0])
     report = look(store)
     assert (report.outcome, report.values_compared) == ("equal", 3 * N_POINTS)
 
@@ -470,6 +496,12 @@ def test_what_is_wrong_with_an_answer_is_told(web, monkeypatch, key, error, text
     monkeypatch.setattr(Quiet, "big_bytes", 2_000_000)
     with pytest.raises(error, match=text), whole_object(parse_source(web), key):
         pass
+
+
+def test_fewer_bytes_than_were_promised_are_no_object(web, monkeypatch):
+    monkeypatch.setattr(obstore, "get", lambda *_: SimpleNamespace(stream=lambda **_: [b"GRIB"] * 2, meta={"size": 9}))
+    with pytest.raises(UnreachableError, match="/x broke off 3 times: 8 bytes of 9 came"):
+        whole_object(parse_source(web), "x").__enter__()
 
 
 def test_a_full_disk_is_told_with_the_remedy(web, monkeypatch):
