@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison"]
 
-Answers = Mapping[str, Answer | Obstacle]
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -78,13 +76,13 @@ class Comparison:
         for name, promise in promises.items():
             self._gap(file, name, promise, *store[name])
         gaps = [name for name, promise in promises.items() if not promise.sources]
-        answers: Answers = {}
+        answers: dict[str, Answer | Obstacle] = {}
         failure: ArchiveError | None = None
         for url in sorted({url for promise in promises.values() for url in promise.sources}) or [""]:
             here = {name: promise for name, promise in promises.items() if url in promise.sources}
             complete = {name: each.complete(len(self.point_ids), url) & store[name][1] for name, each in here.items()}
             try:
-                answers = self._read_archive(file, url, [*here, *gaps])
+                new = self._read_archive(file, url, [*here, *gaps])
             except ArchiveError as error:
                 failure = error
                 n_values = sum(int(points.sum()) for points in complete.values())
@@ -92,10 +90,11 @@ class Comparison:
                     self.findings.leave(Unchecked(file.label, tuple(here), error.code, str(error), n_values))
                 continue
             for name, points in complete.items():
-                self._compare(file, name, points, store[name][0], answers[name])
-        for name in gaps:
-            if isinstance(answers.get(name), Answer):
-                self.findings.heal(Healed(file.label, name, promises[name].reason))
+                self._compare(file, name, points, store[name][0], new[name])
+            answers |= new
+        for name, promise in promises.items():
+            if promise.missing(len(self.point_ids)).any() and isinstance(answers.get(name), Answer):
+                self.findings.heal(Healed(file.label, name, promise.reason))
         return None if answers else failure
 
     def leave(self, file: GribFile, promises: Mapping[str, Promise], error: ArchiveError) -> None:
@@ -176,7 +175,7 @@ class Comparison:
         except (BaseError, OSError) as error:
             raise StoreError(f"{name} of the store cannot be read: {error}; try again, nothing was changed") from error
 
-    def _read_archive(self, file: GribFile, url: str, names: Sequence[str]) -> Answers:
+    def _read_archive(self, file: GribFile, url: str, names: Sequence[str]) -> dict[str, Answer | Obstacle]:
         """Read the object with that URL, or another source's if it is not there any longer.
 
         Raises

@@ -215,14 +215,31 @@ def test_all_of_a_real_day_is_equal(tmp_path):
     assert report.gap_values == 24 * 2 * len(places), "the winds at 80 m"
 
 
-def test_points_that_were_added_later_are_compared_and_those_not_read_yet_are_not(pristine, tmp_path):
+def test_points_that_were_added_later_are_compared_with_what_they_came_from(pristine, archive, tmp_path):
     places = places_in(WINDOW)
     store = fill(pristine, tmp_path, places=places[:4])
-    more = write_points(tmp_path / "more.csv", places)
     with without_dask() as client:
-        hrrr_dask.add_points(store, more, client=client)
+        hrrr_dask.add_points(
+            store, write_points(tmp_path / "more.csv", places), client=client, source=[str(archive.root)]
+        )
     report = look(store)
     assert (report.outcome, report.values_compared) == ("equal", 6 * 3 * N_POINTS)
+    shutil.copy(archive.path(GribFile(INITS[1], 1)), archive.path(FIRST))
+    report = look(store)
+    assert report.counts == {"no-such-message": 3 * 2}, "the first four came from the other directory"
+
+
+def test_points_that_were_added_and_not_found_are_a_gap(pristine, archive, tmp_path):
+    places = places_in(WINDOW)
+    store = fill(archive, tmp_path, places=places[:4])
+    delete(archive, FIRST)
+    with without_dask() as client:
+        hrrr_dask.add_points(store, write_points(tmp_path / "more.csv", places), client=client)
+    shutil.copy(pristine.path(FIRST), archive.path(FIRST))
+    report = look(store)
+    assert (report.outcome, report.gap_values, report.values_compared) == ("equal", 3 * 2, 6 * 3 * N_POINTS - 3 * 2)
+    assert report.healed[0] == Healed(FIRST.label, FEW[0], "not-published")
+    assert report.healed_gaps == 3
 
 
 # The store differs
@@ -537,6 +554,8 @@ def test_an_object_is_streamed_through_little_memory_and_leaves_no_file(web, tmp
 def test_an_archive_that_gives_no_answer_is_an_error(store):
     with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:9/hrrr\.20240101.* cannot be read"):
         look(store, source="http://127.0.0.1:9")
+    with pytest.raises(UnreachableError):
+        look(store, source="http://127.0.0.1:9", every_file=False, sample=1)
 
 
 def test_an_archive_that_falls_silent_is_left_alone_after_a_while(whole, monkeypatch):
