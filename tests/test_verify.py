@@ -383,7 +383,7 @@ def test_a_wrong_lead_time_and_another_grid_are_told_too(archive, store, tmp_pat
     assert {each.note for each in report.differences} == {"its grid is another one than the store's"}
 
 
-def test_wind_that_says_it_is_turned_already_and_a_damaged_message_are_told(archive, store):
+def test_wind_that_says_it_is_turned_already_is_told(archive, store):
     content = bytearray(archive.path(FIRST).read_bytes())
     first = next(field for field in read_fields(archive.path(FIRST)) if field.numbers == (0, 2, 2, 103, 10))
     start = content.index(first.message)
@@ -394,12 +394,27 @@ def test_wind_that_says_it_is_turned_already_and_a_damaged_message_are_told(arch
         "its components lie to the east and north already",
         "VGRD:10 m above ground:instant cannot be turned: its components lie to the east and north already",
     ]
-    content[start + 16 + 14] = 99  # the month
+
+
+def test_a_damaged_message_hides_none_that_comes_after_it(archive, store):
+    content = bytearray(archive.path(FIRST).read_bytes())
+    content[16 + 14] = 99  # the month, in the first message
     archive.path(FIRST).write_bytes(content)
     report = look(store, source=str(archive.root))
-    assert {(each.variables, each.reason) for each in report.unchecked} == {((name,), "decode-failed") for name in WIND}
-    assert "of the file is damaged: month must be in 1..12" in report.unchecked[0].note
-    assert report.values_compared == 6 * 3 * N_POINTS - 2 * N_POINTS, "what comes after the message is compared"
+    (left,) = report.unchecked
+    assert (left.variables, left.reason) == (("temperature_2m",), "decode-failed")
+    assert left.note == "message 1 of the file is damaged: month must be in 1..12"
+    assert report.values_compared == report.values_equal == 6 * 3 * N_POINTS - N_POINTS
+
+
+def test_a_grid_some_metres_off_is_the_same_as_in_files_of_the_first_versions(archive, store):
+    content = bytearray(archive.path(FIRST).read_bytes())
+    for field in read_fields(archive.path(FIRST)):
+        latitude = content.index(field.message) + field.message.index(_section3(field.message)) + 38
+        (there,) = struct.unpack_from(">I", content, latitude)
+        struct.pack_into(">I", content, latitude, there + 476)  # millionths of a degree: 53 m
+    archive.path(FIRST).write_bytes(content)
+    assert look(store, source=str(archive.root)).outcome == "equal"
 
 
 def test_a_file_that_is_not_there_any_longer_is_not_checked(archive, store):

@@ -9,7 +9,7 @@ its derivatives, which way rows and columns run.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import md5
 from typing import Any, Final, TypeAlias
 
@@ -50,6 +50,8 @@ class Placement:
     axes: Floats
     """dims (point, neighbour, axis, component): a step along the row (axis 0) and up the column (axis 1) of each of
     them, as unit vectors to the east and to the north."""
+    known: dict[str, bool] = field(default_factory=dict)
+    """Digests of other grids that were met, and whether their cells are the same ones: ecCodes is slow to say where."""
 
 
 def place(grid_section: bytes, latitude: Floats, longitude: Floats, method: str) -> Placement:

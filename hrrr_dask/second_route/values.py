@@ -146,7 +146,9 @@ def _wrong(handle: int, keys: Keys, about: GribFile, selector: Selector, placeme
         return f"the message is of {keys.describe()}"
     if companion_of(selector) is not None and not keys.along_grid:
         return "its components lie to the east and north already"
-    if not keys.from_south_west or (keys.grid_digest != placement.digest and not _same_cells(handle, placement)):
+    if keys.grid_digest not in (placement.digest, *placement.known):
+        placement.known[keys.grid_digest] = _same_cells(handle, placement)
+    if not keys.from_south_west or not placement.known.get(keys.grid_digest, True):
         return "its grid is another one than the store's"
     return ""
 
