@@ -27,7 +27,7 @@ __all__ = [
     "working",
 ]
 
-BENCHMARKS: Final = ("cold_start", "decode", "end_to_end", "one_file", "scale", "store_read")
+BENCHMARKS: Final = ("cold_start", "decode", "end_to_end", "fuzz", "one_file", "scale", "store_read")
 """Each is a module of this package, and a :class:`Benchmark`."""
 
 Answer = dict[str, Any]
@@ -123,9 +123,9 @@ def run_alone(name: str, arguments: Sequence[str] | None = None) -> None:
         answer = benchmark.collect(given)
     except UnavailableError as error:
         sys.exit(str(error))
-    benchmark.show(answer)
     if given.json:
         given.json.write_text(json.dumps({name: answer}, indent=1))
+    benchmark.show(answer)
 
 
 @contextmanager

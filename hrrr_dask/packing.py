@@ -218,8 +218,8 @@ class _Sections:
         order = first = second = bias = octets = 0
         if template == COMPLEX_WITH_DIFFERENCES:
             order, octets = _DIFFERENCES.unpack_from(self._view, section5 + 47)
-            if order not in (1, 2):
-                raise UnsupportedPackingError(f"spatial differencing of order {order}")
+            if order not in (1, 2):  # code table 5.6 has no other
+                raise DecodeError(f"spatial differencing of order {order}: {_DAMAGED}")
             extras = [self._view[data + k * octets : data + (k + 1) * octets] for k in range(order + 1)]
             first, second = (int.from_bytes(extras[k], "big") for k in (0, order - 1))
             bias = _signed(int.from_bytes(extras[order], "big"), 8 * octets) if octets else 0

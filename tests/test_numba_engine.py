@@ -179,7 +179,6 @@ def altered(message: bytes, number: int, octet: int, data: bytes) -> bytes:
     [
         (10, b"\x00\x28", "template 5.40"),
         (23, b"\x03", "missing value management 3"),
-        (48, b"\x03", "spatial differencing of order 3"),
     ],
 )
 def test_what_the_engine_does_not_know_is_for_another_one(octet, data, words):

@@ -1,0 +1,133 @@
+"""Spoilt archives: inventory, file or both, read as a back-fill reads them, from a directory.
+
+What is given must be the value that went in, or be what ecCodes reads out of the spoilt bytes, which are then still the
+message that was wanted; everything else must be a gap with a reason, or an error of the file's.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import eccodes
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.fuzz_messages import WrongError, read_identity, read_values, same_values
+from benchmarks.mutations import spoil_bytes, spoil_message, spoil_text
+from hrrr_dask.catalog import inventory_key, object_key
+from hrrr_dask.decode import engine_named
+from hrrr_dask.errors import ArchiveError
+from hrrr_dask.fetch import Client, FetchSettings, Tally
+from hrrr_dask.grid import read_grid
+from hrrr_dask.inventory import parse_inventory, select
+from hrrr_dask.messages import Found, read_messages
+from hrrr_dask.prefixes import Prefixes
+from hrrr_dask.records import GribFile
+from hrrr_dask.selectors import Selector
+from hrrr_dask.sources import parse_source
+from hrrr_dask.testing import GridWindow, encode_file
+from hrrr_dask.variables import CATALOG
+
+__all__ = ["FileCases"]
+
+FILE: Final = GribFile(datetime(2024, 7, 1, 18), 3)
+NAMES: Final = (
+    "temperature_2m",
+    "u_component_wind_10m",
+    "v_component_wind_10m",
+    "precipitation_1h",
+    "surface_pressure",
+)
+WITH_DECOYS: Final = (*NAMES, "temperature_surface", "precipitation_run", "temperature_500mb")
+WANTED: Final = {CATALOG[name].selector: name for name in NAMES}
+
+
+class _Archive:
+    """A file as it was, and all that is known of it."""
+
+    def __init__(self, window: GridWindow) -> None:
+        self.content, self.inventory = encode_file(FILE, window, WITH_DECOYS)
+        self.grid = read_grid(window.section3())
+        self.n_cells = window.ny * window.nx
+        records = parse_inventory(self.inventory, FILE.init_time)
+        self.starts = [record.byte_range.start for record in records] + [len(self.content)]
+        self.identity, self.values = {}, {}
+        for selector in WANTED:
+            place = select(records, selector, FILE.lead_hours).byte_range
+            data = self.content[place.start : place.stop]
+            self.identity[selector], self.values[selector] = read_identity(data), read_values(data)
+
+
+class FileCases:
+    """One spoilt archive after the other."""
+
+    limit_bytes = 1 << 29
+
+    def __init__(self, _shared: Path, work: Path) -> None:
+        self._small, self._large = _Archive(GridWindow(288, 794, 24, 32)), _Archive(GridWindow(0, 0, 100, 1799))
+        self._file, self._inventory = work / object_key(FILE), work / inventory_key(FILE)
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._client = Client(parse_source(str(work)), FetchSettings(attempts=1, backoff_s=0))
+        self._engine = engine_named("auto")
+
+    def case(self, chance: random.Random) -> str:
+        """Spoil, read, compare; gives what came of it."""
+        archive = self._large if chance.random() < 0.05 else self._small
+        content, inventory, draw = archive.content, archive.inventory.encode(), chance.random()
+        if draw < 0.6:
+            inventory = spoil_text(archive.inventory, archive.inventory, chance)
+        if draw > 0.4:
+            content = _spoilt(archive, chance)
+        self._file.write_bytes(content)
+        self._inventory.write_bytes(inventory)
+        prefixes = Prefixes(archive.n_cells // 2, archive.n_cells) if chance.random() < 0.5 else None
+        gap = chance.choice((0, 1 << 18))
+        try:
+            found = read_messages(self._client, FILE, WANTED, archive.grid, Tally(), gap, prefixes)
+        except ArchiveError as error:
+            return f"no file: {error.code}"
+        cells = np.arange(archive.n_cells // 2 + 1 if prefixes else archive.n_cells)
+        return self._compare(archive, found, content, cells)
+
+    def _compare(self, archive: _Archive, found: Found, content: bytes, cells: NDArray[np.int64]) -> str:
+        if found.messages.keys() & found.gaps.keys() or found.messages.keys() | found.gaps.keys() != WANTED.keys():
+            raise WrongError(f"{len(found.messages)} messages and {len(found.gaps)} gaps of {len(WANTED)}")
+        accepted = 0
+        for selector, message in found.messages.items():
+            try:
+                values = self._engine.points(message, cells)
+            except ArchiveError:
+                continue
+            accepted += 1
+            if not same_values(values, archive.values[selector][cells]):
+                _compare_with_eccodes(archive, selector, bytes(message), content, values)
+        return f"{found.inventory}: {'all' if accepted == len(WANTED) else 'some' if accepted else 'no'} values"
+
+
+def _spoilt(archive: _Archive, chance: random.Random) -> bytes:
+    """One message of the file spoilt, or the file as a whole."""
+    content = archive.content
+    if chance.random() < 0.3:
+        return spoil_bytes(content, content, chance)
+    which = chance.randrange(len(archive.starts) - 1)
+    start, stop = archive.starts[which : which + 2]
+    return content[:start] + spoil_message(content[start:stop], content, chance) + content[stop:]
+
+
+def _compare_with_eccodes(
+    archive: _Archive, selector: Selector, message: bytes, content: bytes, values: NDArray[np.float32]
+) -> None:
+    """Other values than went in: then ecCodes must read them out of what lies there, and it must be that message."""
+    start = content.find(message)
+    whole = content[start : start + int.from_bytes(message[8:16], "big")]
+    try:
+        identity, expected = read_identity(whole), read_values(whole)
+    except (eccodes.CodesInternalError, ValueError) as error:
+        raise WrongError(f"{selector} was accepted with other values, and ecCodes refuses it: {error}") from error
+    if identity != archive.identity[selector]:
+        raise WrongError(f"{selector} was accepted, ecCodes says that it is {identity}")
+    if not same_values(values, expected[: values.size]):
+        raise WrongError(f"{selector} was accepted with values that neither went in nor are there")
