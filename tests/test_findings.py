@@ -134,6 +134,20 @@ def test_examples_are_the_most_extreme_and_each_value_stands_once():
     assert not [one for one in examples if "no-data-sentinel" in one.flags]
 
 
+def test_the_most_extreme_of_many_are_kept_wherever_they_stand():
+    values = quiet()
+    heat = np.random.default_rng(5).permutation(np.arange(340, 400, dtype=np.float32))
+    values["temperature_2m"][...] = heat.reshape(values["temperature_2m"].shape)
+    for block in ((5, 4), (2, 3)):
+        found = found_in(values, block=block)
+        assert [one.value for one in found.examples] == [399, 398, 397]
+        (row,) = found.flags
+        assert (row.flag, row.values, row.worst) == ("above-limits", 60, found.examples[0])
+        for one in found.examples:
+            place = INITS.tolist().index(one.init_time), LEADS.index(one.lead_hours), PLACES[0].index(one.point_id)
+            assert values["temperature_2m"][place] == one.value
+
+
 def test_values_with_two_flags_count_for_both_kinds():
     values = quiet()
     values["dewpoint_2m"][...] = 350  # above limits, and above the temperature
@@ -181,6 +195,7 @@ def test_files_that_nobody_read_are_not_missing():
     values["temperature_2m"][3:] = np.nan
     tried = np.ones((5, 3), bool)
     tried[4] = False
+    tried[0] = False  # of an attempt that did not commit: its values make up for no others
     temperature = found_in(values, tried=tried).variables[0]
     assert (temperature.values, temperature.missing) == (36, 12)
 

