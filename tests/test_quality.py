@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from oracle import read_fields
 
+from hrrr_dask.limits import limits_of
 from hrrr_dask.outcomes import OUTCOMES
 from hrrr_dask.quality import (
     CLOSURE_FROM,
@@ -24,7 +25,7 @@ from hrrr_dask.quality import (
     quality_flags,
 )
 from hrrr_dask.testing import GridWindow, expected_field
-from hrrr_dask.variables import CATALOG, DEFAULT_VARIABLES, parse_variables
+from hrrr_dask.variables import CATALOG, parse_variables
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 real = pytest.mark.skipif(not REAL.is_dir(), reason="needs real HRRR bytes, which are not shipped")
@@ -225,26 +226,52 @@ def test_the_real_sentinel_is_found_in_its_one_cell():
     assert field.values[flagged].round(2).tolist() == [192.12, 193.5, 193.19]
 
 
-@real
-def test_the_real_day_has_one_cell_without_moisture_and_light_that_closes():
-    numbers = {(*variable.numbers, 103 if level else 1, level): variable for variable, level in _LEVELS}
-    found = {}
+NUMBERS = {
+    (*CATALOG[name].numbers, *surface): CATALOG[name]
+    for surface, names in {
+        (103, 2): ("temperature_2m", "dewpoint_2m", "relative_humidity_2m"),
+        (103, 10): ("u_component_wind_10m", "v_component_wind_10m"),
+        (1, 0): ("surface_pressure", "surface_roughness", "wind_gust_surface", *SOLAR),
+    }.items()
+    for name in names
+}
+"""GRIB2 numbers, type of surface and level of what the real day has."""
+
+
+@pytest.fixture(scope="module")
+def real_day():
+    """Values by variable and hour, and the cells' places."""
+    hours = []
     for hour in range(24):
         fields = read_fields(REAL / f"archive/hrrr.20180722/conus/hrrr.t{hour:02}z.wrfsfcf01.grib2")
-        own = [field for field in fields if field.numbers in numbers and field.step == "1"]
-        assert len(own) == 11
-        values = {numbers[field.numbers].name: field.values.astype(np.float32) for field in own}
-        place = {"latitude": own[0].latitude, "longitude": own[0].longitude}
+        own = [field for field in fields if field.numbers in NUMBERS and field.step == "1"]
+        hours.append({NUMBERS[field.numbers].name: field.values.astype(np.float32) for field in own})
+    assert all(len(hour) == 11 for hour in hours)
+    return hours, {"latitude": own[0].latitude, "longitude": own[0].longitude}
+
+
+@real
+def test_the_real_day_has_one_cell_without_moisture_and_light_that_closes(real_day):
+    hours, place = real_day
+    found = {}
+    for hour, values in enumerate(hours):
         valid_time = np.datetime64("2018-07-22") + np.timedelta64(hour + 1, "h")
         for name, flags in quality_flags(values, list(CATALOG.values()), valid_time=valid_time, **place).items():
             found |= {(hour, name, int(cell)): int(flags[cell]) for cell in np.flatnonzero(flags)}
     assert found == {(9, "dewpoint_2m", 2496): MOISTURE, (9, "relative_humidity_2m", 2496): MOISTURE}
 
 
-_LEVELS = [
-    (CATALOG[name], int(name.removesuffix("m").rpartition("_")[2]) if name.endswith("m") else 0)
-    for name in (*DEFAULT_VARIABLES[:9], "wind_gust_surface", "downward_shortwave_flux")
-]
+@real
+def test_hourly_steps_of_the_limits_are_those_of_the_real_day(real_day):
+    hours, _ = real_day
+    stepped = [variable for variable in NUMBERS.values() if limits_of(variable.selector).hourly_step]
+    assert len(stepped) == 7
+    for variable in stepped:
+        values = np.array([hour[variable.name] for hour in hours])
+        assert values.shape == (24, 3198)
+        rare = np.percentile(np.abs(np.diff(values, axis=0)), 99)
+        step = limits_of(variable.selector).hourly_step
+        assert 0.5 * step < rare <= step, (variable.name, rare)
 
 
 def test_the_page_of_documentation_has_every_flag_with_its_mask():
