@@ -47,7 +47,7 @@ from hrrr_dask.errors import (
 from hrrr_dask.grid import bilinear, nearest, read_grid
 from hrrr_dask.promises import draw
 from hrrr_dask.records import GribFile
-from hrrr_dask.second_route import Obstacle, place, read_values, whole_object
+from hrrr_dask.second_route import Obstacle, place, read_values, unpacking, whole_object
 from hrrr_dask.second_route.keys import read_keys, same_window
 from hrrr_dask.second_route.places import Sphere, nearest_of, on_sphere, places_on
 from hrrr_dask.selectors import Selector
@@ -343,6 +343,25 @@ def test_what_a_bitmap_leaves_out_is_missing_and_a_value_there_comes_from_nowher
     put(store, "temperature_2m", 280)
     found = only(look(store))
     assert (found.kind, found.point_id, found.store, found.expected) == ("value-from-nowhere", "p2", 280.0, None)
+
+
+def test_packings_that_hrrr_never_has_are_unpacked_in_another_process(archive, tmp_path, monkeypatch):
+    path = archive.path(FIRST)
+    field = next(field for field in read_fields(path) if field.numbers == (0, 0, 0, 103, 2))
+    handle = eccodes.codes_new_from_message(field.message)
+    eccodes.codes_set(handle, "packingType", "grid_ieee")
+    eccodes.codes_set(handle, "precision", 1)
+    eccodes.codes_set_values(handle, field.values)
+    path.write_bytes(path.read_bytes().replace(field.message, eccodes.codes_get_message(handle)))
+    eccodes.codes_release(handle)
+    archive.inventory_path(FIRST).unlink()
+    store = fill(archive, tmp_path, engine="eccodes", lead_hours=[1], cycles=[0])
+    assert look(store).outcome == "equal"
+    assert np.isfinite(zarr.open_array(store / "temperature_2m")[0, 0]).all()
+    monkeypatch.setattr(unpacking, "_CODE", "import os; os.abort()")
+    (left,) = look(store).unchecked
+    assert (left.variables, left.reason) == (("temperature_2m",), "decode-failed")
+    assert "ends its process with code -6 over the message" in left.note
 
 
 # The archive differs

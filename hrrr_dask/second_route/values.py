@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from hrrr_dask.records import GribFile
 from hrrr_dask.second_route.keys import Keys, read_keys, same_field, same_window
 from hrrr_dask.second_route.places import Floats, Placement, apart, on_sphere
+from hrrr_dask.second_route.unpacking import unpack
 from hrrr_dask.selectors import Selector
 from hrrr_dask.variables import companion_of
 
 __all__ = ["ULPS_OF_WIND", "Answer", "Obstacle", "read_values"]
-
-MISSING: Final = -1.0e100
-"""Stands for a missing value while ecCodes unpacks."""
 
 ULPS_OF_WIND: Final = 4
 """A turned component may differ by so many units in the last place of the wind's speed: its angle is measured here,
@@ -167,13 +165,10 @@ def _same_cells(handle: int, placement: Placement) -> bool:
 
 
 def _at_cells(handle: int, placement: Placement) -> NDArray[np.float32]:
-    eccodes.codes_set(handle, "missingValue", MISSING)
-    field: Floats = eccodes.codes_get_values(handle)
+    field = unpack(handle)
     if len(field) != placement.n_cells:
         raise ValueError(f"it has {len(field):,} values for {placement.n_cells:,} cells")
-    values = field[placement.index]
-    values[values == MISSING] = np.nan
-    return values.astype(np.float32)
+    return field[placement.index].astype(np.float32)
 
 
 def _outcome(selector: Selector, seen: _Seen, unread: Obstacle | None) -> NDArray[np.float32] | Obstacle:
