@@ -5,20 +5,24 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from distributed import Client
+from numpy.typing import NDArray
 
 import hrrr_dask
 from hrrr_dask.batching import parse_files_per_task
 from hrrr_dask.clusters import check_workers, open_client, parse_cluster
-from hrrr_dask.folding import Folded, count_gaps, unfinished
+from hrrr_dask.folding import Folded, count_gaps, missing, unfinished
 from hrrr_dask.locations import normal_url
 from hrrr_dask.pipeline import Job
 from hrrr_dask.planning import Todo, iter_partitions
+from hrrr_dask.records import GribFile
 from hrrr_dask.reports import Report
 from hrrr_dask.request import Request, whole_partitions
 from hrrr_dask.run import Progress, RunResult, run
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
     Show = Callable[[Progress], None]
 
 __all__ = ["carry_out", "count_files", "todo_of"]
+
+MOST_NAMED: Final = 20
+"""Files with gaps that a report names; the ledger has all."""
 
 
 def carry_out(
@@ -100,7 +107,16 @@ def _report(request: Request, target: Store, result: RunResult, to_read: int, se
         seconds=seconds,
         interrupted=result.interrupted,
         decoded_by=dict(sum((Counter(report.decoded_by) for report in reports), Counter())),
+        first_files_with_gaps=tuple(islice(_with_gaps(request, inits.start, codes), MOST_NAMED)),
     )
+
+
+def _with_gaps(request: Request, first: int, codes: NDArray[np.uint8]) -> Iterator[str]:
+    """Labels of the files of which something is missing, by init time and lead time."""
+    selection = request.plan.selection
+    for at, lead in np.argwhere(missing(codes).any(axis=0)).tolist():
+        init_time, lead_hours = request.axis.init_time(first + at), selection.lead_hours[lead]
+        yield GribFile(init_time, lead_hours, selection.product, selection.domain).label
 
 
 def _job(request: Request, store: Store) -> Job:

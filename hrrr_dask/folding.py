@@ -29,10 +29,13 @@ __all__ = [
     "count_attempts",
     "count_gaps",
     "fold",
+    "missing",
     "place_rows",
     "quality_of",
     "unfinished",
 ]
+
+_SILENT: Final = (NOT_INGESTED, COMPLETE, NOT_OFFERED, PARTIAL)
 
 HEALING_DAYS: Final = 7
 """While a model run is younger than this, what was missing may still come [d]."""
@@ -265,9 +268,13 @@ def unfinished(folded: Folded, axis: Axis, inits: slice, now: datetime, *, retry
 def count_gaps(codes: NDArray[np.uint8]) -> dict[str, int]:
     """Values that are missing for a reason of the archive, by reason."""
     numbers = np.bincount(codes.ravel(), minlength=len(OUTCOMES))
-    silent = (NOT_INGESTED, COMPLETE, NOT_OFFERED, PARTIAL)
-    counts = Counter({o.name: int(numbers[o.number]) for o in OUTCOMES.values() if o.number not in silent})
+    counts = Counter({o.name: int(numbers[o.number]) for o in OUTCOMES.values() if o.number not in _SILENT})
     return {name: count for name, count in counts.most_common() if count}
+
+
+def missing(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which values are missing for a reason of the archive; dims as the codes have them."""
+    return ~np.isin(codes, _SILENT)
 
 
 def _positions(values: NDArray[np.int64], axis: Sequence[int]) -> NDArray[np.int64]:

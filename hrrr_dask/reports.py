@@ -52,6 +52,8 @@ class Report:
     """Stopped before its end; the same command does the rest."""
     decoded_by: dict[str, int] = field(default_factory=dict)
     """Engine to the number of values (init_time, lead_time, variable) that it decoded for this command."""
+    first_files_with_gaps: tuple[str, ...] = ()
+    """Labels such as ``20240101T06-f05`` of the first few files in the period of which something is missing."""
 
     @property
     def outcome(self) -> str:

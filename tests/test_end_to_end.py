@@ -357,6 +357,7 @@ def test_a_file_that_kills_its_worker_and_then_its_own_process_is_the_only_gap(
         (GribFile(init.to_pydatetime(), lead), name) for init, lead, name in lost.iloc[:, :3].itertuples(index=False)
     } == gone
     assert report.gaps == {"poisoned": len(gone)}
+    assert report.first_files_with_gaps == (deadly.label,)
     assert assert_right(tmp_path / "x.zarr", few, places, SAME, gone) == (22 * 3 - len(gone)) * len(places)
 
     assert fill(few, points, tmp_path / "x.zarr", client).files_read == 0, "an old file that kills is not tried again"
