@@ -40,6 +40,9 @@ _WRITING: Final = threading.Lock()
 TELL_S: Final = 0.2
 """How long a task with several files may keep what it has done to itself [s]."""
 
+_LEAST_BYTES: Final = 256 << 20
+"""What a process that reads a file takes without having a large one [B]."""
+
 Counts = dict[str, float]
 """What a worker tells as it goes: files, gaps, bytes_read, and seconds that the files took."""
 
@@ -167,11 +170,29 @@ def _tell(extracts: Sequence[Extract], seconds: float, job: Job) -> None:
     get_worker().log_event(topic_of(job), counts)
 
 
+_CHILD: Final = """\
+import pickle, resource, sys
+if limit := int(sys.argv[1]):
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+named, reading, job = pickle.load(sys.stdin.buffer)
+sys.stdout.buffer.write(pickle.dumps(pickle.loads(named).extract_file(reading, job)))
+"""
+
+
+def _memory_left(worker: Worker) -> int:
+    """What a thread's child may take of the worker's memory: more, and a pod would be killed with the worker in it.
+
+    0 stands for any [B].
+    """
+    limit, used = int(worker.memory_manager.memory_limit or 0), int(worker.monitor.get_process_memory())
+    return max((limit - used) // int(worker.state.nthreads), _LEAST_BYTES) if limit else 0
+
+
 def _in_a_child(reading: Reading, job: Job, named: bytes) -> Extract:
-    code = "import pickle, sys; named, reading, job = pickle.load(sys.stdin.buffer); " + (
-        "sys.stdout.buffer.write(pickle.dumps(pickle.loads(named).extract_file(reading, job)))"
+    command, given = (
+        [sys.executable, "-c", _CHILD, str(_memory_left(get_worker()))],
+        pickle.dumps((named, reading, job)),
     )
-    command, given = [sys.executable, "-c", code], pickle.dumps((named, reading, job))
     child = subprocess.run(command, input=given, capture_output=True, check=False)  # noqa: S603
     if child.returncode:
         last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
