@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -157,7 +160,7 @@ def _run(action: Any, given: dict[str, Any], *, as_json: bool) -> None:
         return
     from hrrr_dask.display import live_progress, report_table  # noqa: PLC0415  --help should not wait for Dask
 
-    with live_progress(Console(stderr=True)) as show:
+    with _errors_said_once(), live_progress(Console(stderr=True)) as show:
         report = action(show=show, **given)
     if as_json:
         click.echo(_json({"outcome": report.outcome, **dataclasses.asdict(report)}))
@@ -173,6 +176,18 @@ def _print_manifest(given: dict[str, Any]) -> None:
     names = {key.replace("-", "_") for key in DEFAULTS}
     settings = resolve_settings(**{key: value for key, value in given.items() if key in names})
     click.echo(manifest_yaml(settings), nl=False)
+
+
+@contextmanager
+def _errors_said_once() -> Iterator[None]:
+    """Dask's client complains of a lost scheduler with a traceback, and we of the same in a sentence."""
+    client = logging.getLogger("distributed.client")
+    before = client.level
+    client.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        client.setLevel(before)
 
 
 @cli.command("status")

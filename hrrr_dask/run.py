@@ -20,6 +20,7 @@ from distributed import Client, Future
 from distributed.comm import CommClosedError
 
 from hrrr_dask.batching import ASSUMED_FILE_S, files_per_task, has_room
+from hrrr_dask.clusters import ask_all
 from hrrr_dask.errors import RunError
 from hrrr_dask.flights import Flight, Suspects, Task, first_steps, in_flight
 from hrrr_dask.pipeline import Job, PartitionReport
@@ -36,6 +37,11 @@ TWICE_S: Final = 1.0
 
 LOOK_S: Final = 3.0
 """How often the cluster is asked for its threads [s]."""
+
+_LOST: Final = (
+    "the connection to the cluster's scheduler was lost: look whether it runs, then give the same command again; "
+    "what was committed stays"
+)
 
 _POLL_S: Final = 0.5
 """How soon an interrupt is seen, and room for another step [s]."""
@@ -112,15 +118,12 @@ def run(
     """
     loop = _Loop(client, Work.of(job, stages), progress, show)
     client.subscribe_topic(topic_of(job), loop.on_event)
-    client.register_plugin(WarmStart(job.engine))
     try:
+        ask_all(lambda: client.register_plugin(WarmStart(job.engine)))
         with _interrupts(loop.interrupt):
             return loop.drive(partitions)
     except (CommClosedError, TimeoutError) as error:
-        raise RunError(
-            "the cluster's scheduler was lost: look whether it runs, then give the same command again; "
-            "what was committed stays"
-        ) from error
+        raise RunError(_LOST) from error
     finally:
         loop.abandon()
         if client.status == "running":
@@ -280,11 +283,8 @@ class _Loop:
         if write.status == "finished":
             report: PartitionReport = write.result()
             return report
-        if write.status != "error":
-            raise RunError(
-                f"the cluster lost {write.key} ({write.status}): look whether its scheduler runs, then "
-                f"give the same command again; what was committed stays"
-            )
+        if write.status != "error":  # nobody but the client itself cancels, when it loses its connection
+            raise RunError(_LOST)
         flight.failures += not self._suspects.blame(flight.tasks)
         flight.refuse_hopeless(write.exception())
         flight.try_again()

@@ -6,10 +6,11 @@ import signal
 
 import pytest
 from distributed import Client, LocalCluster
+from distributed.comm import CommClosedError
 from distributed.versions import get_versions
 
 from hrrr_dask import backfill
-from hrrr_dask.clusters import check_workers, open_client, parse_cluster, signals
+from hrrr_dask.clusters import asking, check_workers, open_client, parse_cluster, signals
 from hrrr_dask.clusters.spec import AddressSpec, LocalSpec, Workers, parse_adapt
 from hrrr_dask.clusters.versions import mismatches
 from hrrr_dask.config import resolve_settings
@@ -156,3 +157,20 @@ def test_a_scheduler_that_is_gone_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("hrrr_dask.clusters.address.CONNECT_TIMEOUT_S", 1)
     with pytest.raises(RunError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         open_client(AddressSpec(address="tcp://127.0.0.1:9")).__enter__()
+
+
+def test_workers_that_end_while_all_are_asked_are_not_asked_again(monkeypatch):
+    monkeypatch.setattr(asking, "LEFT_S", 0)
+    answers = [CommClosedError("ended"), OSError("refused"), {"a": 1}]
+
+    def ask():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert asking.ask_all(ask) == {"a": 1}
+    answers += [CommClosedError("ended")] * asking.ASKED
+    with pytest.raises(CommClosedError):
+        asking.ask_all(ask)
+    assert answers == []

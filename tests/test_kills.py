@@ -119,16 +119,23 @@ def test_a_run_that_was_killed_is_completed_bit_identically_and_reads_nothing_tw
     assert len(ledger_keys(store)) == DAYS
 
 
-@pytest.mark.parametrize("whom", ["the command", "its process group"])
-def test_an_interrupt_commits_what_is_read_and_the_same_command_does_the_rest(work, started, tmp_path, whom):
+@pytest.mark.parametrize(
+    ("whom", "number"),
+    [
+        ("the command", signal.SIGINT),
+        ("its process group", signal.SIGINT),  # as a terminal does
+        ("its process group", signal.SIGTERM),  # as timeout(1) and systemd do
+    ],
+)
+def test_an_interrupt_commits_what_is_read_and_the_same_command_does_the_rest(work, started, tmp_path, whom, number):
     store = tmp_path / "x.zarr"
     process = started(json=whom == "its process group")
     wait_for_a_commit(store, process)
     sent = time.monotonic()
     if whom == "the command":
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
     else:
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        os.killpg(process.pid, number)
     stdout, stderr = process.communicate(timeout=60)
     assert time.monotonic() - sent < 20
     assert process.returncode == 1, stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -11,38 +12,55 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
+import dask
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster, Scheduler, Worker, get_worker
-from test_run import LEADS, make_job, readings
+from oracle import command, ledger_keys, objects, run_cli, without_dask, write_points
 
+import hrrr_dask
+from hrrr_dask import execution, pipeline
 from hrrr_dask.errors import ConfigError
-from hrrr_dask.pipeline import PartitionReport
+from hrrr_dask.ledger import to_dataframe
 from hrrr_dask.preload import GRACE_VARIABLE, Drain, grace_s
-from hrrr_dask.records import Extract, FileOutcome, Partition
-from hrrr_dask.run import Progress, run
+from hrrr_dask.run import run
 from hrrr_dask.tasks import Stages
+from hrrr_dask.testing import GridWindow, write_archive
 
 HERE = Path(__file__).parent
 DASK = Path(sys.executable).with_name("dask")
 PRELOAD = ("--preload", "hrrr_dask.preload")
 NANNY = (*PRELOAD, "--preload-nanny", "hrrr_dask.preload")
+ALONE = (*PRELOAD, "--no-nanny")
+
+WINDOW = GridWindow(288, 794, 8, 10)
+PLACES = np.column_stack(WINDOW.latlon(np.array([2.2, 5.7]), np.array([3.1, 8.2]))).tolist()
+DAYS = 4
+FILES = DAYS * 24 * 2
+NAME = "temperature_2m"
+GREEDY = "20240102T03-f01"
 
 
-# Stages: importable by name on the workers; the job's URL says where to note what was read
+# How files are read here: importable by name on the workers
 
 
 def read_and_note(reading, job):
-    with Path(job.store_url).open("a") as notes:
+    with Path(os.environ["NOTES"]).open("a") as notes:
         notes.write(f"{reading.file.label} {os.getpid()}\n")
-    time.sleep(0.05)
-    return Extract(np.zeros((2, 5), np.float32), FileOutcome(reading.file, reading.variables, {}))
+    time.sleep(0.03)
+    return pipeline.extract_file(reading, job)
 
 
-def write_nothing(partition, extracts, job, attempt):
-    return PartitionReport(partition.number, len(extracts), {}, 0, 0, 0, 0.0)
+def read_greedily(reading, job):
+    if reading.file.label == GREEDY:
+        taken = bytearray(b"x") * (1 << 30)
+        time.sleep(5)
+        del taken
+    return read_and_note(reading, job)
 
 
 BEGUN: list[str] = []
@@ -58,34 +76,49 @@ def stick_once(number):
     return number
 
 
-# Clusters
+# An archive, clusters, and a backfill on them
 
 
 @pytest.fixture(scope="module")
-def client():
-    """A scheduler of this process, to which workers come."""
+def work(tmp_path_factory):
+    """What to ask for, and the store that comes of it when nothing happens."""
+    root = tmp_path_factory.mktemp("life")
+    times = {"start": datetime(2024, 1, 1), "end": datetime(2024, 1, DAYS, 23)}
+    write_archive(root / "archive", **times, lead_hours=[0, 1], variables=[NAME], decoys=False, window=WINDOW)
+    asked = {"points": write_points(root / "points.csv", PLACES), "start": "2024-01-01", "end": f"2024-01-{DAYS:02}"}
+    asked |= {"source": [str(root / "archive")], "lead_hours": "0-1", "variables": NAME, "partition_days": 1}
+    asked["axis_start"] = "2024-01-01"
+    with without_dask() as client:
+        report = hrrr_dask.backfill(store=str(root / "undisturbed.zarr"), client=client, **asked)
+    assert (report.outcome, report.files_read) == ("done", FILES)
+    return SimpleNamespace(asked=asked, undisturbed=objects(root / "undisturbed.zarr"))
+
+
+@pytest.fixture
+def notes(monkeypatch, tmp_path):
+    """Where workers that are started from here note what they read."""
+    path = tmp_path / "notes.txt"
+    monkeypatch.setenv("NOTES", str(path))
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    return path
+
+
+@contextmanager
+def scheduler():
+    """Of this process, to which workers come."""
     with (
         LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=":0", silence_logs=50) as cluster,
-        Client(cluster) as connected,
+        Client(cluster) as client,
     ):
-        yield connected
+        yield client
 
 
 @contextmanager
 def workers(client, directory, *groups):
     """Start ``dask worker`` with each group of options, and wait for them."""
-    environment = os.environ | {"PYTHONPATH": str(HERE)}
     with (directory / "log.txt").open("ab") as log:
-        started = [
-            subprocess.Popen(
-                [DASK, "worker", client.scheduler.address, "--no-dashboard", *options],
-                env=environment,
-                stdout=log,
-                stderr=log,
-                cwd=directory,
-            )
-            for options in groups
-        ]
+        words = [DASK, "worker", client.scheduler.address, "--no-dashboard", "--nthreads", "2"]
+        started = [subprocess.Popen([*words, *options], stdout=log, stderr=log, cwd=directory) for options in groups]
     try:
         client.wait_for_workers(len(groups), timeout=60)
         yield started
@@ -95,33 +128,36 @@ def workers(client, directory, *groups):
             process.wait()
 
 
-def backfill(client, directory, n_runs, read, watch):
-    """Read so many runs; ``watch`` is called as it goes. Gives the reports, and how often each file was read."""
-    job = make_job(1, directory.name)
-    job.__dict__["store_url"] = str(directory / "notes.txt")
-    partitions = [Partition(number, readings(n_runs, 24 * number)) for number in range(2)]
-    progress = Progress(2 * n_runs * LEADS)
-    result = run(client, job, iter(partitions), progress, watch, Stages(read, write_nothing))
-    assert sum(report.files for report in result.reports) == 2 * n_runs * LEADS
-    notes = [line.split() for line in Path(job.store_url).read_text().splitlines()]
-    times = Counter(label for label, _ in notes)
-    assert set(times) == {reading.file.label for partition in partitions for reading in partition.readings}
-    return times, {int(pid) for _, pid in notes}
+def backfill(work, client, notes, watch, read=read_and_note):
+    """Do the work, ``watch`` it, and compare the store. Gives the report, how often each file was read, and by whom."""
+
+    def run_slowly(*arguments):
+        return run(*arguments, Stages(read))
+
+    store = notes.with_name("x.zarr")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execution, "run", run_slowly)
+        report = hrrr_dask.backfill(store=str(store), client=client, show=watch, **work.asked)
+    assert (report.outcome, report.files_read) == ("done", FILES)
+    assert objects(store) == work.undisturbed
+    read = [line.split() for line in notes.read_text().splitlines()]
+    times = Counter(label for label, _ in read)
+    assert len(times) == FILES
+    return times, {int(pid) for _, pid in read}
 
 
 # Ending in good order
 
 
-def test_workers_that_are_told_to_end_hand_over_what_they_have_and_no_file_is_read_twice(client, tmp_path):
-    alone = (*PRELOAD, "--no-nanny")
-    with workers(client, tmp_path, NANNY, alone, alone) as (*ending, _):
+def test_workers_that_are_told_to_end_hand_over_what_they_have_and_no_file_is_read_twice(work, notes, tmp_path):
+    with scheduler() as client, workers(client, tmp_path, NANNY, ALONE, ALONE) as (*ending, _):
         told: list[None] = []
 
         def end(progress):
-            if progress.files_done > 30 and not told:
+            if progress.files_done > 60 and not told:
                 told.extend(process.send_signal(signal.SIGTERM) for process in ending)
 
-        times, pids = backfill(client, tmp_path, 10, read_and_note, end)
+        times, pids = backfill(work, client, notes, end)
         assert [process.wait(timeout=60) for process in ending] == [0, 0]
     assert (set(times.values()), len(pids)) == ({1}, 3)
     assert (tmp_path / "log.txt").read_text().count("0 tasks given back unfinished, results handed over") == 2
@@ -156,3 +192,127 @@ def test_a_grace_time_is_a_number_of_seconds(monkeypatch, text):
     monkeypatch.setenv(GRACE_VARIABLE, text)
     with pytest.raises(ConfigError, match=f"{GRACE_VARIABLE} is a number of seconds from 0 on, not '{text}'"):
         grace_s()
+
+
+# Being killed
+
+
+@pytest.fixture(scope="module")
+def killable():
+    """Two workers that are started again; whatever they have is suspected at once."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+    ):
+        patch.setenv("PYTHONPATH", str(HERE))
+        options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": "900MB", "dashboard_address": ":0"}
+        with LocalCluster(**options, silence_logs=50) as cluster, Client(cluster) as client:
+            yield client
+
+
+def set_notes(path):
+    os.environ["NOTES"] = path
+
+
+def test_a_worker_that_is_killed_is_started_again_and_only_what_it_had_is_read_twice(work, notes, killable):
+    killable.run(set_notes, str(notes))
+    victim = list(killable.run(os.getpid).values())[:1]
+
+    def kill(progress):
+        if progress.partitions_done and victim:
+            os.kill(victim.pop(), signal.SIGKILL)
+
+    times, _ = backfill(work, killable, notes, kill)
+    assert max(times.values()) <= 2
+
+
+def end_its_life(dask_worker):
+    """What ``--lifetime-restart`` does when the lifetime is over."""
+    dask_worker.loop.call_later(0, dask_worker.close_gracefully, True)
+
+
+def test_workers_that_end_their_lifetime_and_come_back_lose_nothing(work, notes, killable):
+    killable.run(set_notes, str(notes))
+    before = killable.run(os.getpid)
+    living = list(before)
+
+    def end(progress):
+        here = threading.current_thread() is threading.main_thread()  # others may not wait for an answer
+        if here and progress.partitions_done > 2 - len(living) and living:
+            killable.run(end_its_life, workers=[living.pop()])
+
+    times, pids = backfill(work, killable, notes, end)
+    assert sum(times.values()) - FILES <= len(before) * 2, "more was read again than what they were at"
+    assert len(pids - set(before.values())) >= 1, "one came back while there was something to read"
+
+
+def test_a_file_that_takes_more_memory_than_a_worker_has_is_the_only_gap(work, notes, killable, monkeypatch):
+    """The nanny ends the worker; then the file is read in a process of its own, which may not take more either."""
+    killable.run(set_notes, str(notes))
+    monkeypatch.setattr(execution, "run", lambda *arguments: run(*arguments, Stages(read_greedily)))
+    store = str(notes.with_name("x.zarr"))
+    report = hrrr_dask.backfill(store=store, client=killable, **work.asked)
+    assert (report.gaps, report.first_files_with_gaps) == ({"internal-error": 1}, (GREEDY,))
+    assert report.exit_code == 3
+    frame = to_dataframe(store)
+    (lost,) = frame[frame.outcome != "complete"].itertuples()
+    assert f"{lost.init_time:%Y%m%dT%H}-f{lost.lead_hours:02}" == GREEDY
+    assert lost.detail == "reading this file ends its process with code 1: MemoryError"
+    assert len(frame) == FILES
+
+
+def test_without_its_scheduler_a_command_ends_in_words_and_with_another_one_it_does_the_rest(work, tmp_path):
+    store = tmp_path / "x.zarr"
+    with remote(tmp_path / "a") as (address, processes):
+        started = subprocess.Popen(
+            command("backfill", store=store, cluster=address, json=True, **work.asked),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not ledger_keys(store):
+            assert started.poll() is None, started.communicate()
+            time.sleep(0.002)
+        processes[0].kill()
+        stdout, stderr = started.communicate(timeout=60)
+    assert started.returncode == 1
+    said = json.loads(stdout)["error"]
+    assert said["code"] == "run"
+    assert said["text"].startswith("the connection to the cluster's scheduler was lost: look whether it runs, then")
+    assert f"error: {said['text']}" in stderr
+    assert "Traceback" not in stderr
+    assert len(stderr.splitlines()) < 10
+    committed = hrrr_dask.status(str(store)).files_complete
+    assert 0 < committed < FILES, "the kill came too late to show anything"
+
+    with remote(tmp_path / "b") as (address, _):
+        code, report, stderr = run_cli("backfill", store=store, cluster=address, json=True, **work.asked)
+    assert (code, report["files_done_before"], report["files_read"]) == (0, committed, FILES - committed), stderr
+    assert objects(store) == work.undisturbed
+
+
+@contextmanager
+def remote(directory):
+    """A scheduler and a worker as commands; gives the address, and the processes."""
+    directory.mkdir()
+    file = directory / "scheduler.json"
+    words = {"scheduler": ["--host", "127.0.0.1", "--port", "0"], "worker": ["--nthreads", "1", "--no-nanny"]}
+    with (directory / "log.txt").open("ab") as log:
+        processes = [
+            subprocess.Popen(
+                [DASK, kind, "--no-dashboard", "--scheduler-file", file, *options],
+                stdout=log,
+                stderr=log,
+                cwd=directory,
+            )
+            for kind, options in words.items()
+        ]
+    try:
+        with Client(scheduler_file=str(file), timeout=60) as client:
+            client.wait_for_workers(1, timeout=60)
+            address = client.scheduler.address
+        yield address, processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()

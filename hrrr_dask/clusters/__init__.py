@@ -14,11 +14,12 @@ import yaml
 from distributed import Client
 
 from hrrr_dask.clusters import address, local
+from hrrr_dask.clusters.asking import ask_all
 from hrrr_dask.clusters.spec import AddressSpec, KubernetesSpec, LocalSpec, parse_cluster
 from hrrr_dask.clusters.versions import check_workers
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["check_workers", "manifest_yaml", "open_client", "parse_cluster"]
+__all__ = ["ask_all", "check_workers", "manifest_yaml", "open_client", "parse_cluster"]
 
 
 def open_client(spec: LocalSpec | AddressSpec | KubernetesSpec) -> AbstractContextManager[Client]:

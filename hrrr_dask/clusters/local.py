@@ -67,12 +67,13 @@ def _start(spec: LocalSpec) -> LocalCluster:
 
 
 class _LeaveInterruptsToTheClient(WorkerPlugin):  # type: ignore[misc]  # distributed says Any
-    """A terminal's Ctrl-C reaches the workers of this machine too: they must live on to commit what is read."""
+    """A terminal's Ctrl-C and timeout(1) reach the workers of this machine too: they live on to commit what is read."""
 
     name = "hrrr-dask-leave-interrupts-to-the-client"
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _is_free(port: int) -> bool:
