@@ -1,0 +1,200 @@
+"""Processes that backfill without a cluster and are killed: forked from one that has imported everything.
+
+Only what does not start threads is imported before a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final, Literal
+
+__all__ = ["Answer", "Kill", "Task", "Verb", "Where", "prepare"]
+
+Verb = Literal["backfill", "compact"]
+Where = Literal["write", "written", "commit", "file", "moment"]
+
+LEDGER: Final = ".hrrr/ledger/"
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Where or when a process ends."""
+
+    where: Where
+    """Before a write, after one that nobody heard of, between store and ledger, before a file is read, or whenever."""
+    number: float
+    """Of the write, the commit or the file, from 0; for a moment how far into the run [s]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a process is to do."""
+
+    verb: Verb
+    """What the command would be called."""
+    settings: dict[str, Any]
+    """Its arguments."""
+    kill: Kill | None
+    """None for a process that is let live."""
+    log: Path
+    """Gets a line before and after each write of an entry of the ledger."""
+    seed: int
+    """Of the order in which files are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of it."""
+
+    killed: bool
+    """By the kill."""
+    outcome: str = ""
+    """Of a backfill, or the class of what it raised."""
+    text: str = ""
+    """What it raised, in words."""
+
+
+IMPORTED: Final = ("api", "blobs", "decode.eccodes_engine", "execution", "pipeline", "run", "standing")
+"""Modules of the package without which nothing is done; they bring the libraries."""
+
+
+def prepare() -> Callable[[Task], Answer]:
+    """Import everything that a process needs; gives the function that runs one."""
+    for name in IMPORTED:
+        import_module(f"hrrr_dask.{name}")
+    return run_one
+
+
+def run_one(task: Task) -> Answer:
+    """Fork, let the child work, and kill it if its time comes."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        _be_the_child(task, writing)
+    os.close(writing)
+    status = _wait(child, task.kill)
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read()
+    if os.WIFSIGNALED(status):
+        killed = os.WTERMSIG(status) == signal.SIGKILL
+        return Answer(killed, "signal", f"the process ended by signal {os.WTERMSIG(status)}")
+    answer: Answer = pickle.loads(said)
+    return answer
+
+
+def _wait(child: int, kill: Kill | None) -> int:
+    if kill is None or kill.where != "moment":
+        return os.waitpid(child, 0)[1]
+    until = time.monotonic() + kill.number
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
+
+
+def _be_the_child(task: Task, answers: int) -> None:
+    try:
+        answer = _work(task)
+    except BaseException:  # noqa: BLE001  told to the parent, who fails
+        answer = Answer(killed=False, outcome="crash", text=traceback.format_exc())
+    with os.fdopen(answers, "wb") as pipe:
+        pipe.write(pickle.dumps(answer))
+    os._exit(0)
+
+
+def _work(task: Task) -> Answer:
+    import hrrr_dask
+    from hrrr_dask import execution
+    from hrrr_dask.errors import HrrrDaskError
+    from hrrr_dask.run import RunResult
+
+    guard = _Guard(task)
+    guard.watch_writes()
+
+    def serial(client: Any, job: Any, partitions: Iterator[Any], progress: Any, show: Any) -> RunResult:
+        del client, progress, show
+        return RunResult(tuple(guard.one_step(partition, job) for partition in partitions), interrupted=False)
+
+    vars(execution)["run"] = serial
+    client: Any = SimpleNamespace(dashboard_link="", run=lambda function: {"here": function()})
+    try:
+        if task.verb == "compact":
+            hrrr_dask.compact(task.settings["store"])
+            return Answer(killed=False, outcome="compacted")
+        return Answer(killed=False, outcome=hrrr_dask.backfill(client=client, **task.settings).outcome)
+    except HrrrDaskError as error:
+        return Answer(killed=False, outcome=type(error).__name__, text=str(error))
+
+
+class _Guard:
+    """Kills its own process at the place that was named."""
+
+    def __init__(self, task: Task) -> None:
+        self._kill = task.kill
+        self._log = os.open(task.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._chance = random.Random(task.seed)
+        self._lock = threading.Lock()
+        self._seen = {"write": 0, "commit": 0, "file": 0}
+
+    def watch_writes(self) -> None:
+        """Count what is put and removed."""
+        import obstore as library
+
+        obstore: Any = library
+
+        def watched(real: Callable[..., Any]) -> Callable[..., Any]:
+            def one(store: Any, key: Any, *rest: Any, **options: Any) -> Any:
+                entry = isinstance(key, str) and key.startswith(LEDGER) and real is put
+                number = self._at("write")
+                if entry:
+                    self._at("commit")
+                    os.write(self._log, f"begun {key.removeprefix(LEDGER)}\n".encode())
+                done = real(store, key, *rest, **options)
+                if entry:
+                    os.write(self._log, f"done {key.removeprefix(LEDGER)}\n".encode())
+                self._end_if("written", number)
+                return done
+
+            return one
+
+        put = obstore.put
+        obstore.put, obstore.delete = watched(obstore.put), watched(obstore.delete)
+
+    def one_step(self, partition: Any, job: Any) -> Any:
+        """Read and write one step of a partition, in any order."""
+        from hrrr_dask.pipeline import extract_file, write_partition
+
+        extracts = []
+        for reading in self._mixed(partition.readings):
+            self._at("file")
+            extracts.append(extract_file(reading, job))
+        return write_partition(partition, self._mixed(extracts), job)
+
+    def _mixed(self, things: Sequence[Any]) -> list[Any]:
+        return self._chance.sample(things, len(things))
+
+    def _at(self, place: str) -> int:
+        with self._lock:
+            number = self._seen[place]
+            self._seen[place] += 1
+        self._end_if(place, number)
+        return number
+
+    def _end_if(self, place: str, number: int) -> None:
+        if self._kill is not None and (self._kill.where, self._kill.number) == (place, number):
+            os.kill(os.getpid(), signal.SIGKILL)
