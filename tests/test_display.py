@@ -63,7 +63,7 @@ def test_a_plan_is_shown_with_its_figures():
         "to read about 1.44 GB of 144 GB, in about 1,920 requests",
         "partitions 3 of 7 days, 5.38 MB raw each",
         "shards 7 days x all leads x 1000 points, 2.69 MB raw, in chunks of 50 points",
-        "store about 265 objects and ",
+        "store about 318 objects and ",
         "one point's year of a variable is 106 requests, ",
     ):
         assert line in text
