@@ -23,11 +23,20 @@ _TITLES: Final = {"equal": "equal", "different": "different", "not-checked": "eq
 
 @contextmanager
 def live_count(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar that follows the files, and goes with the block."""
+    """A bar that follows the files: not there before the first one, and gone with the block."""
     columns = (TextColumn("files"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("files", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task("files", total=None)
+
+    def show(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def verify_tables(report: VerifyReport) -> list[Table]:

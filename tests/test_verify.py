@@ -853,6 +853,13 @@ def test_the_command_line_verifies_a_store_end_to_end(store):
     assert (difference["kind"], difference["store"]) == ("value-is-missing", None)
 
 
-def test_the_bar_counts_files():
-    with live_count(Console(stderr=True)) as show:
+def test_the_bar_is_not_there_before_the_first_file_and_gone_after_the_last():
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=80)
+    with live_count(console):
+        pass
+    assert written.getvalue() == ""
+    with live_count(console) as show:
         show(1, 2)
+    assert "1/2" in written.getvalue()
+    assert written.getvalue().endswith("\x1b[2K"), "the line is wiped"
