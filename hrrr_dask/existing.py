@@ -225,7 +225,7 @@ def read_step(blobs: Blobs, number: int) -> dict[str, Any]:
     data = blobs.get(step_key(number))
     try:
         step: dict[str, Any] = json.loads(data or b"")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise StoreMismatchError(
             f"{blobs.url}/{step_key(number)} is {'damaged' if data else 'missing'}, without which the store cannot be "
             f"continued, only read: bring it back from a copy, or write to another --store"
@@ -254,7 +254,7 @@ def find_store(blobs: Blobs) -> Existing | None:
         root = json.loads(data)
         settings = root["attributes"]["hrrr_dask"]
         version = settings["format_version"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise StoreMismatchError(
             f"{blobs.url} holds a Zarr store that hrrr_dask did not make; it is left alone: choose another --store"
         ) from None

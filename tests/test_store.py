@@ -202,7 +202,7 @@ def test_other_files_are_left_alone(tmp_path):
             look(str(tmp_path), {})
 
 
-@pytest.mark.parametrize("root", [b"{}", b"no json", b"[]", b'{"attributes": {"hrrr_dask": 5}}'])
+@pytest.mark.parametrize("root", [b"{}", b"no json", b"[" * 99_999, b"[]", b'{"attributes": {"hrrr_dask": 5}}'])
 def test_another_zarr_store_is_left_alone(tmp_path, root):
     (tmp_path / ROOT_KEY).write_bytes(root)
     with pytest.raises(StoreMismatchError, match="a Zarr store that hrrr_dask did not make; it is left alone"):
@@ -224,7 +224,9 @@ def test_a_store_that_lost_its_consolidated_metadata_is_refused_with_a_reason(st
         find_store(store.blobs)
 
 
-@pytest.mark.parametrize(("damage", "text"), [(None, "is missing"), (b"{", "is damaged")])
+@pytest.mark.parametrize(
+    ("damage", "text"), [(None, "is missing"), (b"{", "is damaged"), (b"[" * 99_999, "is damaged")]
+)
 def test_a_step_of_growth_that_is_missing_or_damaged_is_named(store, damage, text):
     path = Path(store.url) / step_key(0)
     path.unlink() if damage is None else path.write_bytes(damage)
