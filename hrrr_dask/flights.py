@@ -33,8 +33,9 @@ class Task:
 
     @property
     def killed_a_worker(self) -> bool:
-        """Whether workers ended again and again while they had it."""
-        return self.future.status == "error" and isinstance(self.future.exception(), KilledWorker)
+        """Whether workers ended again and again while they had it, not something that it needs."""
+        error = self.future.exception() if self.future.status == "error" else None
+        return isinstance(error, KilledWorker) and error.task == self.future.key
 
 
 @dataclass(slots=True)

@@ -144,7 +144,8 @@ class _Loop:
         self._file_s: deque[float] = deque(maxlen=_MEASURED)
         self._drawn, self._files_left = 0, progress.files_total
         self._suspects = Suspects()
-        self._work = client.submit(hand_on, work, key=f"job-{work.job.job_id}", pure=False)
+        self._given, self._givings = work, 0
+        self._work = self._give()
 
     def drive(self, partitions: Iterator[Partition]) -> RunResult:
         reports: list[PartitionReport] = []
@@ -247,6 +248,12 @@ class _Loop:
         futures = self._client.map(function, groups, work=self._work, key=keys, pure=False, priority=-flight.order)
         return [Task(readings, future) for readings, future in zip(groups, futures, strict=True)]
 
+    def _give(self) -> Future:
+        """Have the work given to the workers; under another key each time."""
+        key = f"job-{self._job.job_id}-{self._givings}"
+        self._givings += 1
+        return self._client.submit(hand_on, self._given, key=key, pure=False)
+
     def _start_writes(self) -> None:
         ready = first_steps(self._flights.values())
         if self._job.serial_writes:
@@ -287,6 +294,8 @@ class _Loop:
             raise RunError(_LOST)
         flight.failures += not self._suspects.blame(flight.tasks)
         flight.refuse_hopeless(write.exception())
+        if self._work.status == "error":  # all its workers ended, again and again
+            self._work = self._give()
         flight.try_again()
         self._submit(flight, self._files_per_task())
         return None

@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 from dask.utils import key_split
 from distributed import Client, LocalCluster, get_worker
+from distributed.scheduler import KilledWorker
 from specs import NAMES, SELECTION, make_spec
 
 from hrrr_dask import batching
+from hrrr_dask import run as run_module
 from hrrr_dask.errors import RunError, StoreConflictError, StoreMismatchError
 from hrrr_dask.fetch import FetchSettings
 from hrrr_dask.pipeline import Job, PartitionReport
@@ -140,6 +142,13 @@ def read_slowly_at_the_end(reading, job):
 
 def read_and_refuse(reading, job):
     raise StoreMismatchError("another store")
+
+
+def hand_on_the_second_time(work):
+    key = str(get_worker().get_current_task())
+    if key.endswith("-0"):
+        raise KilledWorker(key, None, 3)
+    return work
 
 
 def read_or_die(reading, job):
@@ -317,6 +326,14 @@ def test_an_interrupt_commits_the_tasks_that_are_finished(client):
     whole = {tuple(files) for files in files_of_tasks().values() if len(files) == 3}
     assert {label for files in whole for label in files} >= set(written)
     assert len(written) % 3 == 0
+
+
+def test_what_all_tasks_need_is_given_anew_when_its_workers_ended_and_no_file_is_blamed(client, monkeypatch):
+    """Once all workers that have it end, whoever makes it again may end as well: it is no fault of the files."""
+    monkeypatch.setattr(run_module, "hand_on", hand_on_the_second_time)
+    result, _ = work(client, [Partition(0, readings(3))], "given")
+    assert (result.reports[0].files, result.reports[0].gaps) == (18, {})
+    assert len(done("read")) == 18
 
 
 def test_files_that_kill_their_worker_are_the_only_gaps_of_their_tasks(monkeypatch):
