@@ -27,7 +27,17 @@ __all__ = [
     "working",
 ]
 
-BENCHMARKS: Final = ("chaos", "cold_start", "decode", "end_to_end", "fuzz", "one_file", "scale", "store_read")
+BENCHMARKS: Final = (
+    "chaos",
+    "cold_start",
+    "decode",
+    "end_to_end",
+    "fuzz",
+    "memory",
+    "one_file",
+    "scale",
+    "store_read",
+)
 """Each is a module of this package, and a :class:`Benchmark`."""
 
 Answer = dict[str, Any]

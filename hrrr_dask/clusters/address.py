@@ -38,8 +38,8 @@ def connected(spec: AddressSpec) -> Iterator[Client]:
         client = Client(**target, timeout=CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError, ValueError) as error:
         raise RunError(
-            f"no Dask scheduler answers at {where}: check it, that it runs, and with tls:// that both sides know the same "
-            f"authority ({error})"
+            f"no Dask scheduler answers at {where}: check it, that it runs, and with tls:// that both sides "
+            f"know the same authority ({error})"
         ) from error
     with client:
         check_workers(client)
