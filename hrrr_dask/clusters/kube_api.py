@@ -28,6 +28,8 @@ _RIGHTS: Final = (
     ("get", "kubernetes.dask.org", "daskclusters"),
     ("delete", "kubernetes.dask.org", "daskclusters"),
     ("create", "kubernetes.dask.org", "daskautoscalers"),
+    ("get", "kubernetes.dask.org", "daskautoscalers"),
+    ("delete", "kubernetes.dask.org", "daskautoscalers"),
     ("get", "kubernetes.dask.org", "daskworkergroups"),
     ("list", "", "pods"),
     ("list", "", "events"),
@@ -59,10 +61,11 @@ class KubeApi:
         self._given = namespace
         self._stack = ExitStack()
         self._portal: BlockingPortal
-        self._api: Any
+        self._api: Any = None
 
     def __enter__(self) -> Self:
         self._portal = self._stack.enter_context(start_blocking_portal())
+        self._stack.callback(lambda: self._portal.call(self._close))
         try:
             with explained("connecting to the cluster"):
                 self._api = self._portal.call(self._connect)
@@ -186,6 +189,11 @@ class KubeApi:
         api = await kr8s.asyncio.api()
         api.timeout = _TIMEOUT_S
         return api
+
+    async def _close(self) -> None:
+        session = getattr(self._api, "_session", None)  # kr8s has no way of its own to end its connections
+        if session is not None:
+            await session.aclose()
 
     async def _call(
         self,

@@ -10,7 +10,7 @@ is installed here), file systems, memory and CPU limits, networks' policies, ``e
 ``rights``              who may do what
 ``api``                 the HTTP interface; ``discovery``: what it says of itself; ``streams``: logs and port forwarding
 ``controllers``         of Deployments and Jobs, and what deletes what has no owner any more
-``services``            addresses, names, and the way from them to pods
+``services``            names, and the way from services to pods; ``network``: addresses and ports
 ``kubelet``             pods on one node; ``containers``: the processes in them
 ``running``             all of it, and the operator, for the length of a ``with`` block
 ======================  ============================================================================================

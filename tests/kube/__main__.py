@@ -15,24 +15,25 @@ from aiohttp import web
 from kube.api import Api
 from kube.controllers import Controllers
 from kube.kubelet import Kubelet
+from kube.network import Network
 from kube.rights import ADMIN, VIEWER
 from kube.services import Services
 from kube.store import Store
 from kube.streams import Streams
 
 
-async def main(directory: Path, definitions: Path, cpus: float, image: dict[str, str]) -> None:
+async def main(directory: Path, definitions: Path, network: Network, cpus: float, image: dict[str, str]) -> None:
     store = Store()
     for path in sorted(definitions.glob("*.yaml")):
         for document in yaml.load_all(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             store.create(store.of("CustomResourceDefinition"), None, document)
     pods, hosts = directory / "pods", directory / "hosts"
     pods.mkdir()
-    runner = web.AppRunner(Api(store, Streams(pods)).app(), shutdown_timeout=1)
+    runner = web.AppRunner(Api(store, Streams(pods)).app(), access_log=None, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    parts = (Services(store, hosts), Controllers(store), Kubelet(store, pods, hosts, cpus, image))
+    parts = (Services(store, hosts, network), Controllers(store), Kubelet(store, pods, network, hosts, cpus, image))
     write_kubeconfigs(directory, runner.addresses[0][1])
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -68,8 +69,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=Path)
     parser.add_argument("--definitions", type=Path, required=True, help="directory of custom resource definitions")
+    parser.add_argument("--network", type=Network, required=True, help="what addresses begin with: 127.64.")
     parser.add_argument("--cpus", type=float, default=8.0, help="of the only node")
     parser.add_argument("--image", type=json.loads, default={}, help="path in the image to path here, as JSON")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    asyncio.run(main(given.directory, given.definitions, given.cpus, given.image))
+    asyncio.run(main(given.directory, given.definitions, given.network, given.cpus, given.image))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 
+from kube.network import true_port
 from kube.services import port_named
 
 POD_NETWORK = Path(__file__).parent / "pod_network"
@@ -27,9 +28,9 @@ class MissingError(Exception):
 class Environment:
     """What the containers of a pod find around them."""
 
-    def __init__(self, store, pod, address, directory, hosts, image):
+    def __init__(self, store, pod, address, directory, network, image):
         self._store, self._pod, self._address = store, pod, address
-        self._directory, self._hosts, self._image = directory, hosts, image
+        self._directory, self._network, self._image = directory, network, image
 
     def variables(self, container):
         """All of a container's; those of the pod's network, then its own."""
@@ -39,9 +40,9 @@ class Environment:
             "HOSTNAME": self._pod["metadata"]["name"],
             "PYTHONPATH": str(POD_NETWORK),
             "PYTHONDONTWRITEBYTECODE": "1",
-            "KUBE_HOSTS": str(self._hosts),
             "KUBE_POD_IP": self._address,
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            **self._network,
         }
         for source in container.get("envFrom", ()):
             found |= self._contents(source)
@@ -146,7 +147,7 @@ async def probe(pod, container, address, said):
         said(True)
         return
     number = wanted["port"] if isinstance(wanted["port"], int) else port_named(pod, wanted["port"])
-    url = f"http://{address}:{number}{wanted.get('path', '/')}"
+    url = f"http://{address}:{true_port(number)}{wanted.get('path', '/')}"
     patience = aiohttp.ClientTimeout(total=container["readinessProbe"].get("timeoutSeconds", 1))
     async with aiohttp.ClientSession(timeout=patience) as session:
         while True:

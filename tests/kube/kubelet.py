@@ -8,12 +8,12 @@ import re
 from pathlib import Path
 
 from kube.containers import Environment, MissingError, end, probe, start
+from kube.network import Network
 from kube.store import ENDED, RefusedError, now
 
 log = logging.getLogger("kube.kubelet")
 
 NODE = "this-machine"
-ADDRESS = "127.101.{}.{}"
 MISSING_IMAGE = r"[^/]+/missing/.*"
 """Images that no registry has."""
 
@@ -30,6 +30,8 @@ class Kubelet:
         Where they are.
     directory : Path
         Each has a directory of its own below it, with its logs.
+    network : Network
+        Where pods get addresses from.
     hosts : Path
         Names of services.
     cpus : float
@@ -38,9 +40,10 @@ class Kubelet:
         Path in our image to the path of the same on this machine.
     """
 
-    def __init__(self, store, directory: Path, hosts: Path, cpus: float, image: dict[str, str]):
-        self.store, self.directory, self.hosts, self.image = store, directory, hosts, image
-        self._cpus, self._runs, self._count = cpus, {}, 0
+    def __init__(self, store, directory: Path, network: Network, hosts: Path, cpus: float, image: dict[str, str]):
+        self.store, self.directory, self.image = store, directory, image
+        self.variables = network.environment(hosts)
+        self._network, self._cpus, self._runs = network, cpus, {}
         store.create(store.of("Node"), None, {"metadata": {"name": NODE}})
 
     async def run(self):
@@ -64,8 +67,7 @@ class Kubelet:
             if uid in self._runs and leaving:
                 self._runs[uid].stop(min(pod["metadata"]["deletionGracePeriodSeconds"], MOST_GRACE_S))
             elif uid not in self._runs and not leaving and pod["status"]["phase"] == "Pending" and self._has_room(pod):
-                self._count += 1
-                self._runs[uid] = PodRun(self, pod, ADDRESS.format(self._count // 250, self._count % 250 + 1))
+                self._runs[uid] = PodRun(self, pod, self._network.pod())
         for uid in set(self._runs) - set(pods):
             self._runs[uid].stop(0)  # deleted by force
             if self._runs[uid].task.done():
@@ -109,7 +111,7 @@ class PodRun:
         self.key = self._store.key(self._store.of("Pod"), meta["namespace"], meta["name"])
         self._directory = kubelet.directory / meta["name"]
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._environment = Environment(self._store, pod, address, self._directory, kubelet.hosts, kubelet.image)
+        self._environment = Environment(self._store, pod, address, self._directory, kubelet.variables, kubelet.image)
         self._said, self._statuses = None, {}
         self._grace_s, self._stopping = 0, False
         place = (self._store.of("Pod"), meta["namespace"], meta["name"])

@@ -14,8 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import yaml
 
 from kube.containers import POD_NETWORK
+from kube.controllers import is_ready
+from kube.network import Network, prefix_of_this_process
 
 TESTS = Path(__file__).parents[1]
 NEEDED = ("dask_kubernetes", "kopf", "aiohttp", "jsonpatch", "jsonschema", "kubernetes_validate")
@@ -51,11 +57,20 @@ class Kubernetes:
         return done.stderr if fails else done.stdout
 
     def items(self, kind: str, labels: str = "", namespace: str = "default") -> list[dict]:
-        """Objects of a kind."""
-        found = self.kubectl("get", kind, "-n", namespace, "-o", "json", *(["-l", labels] if labels else []))
-        return json.loads(found)["items"]
+        """Objects of a kind, asked for without kubectl, whose start takes long."""
+        version = {"pods": "api/v1", "events": "api/v1", "jobs": "apis/batch/v1"}.get(
+            kind, "apis/kubernetes.dask.org/v1"
+        )
+        server = yaml.safe_load(Path(self.kubeconfig()).read_text())["clusters"][0]["cluster"]["server"]
+        query = urlencode({"labelSelector": labels})
+        with urlopen(f"{server}/{version}/namespaces/{namespace}/{kind}?{query}", timeout=30) as answer:
+            return json.load(answer)["items"]
 
-    def wait_for(self, what: str, look, timeout_s: float = 100):
+    def ready(self, component: str, namespace: str = "default") -> list[dict]:
+        """Pods of Dask's that answer: ``scheduler`` or ``worker``."""
+        return [pod for pod in self.items("pods", f"dask.org/component={component}", namespace) if is_ready(pod)]
+
+    def wait_for(self, what: str, look, timeout_s: float = 200):
         """The first true answer of ``look``; when there is none in time, the pods' logs."""
         until = time.monotonic() + timeout_s
         while not (found := look()):
@@ -79,7 +94,9 @@ def kubernetes(directory: Path, *, operator: bool = True, image: dict[str, str] 
 
     chart = Path(dask_kubernetes.__file__).parent / "operator/deployment/helm/dask-kubernetes-operator/crds"
     definitions = chart if operator else directory / "none"
-    words = ("-m", "kube", directory, "--definitions", definitions, "--image", json.dumps(image or {}))
+    network = Network(prefix_of_this_process())
+    words = ("-m", "kube", directory, "--definitions", definitions, "--network", network.prefix)
+    words += ("--image", json.dumps(image or {}))
     with _process(directory, "kube", *words, PYTHONPATH=str(TESTS)):
         cluster = Kubernetes(directory)
         cluster.wait_for("API server", Path(cluster.kubeconfig()).exists)
@@ -87,7 +104,7 @@ def kubernetes(directory: Path, *, operator: bool = True, image: dict[str, str] 
             yield cluster
             return
         words = ("-m", "kopf", "run", "-m", "dask_kubernetes.operator.controller", "--standalone", "--all-namespaces")
-        names = {"PYTHONPATH": str(POD_NETWORK), "KUBE_HOSTS": str(directory / "hosts")}
+        names = {"PYTHONPATH": str(POD_NETWORK), **network.environment(directory / "hosts")}
         with _process(directory, "operator", *words, KUBECONFIG=cluster.kubeconfig(), **names):
             yield cluster
 

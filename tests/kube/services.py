@@ -7,16 +7,15 @@ import random
 from pathlib import Path
 
 from kube.controllers import is_ready
-
-ADDRESS = "127.200.{}.{}"
+from kube.network import Network, true_port
 
 
 class Services:
     """Keeps the names' file and the listening sockets as the services are."""
 
-    def __init__(self, store, hosts: Path):
-        self._store, self._hosts = store, hosts
-        self._servers, self._backends, self._numbers = {}, {}, 0
+    def __init__(self, store, hosts: Path, network: Network):
+        self._store, self._hosts, self._network = store, hosts, network
+        self._servers, self._backends = {}, {}
         self._write_hosts()
 
     async def run(self):
@@ -38,7 +37,7 @@ class Services:
             for port in service["spec"].get("ports", ()):
                 backends = list(self._ready(service, port["targetPort"]))
                 if backends and service["spec"].get("clusterIP") != "None":
-                    wanted[service["spec"]["clusterIP"], port["port"]] = backends
+                    wanted[service["spec"]["clusterIP"], true_port(port["port"])] = backends
         for key in set(self._servers) - set(wanted):
             self._servers.pop(key).close()  # and connections are refused, as by kube-proxy
         self._backends = wanted
@@ -46,8 +45,7 @@ class Services:
             self._servers[key] = await asyncio.start_server(self._joiner(key), *key)
 
     def _give_address(self, service):
-        self._numbers += 1
-        address = ADDRESS.format(self._numbers // 250, self._numbers % 250 + 1)
+        address = self._network.service()
         meta, resource = service["metadata"], self._store.of("Service")
         place = (resource, meta["namespace"], meta["name"])
         self._store.update(*place, lambda old: {**old, "spec": old["spec"] | {"clusterIP": address}})
@@ -71,7 +69,7 @@ class Services:
             if wanted and wanted.items() <= labels.items() and is_ready(pod):
                 number = target if isinstance(target, int) else port_named(pod, target)
                 if number and not pod["metadata"].get("deletionTimestamp"):
-                    yield pod["status"]["podIP"], number
+                    yield pod["status"]["podIP"], true_port(number)
 
     def _joiner(self, key):
         async def join(reader, writer):

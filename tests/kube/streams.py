@@ -8,6 +8,8 @@ import struct
 
 from aiohttp import WSMsgType, web
 
+from kube.network import true_port
+
 DATA, ERROR = b"\0", b"\1"
 """Channels of a forwarded port, as in v4.channel.k8s.io."""
 
@@ -38,7 +40,7 @@ async def _forward(request, pod):
     for channel in (DATA, ERROR):
         await socket.send_bytes(channel + struct.pack("<H", port))
     try:
-        reader, writer = await asyncio.open_connection(pod["status"]["podIP"], port)
+        reader, writer = await asyncio.open_connection(pod["status"]["podIP"], true_port(port))
     except OSError as error:
         await socket.send_bytes(ERROR + str(error).encode())
         await socket.close()
