@@ -80,11 +80,12 @@ def run_through(url: str, window: Sequence[Any], n_files: int, how: dict[str, An
     """Backfill so many files on one worker, and watch it."""
     from hrrr_dask import api
     from hrrr_dask.clusters import open_client
+    from hrrr_dask.clusters.spec import LocalSpec, Workers
 
     marks = [mark for mark in MARKS if mark < n_files] + [n_files]
     runs = -(-n_files // LEADS)
     first, last = FILE.init_time, FILE.init_time + timedelta(hours=runs - 1)
-    with open_client("local", 1, how["threads"]) as client:
+    with open_client(LocalSpec(Workers(1, 1), how["threads"])) as client:
         (pid,) = client.run(os.getpid).values()
         began, base = time.perf_counter(), resident("VmRSS", pid)
         with Watch(pid, marks) as watch:
