@@ -32,10 +32,12 @@ from benchmarks.turns import Player
 
 __all__ = ["collect", "parser", "readme_rows", "show"]
 
-ROUND_FAULTS: Final = 0.6
-"""Faults of one server's script in one round, of each file and inventory that it has."""
+ROUND_FAULTS: Final = (0.05, 0.5)
+"""Faults of one server's script in one round, of each file and inventory that it has: few, so that most of what was
+committed is not touched again, or many.
+"""
 
-PLACES: Final[tuple[Where, ...]] = ("write", "write", "written", "commit", "file", "moment")
+PLACES: Final[tuple[Where, ...]] = ("write", "write", "written", "commit", "committed", "file", "moment")
 """Where processes are killed, as often as it stands here."""
 
 CALM_RUNS: Final = 25
@@ -133,15 +135,14 @@ class _Game:
         self._figures = figures
         self._undisturbed: Undisturbed | None = None
 
-    @property
-    def _n_faults(self) -> int:
-        return round(ROUND_FAULTS * 2 * len(self._case.archive.files))
+    def _draw_faults(self) -> int:
+        return round(self._chance.choice(ROUND_FAULTS) * 2 * len(self._case.archive.files))
 
     def round(self, player: Player) -> None:
         """Fill a store by processes that are killed, then by some that are not, and check it."""
         undisturbed = self._whole(player)
         store, log = self._new_store()
-        with served_badly(self._case, self._n_faults, self._chance.randrange(1 << 30)) as sources:
+        with served_badly(self._case, self._draw_faults(), self._chance.randrange(1 << 30)) as sources:
             while True:
                 came = self._run(player, store, sources, log, kill=self._draw_kill(made=(store / "zarr.json").exists()))
                 if came.outcome in ("done", "done-with-gaps"):
@@ -161,7 +162,7 @@ class _Game:
             while self._figures.kills.total() < n_kills:
                 store, log = self._new_store()
                 seed = self._chance.randrange(1 << 30)
-                with served_badly(self._case, self._n_faults, seed, CLUSTER_DELAY_S) as sources:
+                with served_badly(self._case, self._draw_faults(), seed, CLUSTER_DELAY_S) as sources:
                     complete = False
                     while not complete and self._figures.kills.total() < n_kills:
                         complete = self._command(cluster, store, sources)
@@ -229,7 +230,7 @@ class _Game:
         where = self._chance.choice(PLACES)
         if where == "moment":
             return Kill(where, self._chance.uniform(0.02, 0.6))
-        within = {"write": 10 if made else 70, "written": 10 if made else 70, "commit": 2, "file": 15}
+        within = {"write": 10 if made else 70, "written": 10 if made else 70, "commit": 2, "committed": 2, "file": 15}
         return Kill(where, self._chance.randrange(within[where]))
 
     def _calm(self, player: Player, store: Path, sources: Sources, log: Path) -> None:

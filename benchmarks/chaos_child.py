@@ -22,7 +22,7 @@ from typing import Any, Final, Literal
 __all__ = ["Answer", "Kill", "Task", "Verb", "Where", "prepare"]
 
 Verb = Literal["backfill", "compact"]
-Where = Literal["write", "written", "commit", "file", "moment"]
+Where = Literal["write", "written", "commit", "committed", "file", "moment"]
 
 LEDGER: Final = ".hrrr/ledger/"
 
@@ -32,7 +32,9 @@ class Kill:
     """Where or when a process ends."""
 
     where: Where
-    """Before a write, after one that nobody heard of, between store and ledger, before a file is read, or whenever."""
+    """Before a write or after one that nobody heard of, between store and ledger or ledger and status, before a file is
+    read, or whenever.
+    """
     number: float
     """Of the write, the commit or the file, from 0; for a moment how far into the run [s]."""
 
@@ -160,13 +162,14 @@ class _Guard:
         def watched(real: Callable[..., Any]) -> Callable[..., Any]:
             def one(store: Any, key: Any, *rest: Any, **options: Any) -> Any:
                 entry = isinstance(key, str) and key.startswith(LEDGER) and real is put
-                number = self._at("write")
+                number, commit = self._at("write"), 0
                 if entry:
-                    self._at("commit")
+                    commit = self._at("commit")
                     os.write(self._log, f"begun {key.removeprefix(LEDGER)}\n".encode())
                 done = real(store, key, *rest, **options)
                 if entry:
                     os.write(self._log, f"done {key.removeprefix(LEDGER)}\n".encode())
+                    self._end_if("committed", commit)
                 self._end_if("written", number)
                 return done
 
