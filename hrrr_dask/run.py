@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -122,7 +123,7 @@ def run(
         ask_all(lambda: client.register_plugin(WarmStart(job.engine)))
         with _interrupts(loop.interrupt):
             return loop.drive(partitions)
-    except (CommClosedError, TimeoutError) as error:
+    except (CommClosedError, TimeoutError, CancelledError) as error:  # a result is cancelled by a lost connection only
         raise RunError(_LOST) from error
     finally:
         loop.abandon()

@@ -15,7 +15,8 @@ import dask
 import numpy as np
 import pytest
 from dask.utils import key_split
-from distributed import Client, LocalCluster, get_worker
+from distributed import Client, Future, LocalCluster, get_worker
+from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 from specs import NAMES, SELECTION, make_spec
 
@@ -297,6 +298,15 @@ def test_a_write_that_never_succeeds_ends_the_run(client):
         work(client, [Partition(0, readings(1))], "always", write_partition=write_into_a_conflict)
     assert len(done("write")) == 3
     assert len(done("read")) == LEADS
+
+
+def test_a_scheduler_that_is_lost_before_a_result_is_fetched_is_said_in_words(client, monkeypatch):
+    def cancelled(future, timeout=None):
+        raise FutureCancelledError(future.key, "scheduler-connection-lost")
+
+    monkeypatch.setattr(Future, "result", cancelled)
+    with pytest.raises(RunError, match=r"connection to the cluster's scheduler was lost: .*same command again"):
+        work(client, [Partition(0, readings(1))], "lost")
 
 
 def test_a_store_that_refuses_ends_the_run_at_once(client):
