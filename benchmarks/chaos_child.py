@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -132,13 +133,12 @@ def _work(task: Task) -> Answer:
         del client, progress, show
         return RunResult(tuple(guard.one_step(partition, job) for partition in partitions), interrupted=False)
 
-    vars(execution)["run"] = serial
-    client: Any = SimpleNamespace(dashboard_link="", run=lambda function: {"here": function()})
+    vars(execution).update(run=serial, _cluster=lambda *_: nullcontext(SimpleNamespace(dashboard_link="")))
     try:
         if task.verb == "compact":
             hrrr_dask.compact(task.settings["store"])
             return Answer(killed=False, outcome="compacted")
-        return Answer(killed=False, outcome=hrrr_dask.backfill(client=client, **task.settings).outcome)
+        return Answer(killed=False, outcome=hrrr_dask.backfill(**task.settings).outcome)
     except HrrrDaskError as error:
         return Answer(killed=False, outcome=type(error).__name__, text=str(error))
 
