@@ -26,7 +26,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["ICECHUNK", "NO_OPTIONS", "check_options", "local_path", "normal_url", "plain_url"]
+__all__ = ["ICECHUNK", "NO_OPTIONS", "check_options", "local_path", "normal_url", "plain_url", "shown"]
 
 NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -97,10 +97,10 @@ def normal_url(text: str) -> str:
         )
     if parts.scheme == "file":
         if parts.netloc or not parts.path.startswith("/"):
-            raise ConfigError(f"{text!r} does not name a directory of this machine: write file:///absolute/path")
+            raise ConfigError(f"{shown(text)!r} does not name a directory of this machine: write file:///absolute/path")
         return Path(unquote(parts.path)).as_uri()
     if not parts.netloc:
-        raise ConfigError(f"{text!r} names no bucket or host: write it as {parts.scheme}://NAME/prefix")
+        raise ConfigError(f"{shown(text)!r} names no bucket or host: write it as {parts.scheme}://NAME/prefix")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
@@ -125,6 +125,17 @@ def plain_url(url: str) -> str:
     ('s3://bucket', 's3://bucket')
     """
     return url.removeprefix(ICECHUNK)
+
+
+def shown(text: str) -> str:
+    """A place as it was given, for messages: without what may be a password or a signature.
+
+    Examples
+    --------
+    >>> shown("https://me:hunter2@example.org/p.csv?X-Amz-Signature=hunter2")
+    'https://…@example.org/p.csv?…'
+    """
+    return re.sub(r"\?.*", "?…", re.sub(r"[^/\s]*@", "…@", text), flags=re.DOTALL)
 
 
 def _split(url: str) -> SplitResult:
@@ -208,7 +219,7 @@ def _checked_value(key: str, value: str) -> str:
     if key == "endpoint":
         parts = _split(value)
         if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ConfigError(f"option endpoint is a URL such as https://s3.example.org, not {value!r}")
+            raise ConfigError(f"option endpoint is a URL such as https://s3.example.org, not {shown(value)!r}")
         return value.rstrip("/")
     if not value:
         raise ConfigError(f"option {key} is empty: give it a value or leave it out")

@@ -71,7 +71,8 @@ def read_text(path: str, label: str) -> str:
     except IsADirectoryError:
         raise PointsError(f"{label} is a directory; name the file in it") from None
     except (OSError, ValueError) as error:
-        raise PointsError(f"{label} cannot be opened ({error}); check its name and permissions") from error
+        why = getattr(error, "strerror", None) or error  # without the name, which the label has
+        raise PointsError(f"{label} cannot be opened ({why}); check its name and permissions") from error
     if len(content) > _FILE_LIMIT_BYTES:
         raise PointsError(
             f"{label} is larger than {_FILE_LIMIT_BYTES >> 20} MiB; split it, or check that it is a table"

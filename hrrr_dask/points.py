@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.errors import PointsError
+from hrrr_dask.locations import shown
 from hrrr_dask.point_rows import Row, csv_rows, frame_rows, geojson_rows, is_number, read_text, shortened, text_of
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def read_points(source: str | os.PathLike[str] | pd.DataFrame | Points) -> Point
     if not isinstance(source, str | os.PathLike):
         raise PointsError(f"wanted points as a path, a pandas DataFrame or Points, found {type(source).__name__}")
     path = os.fsdecode(source)
-    label = f"points file {path!r}"
+    label = f"points file {shown(path)!r}"
     text = read_text(path, label)
     if text.lstrip()[:1] in ("{", "["):
         return _checked(geojson_rows(text, label), label, "feature")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hrrr_dask.errors import ConfigError
-from hrrr_dask.locations import ICECHUNK, NO_OPTIONS, check_options, local_path, normal_url
+from hrrr_dask.locations import ICECHUNK, NO_OPTIONS, check_options, local_path, normal_url, shown
 
 __all__ = ["SOURCES", "Source", "object_url", "parse_source"]
 
@@ -86,7 +86,7 @@ def parse_source(text: str, options: Mapping[str, str] = NO_OPTIONS) -> Source:
         raise ConfigError(f"a source is empty: write one of {', '.join(SOURCES)}, a URL or a directory")
     url = normal_url(text)
     if url.startswith(ICECHUNK):
-        raise ConfigError(f"source {text!r} is a store, not an archive of GRIB files: icechunk+ is for --store")
+        raise ConfigError(f"source {shown(text)!r} is a store, not an archive of GRIB files: icechunk+ is for --store")
     directory = local_path(url)
     if directory is not None and not directory.is_dir():
         raise ConfigError(_not_a_source(text))
@@ -103,8 +103,9 @@ def _not_a_source(text: str) -> str:
     near = difflib.get_close_matches(text.lower(), SOURCES, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return (
-        f"source {text!r} is neither a known name nor an existing directory: {hint}Write one of {', '.join(SOURCES)}, "
-        "a URL (s3://, gs://, http(s)://, file://) or the path of a directory laid out like the bucket"
+        f"source {shown(text)!r} is neither a known name nor an existing directory: {hint}Write one of "
+        f"{', '.join(SOURCES)}, a URL (s3://, gs://, http(s)://, file://) or the path of a directory laid out like "
+        "the bucket"
     )
 
 

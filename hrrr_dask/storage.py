@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, urlsplit
 
+from obstore.exceptions import BaseError
 from obstore.store import GCSStore, HTTPStore, LocalStore, S3Store
 
 from hrrr_dask import __version__
@@ -172,7 +173,14 @@ def _open_gcs(parts: SplitResult, wanted: Mapping[str, str], client: ClientConfi
         config["base_url"] = endpoint
     client["allow_http"] = _allows_http(wanted, endpoint)
     prefix = parts.path.strip("/") or None
-    return GCSStore(parts.netloc, prefix=prefix, config=config, client_options=client, retry_config=retries)
+    try:
+        return GCSStore(parts.netloc, prefix=prefix, config=config, client_options=client, retry_config=retries)
+    except BaseError as error:  # its first line says what is wrong; the others may quote the file
+        why = str(error).partition("\n")[0]
+        raise StoreAccessError(
+            f"the credentials for gs://{parts.netloc} cannot be used: {why}; check the file that "
+            "GOOGLE_APPLICATION_CREDENTIALS names, or give the option anonymous=true for a public bucket"
+        ) from None
 
 
 def _allows_http(wanted: Mapping[str, str], endpoint: str) -> bool:
@@ -181,6 +189,8 @@ def _allows_http(wanted: Mapping[str, str], endpoint: str) -> bool:
 
 def _endpoint(wanted: Mapping[str, str]) -> str:
     found = wanted.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    if found:
+        check_options("s3://", {"endpoint": found})  # one of the environment has been checked by nobody
     return found.rstrip("/")
 
 
