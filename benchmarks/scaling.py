@@ -2,7 +2,7 @@
 
 Run ``python -m benchmarks.scaling``. On paper only: files, bytes, requests and CPU time are those of the package's own
 plan and cost model, speeds are figures of ``benchmarks/README.md``, limits of S3 are what AWS says.
-docs/scaling_on_paper.md has the tables.
+docs/scaling.md has the tables.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def look(workers: Sequence[int], limits: Limits) -> list[Outlook]:
 
 
 def tables(workers: Sequence[int], limits: Limits) -> str:
-    """Both tables, as docs/scaling_on_paper.md has them."""
+    """Both tables, as docs/scaling.md has them."""
     lines = ["| limit | keeps so many cores busy |", "|---|---|"]
     lines += [f"| {name} | {number:,.1f} |" for name, number in limits_of(*plan_of("1 year"), limits).items()]
     lines += ["", "| period | files | workers | files/s | limit | hours | cores busy | dollars |", "|" + "---|" * 8]

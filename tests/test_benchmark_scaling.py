@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.scaling import PERIODS, WORKERS, Limits, limits_of, look, main, outlook, plan_of, tables
 
-PAGE = Path(__file__).parents[1] / "docs" / "scaling_on_paper.md"
+PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
 NO_LIMITS = Limits(node_gbit=1e9, gets_per_s=1e9, file_s=1e-9, task_s=1e-12, task_file_s=1e-12)
 
 
