@@ -10,7 +10,7 @@ import numpy as np
 
 from hrrr_dask.catalog import object_key
 from hrrr_dask.config import Method
-from hrrr_dask.errors import ArchiveError, NotPublishedError, PointsError
+from hrrr_dask.errors import ArchiveError, NotPublishedError, PointsError, WrongIdentityError
 from hrrr_dask.fetch import Client, FetchSettings, Tally, client_for
 from hrrr_dask.grib import read_header
 from hrrr_dask.grid import BILINEAR_RIM, NEAREST_RIM, bilinear, distance_outside, nearest, read_grid
@@ -24,12 +24,17 @@ __all__ = ["find_grid", "place_points"]
 PROBES: Final = 60
 """Files that are tried before giving up."""
 
+CONFIRMING: Final = 3
+"""Further files of which one should confirm the grid."""
+
 _HEADER_BYTES: Final = 1024
 _LISTED: Final = 20
 
 
 def find_grid(files: Iterable[GribFile], sources: Sequence[Source], settings: FetchSettings) -> bytes:
-    """Read the grid definition out of the first file that is there.
+    """Read the grid definition out of the first file that is there, and see whether the next one has the same.
+
+    A store's points are placed on this grid once and for all: a single file of other cells must not decide it.
 
     Parameters
     ----------
@@ -51,14 +56,33 @@ def find_grid(files: Iterable[GribFile], sources: Sequence[Source], settings: Fe
         If none of the first files is in any of the sources.
     UnreachableError, AccessDeniedError
         If a source cannot be read at all.
+    WrongIdentityError
+        If the two files have different grids.
     """
+    left = iter(files)
+    url, section = _first_section(islice(left, PROBES), sources, settings)
+    try:
+        other_url, other = _first_section(islice(left, CONFIRMING), sources, settings)
+    except ArchiveError:
+        return section  # nothing contradicts it
+    one, two = read_grid(section), read_grid(other)
+    if not one.same_cells_as(two):
+        raise WrongIdentityError(
+            f"{url} has a {one.describe()}, {other_url} a {two.describe()}: one of them is not what its name says, and "
+            "the points would be placed by it; begin the period at another day, or read another source first"
+        )
+    return section
+
+
+def _first_section(files: Iterable[GribFile], sources: Sequence[Source], settings: FetchSettings) -> tuple[str, bytes]:
+    """The grid section of the first file that can be read, and where it lies."""
     tried: list[str] = []
     failure: ArchiveError | None = None
-    for file in islice(files, PROBES):
+    for file in files:
         for source in sources:
             tried.append(object_url(source, object_key(file)))
             try:
-                return _grid_section(client_for(source, settings), object_key(file))
+                return tried[-1], _grid_section(client_for(source, settings), object_key(file))
             except NotPublishedError:
                 continue
             except ArchiveError as error:
@@ -68,7 +92,7 @@ def find_grid(files: Iterable[GribFile], sources: Sequence[Source], settings: Fe
     if failure is not None:
         raise failure
     raise NotPublishedError(
-        f"none of the first {len(tried)} files is in the archive, {tried[0]} being the first: "
+        f"none of the first {len(tried)} files is in the archive, {tried[0] if tried else 'none'} being the first: "
         f"check the dates, and that the source is laid out like the bucket"
     )
 

@@ -15,6 +15,7 @@ from hrrr_dask.probe import PROBES, find_grid, place_points
 from hrrr_dask.records import GribFile
 from hrrr_dask.sources import Source, parse_source
 from hrrr_dask.testing import DEFAULT_WINDOW, FaultServer, delete, truncate, write_archive
+from hrrr_dask.testing.damage import on_another_grid
 
 INITS = [datetime(2024, 1, 1, hour) for hour in range(3)]
 SECTION = DEFAULT_WINDOW.section3()
@@ -33,6 +34,17 @@ def points_at(latitude, longitude) -> Points:
 
 def test_the_grid_is_that_of_the_first_file(archive):
     assert find_grid(archive.files, [parse_source(str(archive.root))], AT_ONCE) == SECTION
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_grid_that_the_next_file_does_not_have_places_no_points(archive, wrong):
+    path = archive.path(archive.files[wrong])
+    path.write_bytes(on_another_grid(path.read_bytes()))
+    with pytest.raises(WrongIdentityError, match=r"grib2 has a Lambert .*: one of them is not what its name"):
+        find_grid(archive.files, [parse_source(str(archive.root))], AT_ONCE)
+    assert len(archive.files) > 2
+    delete(archive, archive.files[1 - wrong])
+    assert find_grid(archive.files[:2], [parse_source(str(archive.root))], AT_ONCE)[:38] == SECTION[:38]
 
 
 def test_files_that_are_not_there_are_passed_over(archive):
