@@ -15,7 +15,7 @@ from typing import Final
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.records import Reading
 
-__all__ = ["ASSUMED_FILE_S", "InFlight", "files_per_task", "group", "has_room", "parse_files_per_task"]
+__all__ = ["ASSUMED_FILE_S", "InFlight", "files_per_task", "group", "has_room", "parse_files_per_task", "tasks_ahead"]
 
 ASSUMED_FILE_S: Final = 0.3
 """What reading a file takes, until it has been measured [s]."""
@@ -25,6 +25,13 @@ TASKS_PER_S: Final = 600
 
 TASKS_PER_THREAD: Final = 4
 """Tasks in the window for each thread, so that none waits for the next step to be submitted."""
+
+AHEAD_S: Final = 12.0
+"""Work in the window for each thread [s]: adaptive clusters add workers while there is more than
+``distributed.adaptive.target-duration``, 5 s, and so grow to twice their size and a bit, again and again."""
+
+MOST_PER_THREAD: Final = 500
+"""Tasks in the window for each thread, however short they are."""
 
 MOST_TASKS: Final = 50_000
 """In flight: what they cost the scheduler and the client stays under half a gigabyte."""
@@ -128,11 +135,33 @@ class InFlight:
     """Of them, those that are still to be read."""
 
 
-def has_room(flying: InFlight, n_threads: int, size: int, file_bytes: int) -> bool:
+def tasks_ahead(n_threads: int, size: int, file_s: float) -> int:
+    """Tasks that are to be in the window, still to be read: some for each thread, and enough to ask for more threads.
+
+    Parameters
+    ----------
+    n_threads : int
+        Of the whole cluster.
+    size : int
+        Files of one task.
+    file_s : float
+        What reading one file takes a thread [s].
+
+    Examples
+    --------
+    >>> tasks_ahead(4, 1, 0.3), tasks_ahead(4, 1, 30.0), tasks_ahead(1_000, 6, 0.3)
+    (160, 16, 6667)
+    """
+    each = min(max(TASKS_PER_THREAD, AHEAD_S / max(size * file_s, 1e-6)), MOST_PER_THREAD)
+    return math.ceil(each * n_threads)
+
+
+def has_room(flying: InFlight, n_threads: int, size: int, file_bytes: int, file_s: float = ASSUMED_FILE_S) -> bool:
     """Whether another step is to be submitted.
 
     The next step is always there while the oldest one is written. Beyond that the threads decide: there are tasks for
-    each of them. When writing falls behind, what is read and waits is bounded.
+    each of them, and for those that would come if they were asked for. When writing falls behind, what is read and
+    waits is bounded.
 
     Parameters
     ----------
@@ -144,6 +173,8 @@ def has_room(flying: InFlight, n_threads: int, size: int, file_bytes: int) -> bo
         Files of one task.
     file_bytes : int
         Values of one file [B].
+    file_s : float
+        What reading one file takes a thread [s].
 
     Examples
     --------
@@ -158,4 +189,4 @@ def has_room(flying: InFlight, n_threads: int, size: int, file_bytes: int) -> bo
         return True
     if flying.tasks >= MOST_TASKS or flying.files * file_bytes >= n_threads * HELD_BYTES:
         return False
-    return flying.unread < TASKS_PER_THREAD * n_threads * size
+    return flying.unread < tasks_ahead(n_threads, size, file_s) * size

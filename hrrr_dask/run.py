@@ -142,7 +142,7 @@ class _Loop:
         self._stop = threading.Event()
         self._interrupted_at = 0.0
         self._threads, self._looked_at = 1, 0.0
-        self._file_s: deque[float] = deque(maxlen=_MEASURED)
+        self._measured_s: deque[float] = deque(maxlen=_MEASURED)
         self._drawn, self._files_left = 0, progress.files_total
         self._suspects = Suspects()
         self._given, self._givings = work, 0
@@ -185,7 +185,7 @@ class _Loop:
             self._progress.files_done += int(counts["files"])
             self._progress.gaps += int(counts["gaps"])
             self._progress.bytes_read += int(counts["bytes_read"])
-            self._file_s.append(counts["seconds"] / counts["files"])
+            self._measured_s.append(counts["seconds"] / counts["files"])
         self._show(self._progress)
 
     def abandon(self) -> None:
@@ -199,7 +199,7 @@ class _Loop:
         self._look_for_workers()
         while not self._stop.is_set():
             size = self._files_per_task()
-            if not has_room(in_flight(self._flights.values()), self._threads, size, self._file_bytes):
+            if not has_room(in_flight(self._flights.values()), self._threads, size, self._file_bytes, self._file_s):
                 return
             partition = next(partitions, None)
             if partition is None:
@@ -222,10 +222,13 @@ class _Loop:
     def _files_per_task(self) -> int:
         if given := self._job.files_per_task:
             return given
-        with self._progress.lock:
-            file_s = statistics.median(self._file_s or [ASSUMED_FILE_S])
         n_leads = len(self._job.spec.selection.lead_hours)
-        return files_per_task(self._threads, file_s, n_leads, self._files_left)
+        return files_per_task(self._threads, self._file_s, n_leads, self._files_left)
+
+    @property
+    def _file_s(self) -> float:
+        with self._progress.lock:
+            return statistics.median(self._measured_s or [ASSUMED_FILE_S])
 
     @property
     def _file_bytes(self) -> int:

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrrr_dask.batching import (
+    ASSUMED_FILE_S,
     HELD_BYTES,
+    MOST_PER_THREAD,
     MOST_TASKS,
     TASKS_PER_S,
     TASKS_PER_THREAD,
@@ -19,6 +21,7 @@ from hrrr_dask.batching import (
     group,
     has_room,
     parse_files_per_task,
+    tasks_ahead,
 )
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.records import GribFile, Reading
@@ -86,8 +89,16 @@ def test_steps_are_submitted_until_each_thread_has_its_tasks(threads, size):
     steps, unread = 2, 0
     while has_room(InFlight(steps, unread // size, unread, unread), threads, size, 4400):
         steps, unread = steps + 1, unread + 2000
-    wanted = TASKS_PER_THREAD * threads * size
+    wanted = tasks_ahead(threads, size, ASSUMED_FILE_S) * size
     assert wanted <= unread < wanted + 2000
+
+
+@given(THREADS, st.integers(1, 49), SECONDS)
+def test_there_are_tasks_for_each_thread_and_work_enough_to_ask_for_as_many_again(threads, size, file_s):
+    ahead = tasks_ahead(threads, size, file_s)
+    assert TASKS_PER_THREAD * threads <= ahead <= MOST_PER_THREAD * threads
+    wanted_threads = ahead * size * file_s / 5.0  # as distributed's Scheduler.adaptive_target has it
+    assert wanted_threads >= 2 * threads or ahead == MOST_PER_THREAD * threads
 
 
 def test_what_is_read_and_waits_to_be_written_is_bounded():
