@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 NAMED = re.compile(r"`(?:tests/)?(test_\w+\.py)(?:::(test_\w+))?`")
-LINK = re.compile(r"\]\(([^)#:]+\.md)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#:]+\.(?:md|png))(?:#[^)]*)?\)")
 
 
 def names_in(name: str) -> set[str]:
