@@ -14,9 +14,11 @@ from oracle import bits, run_cli, without_dask, write_points
 
 import hrrr_dask
 from hrrr_dask.errors import ConfigError, StoreAccessError
+from hrrr_dask.ledger import to_dataframe
 from hrrr_dask.testing import GridWindow, loopback_s3, write_archive
 
 FEW = ["temperature_2m", "u_component_wind_10m", "v_component_wind_10m", "precipitation_1h"]
+SECRET = "hunter2-is-nobodys-business"
 PERIOD = {"start": "2024-01-01", "end": "2024-01-02"}
 STORE = "s3://out/some/prefix/x.zarr"
 WINDOW = GridWindow(288, 794, 8, 10)
@@ -30,6 +32,7 @@ def s3():
             patch.delenv(name)
         for name, value in server.environment().items():
             patch.setenv(name, value)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
         server.create_bucket("out")
         server.create_bucket("hrrr")
         yield server
@@ -97,6 +100,18 @@ def test_two_workers_fill_a_bucket_from_the_command_line(runs):
     assert (report["outcome"], report["files_read"], report["partitions_written"]) == ("done", 8, 2)
     assert set(objects) >= {"some/prefix/x.zarr/zarr.json", "some/prefix/x.zarr/temperature_2m/c/1/0/0"}
     assert all(key.startswith("some/prefix/x.zarr/") for key in objects)
+
+
+def test_the_secret_key_is_in_no_object_of_the_store_no_row_of_its_ledger_and_no_answer(s3, runs):
+    client = s3.client()
+    keys = [key for key in runs[0][1] if not key.endswith(".parquet")]
+    assert len(keys) > 50
+    found = [key for key in keys if SECRET.encode() in client.get_object(Bucket="out", Key=key)["Body"].read()]
+    rows = to_dataframe(STORE).astype(str)
+    assert len(rows) == 8 * len(FEW) - 4, "rain has no message at lead 0"
+    found += [name for name in rows if rows[name].str.contains(SECRET).any()]
+    found += [where for where, text in zip(("json", "stderr"), runs[0][0][1:], strict=True) if SECRET in str(text)]
+    assert found == []
 
 
 def test_the_second_run_reads_nothing_and_writes_nothing(runs):
