@@ -225,11 +225,12 @@ def writes(monkeypatch):
 def test_the_steps_of_the_protocol_are_many_and_come_in_their_order(small, writes, tmp_path):
     fill(small, tmp_path / "x.zarr")
     labels = [label.removeprefix("put ") for label in writes.labels]
-    kinds = ["temperature_2m/c/1/0/0", ".hrrr/ledger", "available_at/c/1/0", "status/c/1/0"]
+    kinds = ["temperature_2m/c/1/0/0", ".hrrr/ledger", "available_at/c/1/0", "quality/c/1/0", "status/c/1/0"]
     assert labels[0] == ".hrrr/growth/000000.json"
     root = labels.index("zarr.json")
     assert root > 20
-    assert [next(kind for kind in kinds if label.startswith(kind)) for label in labels[root + 1 : root + 5]] == kinds
+    after = labels[root + 1 : root + 1 + len(kinds)]
+    assert [next(kind for kind in kinds if label.startswith(kind)) for label in after] == kinds
 
 
 @pytest.mark.parametrize("name", ACTIONS)
