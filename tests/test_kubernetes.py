@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
@@ -104,14 +105,19 @@ def secret(s3):
     )
 
 
+@contextmanager
 def begun(cluster, directory, source, **options):
-    """The user's command, running."""
+    """The user's command, running; ended by force when the test is over before it."""
     day, points = "2024-01-01", write_points(directory / "points.csv", PLACES)
     options |= {"points": points, "start": day, "end": day, "axis_start": day, "cycles": "0,12", "lead_hours": "0-11"}
     options |= {"variables": ",".join(NAMES), "source": source, "store": STORE, "cluster": "kubernetes", "json": True}
     environment = {**os.environ, "KUBECONFIG": cluster.kubeconfig(), "DASK_CONFIG": str(directory)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command("backfill", **options), env=environment, text=True, **pipes)
+    with subprocess.Popen(command("backfill", **options), env=environment, text=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def ended(cluster, process):
@@ -119,7 +125,6 @@ def ended(cluster, process):
     try:
         out, talk = process.communicate(timeout=150)
     except subprocess.TimeoutExpired:
-        process.kill()
         raise AssertionError(cluster.logs()) from None
     return process.returncode, json.loads(out.strip().splitlines()[-1]), talk
 
@@ -129,14 +134,13 @@ def test_a_backfill_in_pods_grows_survives_a_killed_worker_and_takes_the_cluster
 ):
     settings_file(tmp_path, s3)
     cluster.kubectl("apply", "-f", "-", text=secret(s3))
-    running = begun(cluster, tmp_path, gate.url, adapt="1:4")
-    cluster.wait_for("worker", lambda: cluster.ready("worker") or running.poll() is not None)
-    assert len(cluster.items("pods", "dask.org/component=worker")) == 1, "the least of the range comes first"
-    workers = cluster.wait_for("four workers", lambda: len(found := cluster.ready("worker")) == 4 and found)
-    victim = workers[0]["metadata"]["name"]
-    cluster.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
-    gate.opened.set()
-    code, report, talk = ended(cluster, running)
+    with begun(cluster, tmp_path, gate.url, adapt="1:4") as running:
+        cluster.wait_for("worker", lambda: cluster.ready("worker") or running.poll() is not None)
+        assert len(cluster.items("pods", "dask.org/component=worker")) == 1, "the least of the range comes first"
+        workers = cluster.wait_for("four workers", lambda: len(found := cluster.ready("worker")) == 4 and found)
+        cluster.kubectl("delete", "pod", workers[0]["metadata"]["name"], "--grace-period=0", "--force")
+        gate.opened.set()
+        code, report, talk = ended(cluster, running)
     assert (code, report["outcome"], report["files_read"]) == (0, "done", 24), talk
     assert_holds(archive)
     assert cluster.items("daskclusters") == cluster.items("daskautoscalers") == []
@@ -155,10 +159,10 @@ def assert_holds(archive):
 
 def test_sigterm_while_the_cluster_comes_up_takes_it_away(cluster, gate, s3, tmp_path):
     settings_file(tmp_path, s3, **{"scheduler-cpu": "1000"})
-    running = begun(cluster, tmp_path, gate.url, workers=1)
-    cluster.wait_for("cluster", lambda: cluster.items("daskclusters") or running.poll() is not None)
-    running.send_signal(signal.SIGTERM)
-    code, report, talk = ended(cluster, running)
+    with begun(cluster, tmp_path, gate.url, workers=1) as running:
+        cluster.wait_for("cluster", lambda: cluster.items("daskclusters") or running.poll() is not None)
+        running.send_signal(signal.SIGTERM)
+        code, report, talk = ended(cluster, running)
     assert (code, report["error"]["code"]) == (1, "interrupted"), talk
     assert cluster.items("daskclusters") == []
 

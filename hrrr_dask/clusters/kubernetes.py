@@ -39,7 +39,7 @@ NOTHING_S: Final = 60.0
 """An operator that has made no pod for so long has missed the cluster, or is not there [s]."""
 
 DELETE_S: Final = 180.0
-"""For a cluster to be gone, once it was told to go: an operator that asks a scheduler that is not there is slow [s]."""
+"""For a cluster to be gone, once told: an operator that asks a scheduler which is not there is slow [s]."""
 
 
 def checked(spec: KubernetesSpec, name: str = "") -> tuple[dict[str, Any], ...]:

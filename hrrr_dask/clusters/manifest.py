@@ -147,7 +147,8 @@ def _metadata(spec: KubernetesSpec, name: str) -> dict[str, Any]:
 
 def _worker_pod(spec: KubernetesSpec) -> dict[str, Any]:
     args = ["dask", "worker", "--name", "$(DASK_WORKER_NAME)", "--nworkers", "1", "--nthreads", str(spec.threads)]
-    args += ["--memory-limit", str(spec.worker_bytes), "--dashboard-address", ":8788", "--death-timeout", "300"]
+    args += ["--memory-limit", str(spec.worker_bytes), "--death-timeout", "300"]
+    args += ["--no-dashboard", "--dashboard-address", ":8788"]  # without pages, but with /health and /metrics
     if find_spec(PRELOAD) is not None:
         args += ["--preload", PRELOAD, "--preload-nanny", PRELOAD]
     container = _container(spec, "worker", args, spec.cpu, spec.memory, _WORKER_ENV)
