@@ -6,6 +6,7 @@ import asyncio
 import copy
 import logging
 
+from kube.selectors import is_ready
 from kube.store import ENDED, RefusedError, ending, now
 
 log = logging.getLogger("kube.controllers")
@@ -95,11 +96,6 @@ class Controllers:
             self._store.update(
                 resource, meta["namespace"], meta["name"], lambda old: {**old, "status": status}, part="status"
             )
-
-
-def is_ready(pod):
-    """Whether its containers answer."""
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", ()))
 
 
 def _hopeless(job, failed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,12 +21,16 @@ from urllib.request import urlopen
 import yaml
 
 from kube.containers import POD_NETWORK
-from kube.controllers import is_ready
 from kube.network import Network, prefix_of_this_process
+from kube.selectors import is_ready
 
 TESTS = Path(__file__).parents[1]
 NEEDED = ("dask_kubernetes", "kopf", "aiohttp", "jsonpatch", "jsonschema", "kubernetes_validate")
 """By the emulator and what runs on it."""
+
+
+OLDEST_KUBECTL = 27
+"""Leaves checking to the API server, as 1.x."""
 
 
 def missing() -> str:
@@ -33,9 +38,18 @@ def missing() -> str:
     modules = [name for name in NEEDED if find_spec(name) is None]
     if modules:
         return f"{', '.join(modules)} cannot be imported: pip install -c constraints.txt -e '.[dev]'"
-    if shutil.which("kubectl") is None:
-        return "there is no kubectl: apt-get install kubernetes-client, or https://kubernetes.io/docs/tasks/tools"
+    if _kubectl_minor() < OLDEST_KUBECTL:
+        return f"there is no kubectl from 1.{OLDEST_KUBECTL} on: https://kubernetes.io/docs/tasks/tools"
     return "" if sys.platform == "linux" else "pods get addresses of their own in 127.0.0.0/8 only on Linux"
+
+
+def _kubectl_minor() -> int:
+    """Of the version 1.x on this machine; 0 without one."""
+    if shutil.which("kubectl") is None:
+        return 0
+    words = ("kubectl", "version", "--client", "-o", "json")
+    found = json.loads(subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout)
+    return int(re.sub(r"\D", "", found["clientVersion"]["minor"]))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Label and field selectors."""
+"""Label and field selectors, and the field that is asked for most."""
 
 from __future__ import annotations
 
@@ -45,3 +45,8 @@ def matches(item, query):
     """Whether a query's selectors ask for it."""
     labels = item["metadata"].get("labels") or {}
     return labels_match(labels, query.get("labelSelector")) and fields_match(item, query.get("fieldSelector"))
+
+
+def is_ready(pod):
+    """Whether its containers answer."""
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", ()))

@@ -6,8 +6,8 @@ import asyncio
 import random
 from pathlib import Path
 
-from kube.controllers import is_ready
 from kube.network import Network, true_port
+from kube.selectors import is_ready
 
 
 class Services:
