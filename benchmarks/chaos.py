@@ -74,7 +74,7 @@ class Figures:
 
 def parser() -> argparse.ArgumentParser:
     """Options."""
-    made = make_parser("chaos", __doc__, quick="30 faults, 8 kills, 24 files, no cluster")
+    made = make_parser("chaos", __doc__, quick="20 faults, 5 kills, 24 files, no cluster")
     made.add_argument("--faults", type=int, default=1000, help="wrong answers, at least (default 1000)")
     made.add_argument("--kills", type=int, default=200, help="processes killed, at least (default 200)")
     made.add_argument("--clusters", type=int, metavar="N", help="of these, of real clusters (default: a tenth)")
@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
 def collect(given: argparse.Namespace) -> Answer:
     """Play it; any store that is wrong ends it with an error."""
     if given.quick:
-        given.faults, given.kills, given.clusters, given.files = 30, 8, 0, 24
+        given.faults, given.kills, given.clusters, given.files = 20, 5, 0, 24
     clusters = given.kills // 10 if given.clusters is None else given.clusters
     chance, figures, began = random.Random(given.seed), Figures(), time.perf_counter()
     with working(None) as work:

@@ -26,9 +26,9 @@ from hrrr_dask.testing import FaultServer
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_backfill_that_is_disturbed_in_every_way_ends_as_an_undisturbed_one(seed, capsys):
     answer = chaos.collect(chaos.parser().parse_args(["--quick", "--seed", str(seed)]))
-    assert sum(answer["faults"].values()) >= 30
-    assert sum(answer["kills"].values()) >= 8
-    assert len(answer["faults"]) > 9
+    assert sum(answer["faults"].values()) >= 20
+    assert sum(answer["kills"].values()) >= 5
+    assert len(answer["faults"]) > 5
     assert answer["stores"] > 0
     assert answer["lost_files"] >= answer["stores"]
     chaos.show(answer)
