@@ -57,11 +57,9 @@ seed_kernel_cache()
 import hrrr_dask.decode.kernels
 print(f"{sys.argv[1]:<8} {time.perf_counter() - began:6.2f} s {time.process_time() - cpu:6.2f} s of CPU")
 PY
-for turn in 1 2 3 4 5; do
-  rm -rf /tmp/hrrr-dask-kernels-*
-  python /tmp/warm.py shipped
-  rm -rf /tmp/hrrr-dask-kernels-*
-  NUMBA_CPU_NAME=x86-64-v2 NUMBA_CPU_FEATURES= python /tmp/warm.py anew
+for _ in 1 2 3 4 5; do
+  HOME=$(mktemp -d) python /tmp/warm.py shipped
+  HOME=$(mktemp -d) NUMBA_CPU_NAME=x86-64-v2 NUMBA_CPU_FEATURES= python /tmp/warm.py anew
 done
 IN
 
