@@ -266,6 +266,16 @@ def test_the_oldest_step_is_read_first(client):
     assert sum(label in wanted[:60] for label in order[:60]) >= 55
 
 
+def test_what_is_read_is_written_before_what_waits_to_be_read(client):
+    partitions = [Partition(n, readings(2, 24 * n)) for n in range(20)]
+    work(client, partitions, "waits")
+    reads = done("read")
+    for write_ in done("write"):
+        last = max(each.ended for each in reads if each.labels[0] in write_.labels)
+        between = [each for each in reads if last < each.began < write_.began]
+        assert len(between) <= 8, "of two threads, while hundreds wait"
+
+
 def test_steps_of_one_partition_are_written_one_after_the_other_and_partitions_at_once(client):
     partitions = [Partition(n, readings(1, 24 * n + s), step=s) for n in range(2) for s in range(5)]
     work(client, partitions, "steps")

@@ -21,13 +21,15 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster, Scheduler, Worker, get_worker
 from oracle import command, ledger_keys, objects, run_cli, without_dask, write_points
+from test_run import LEADS, made_up, make_job, readings, write_without_a_task
 
 import hrrr_dask
 from hrrr_dask import execution, pipeline
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.ledger import to_dataframe
 from hrrr_dask.preload import GRACE_VARIABLE, Drain, grace_s
-from hrrr_dask.run import run
+from hrrr_dask.records import Partition
+from hrrr_dask.run import Progress, run
 from hrrr_dask.tasks import Stages
 from hrrr_dask.testing import GridWindow, write_archive
 
@@ -192,6 +194,61 @@ def test_a_grace_time_is_a_number_of_seconds(monkeypatch, text):
     monkeypatch.setenv(GRACE_VARIABLE, text)
     with pytest.raises(ConfigError, match=f"{GRACE_VARIABLE} is a number of seconds from 0 on, not '{text}'"):
         grace_s()
+
+
+# Coming and going with the work
+
+
+READ: list[tuple[str, str]] = []
+"""By workers that live in this process: the file, and who read it."""
+
+
+def readers():
+    return {reader for _, reader in READ}
+
+
+def read_until_three_did(reading, job):
+    READ.append((reading.file.label, get_worker().address))
+    time.sleep(0.1 if len(readers()) < 3 else 0.002)
+    return made_up(reading, 0.1)
+
+
+@pytest.mark.parametrize("way", ["scaled", "adaptive"])
+def test_workers_that_come_get_work_and_what_those_that_go_have_read_is_not_read_again(way):
+    """One worker, then three, then one. The steps are small: only the window may hold work for more than one."""
+    READ.clear()
+    partitions = []
+
+    def draw():
+        while len(partitions) < 300 and (len(readers()) < 3 or len(partitions) % 20):
+            partitions.append(Partition(len(partitions), readings(2, 24 * len(partitions))))
+            yield partitions[-1]
+
+    def scale(progress):
+        here = threading.current_thread() is threading.main_thread()  # others may not wait for an answer
+        if way == "adaptive" or not here or progress.files_done < 10:
+            return
+        if len(readers()) < 3:
+            cluster.scale(3)
+        elif len(client.nthreads()) > 1:  # LocalCluster.scale(1) would not hand over what they have
+            client.retire_workers(workers=list(client.nthreads())[1:])
+
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
+    with LocalCluster(**options, protocol="tcp") as cluster, Client(cluster) as client:
+        if way == "adaptive":
+            cluster.adapt(minimum=1, maximum=3, interval="100ms")
+        stages = Stages(read_until_three_did, write_without_a_task)
+        result = run(client, make_job(1, way), draw(), Progress(300 * 2 * LEADS), scale, stages)
+        for _ in range(200):
+            if len(client.nthreads()) == 1:
+                break
+            time.sleep(0.05)
+        assert len(client.nthreads()) == 1
+    times = Counter(label for label, _ in READ)
+    assert len(readers()) >= 3
+    assert set(times) == {reading.file.label for partition in partitions for reading in partition.readings}
+    assert sum(report.files for report in result.reports) == len(times)
+    assert sum(times.values()) - len(times) <= 4, "more was read again than what they were at"
 
 
 # Being killed
