@@ -121,9 +121,9 @@ class KubeApi:
             raise
 
     def delete(self, kind: str, name: str) -> None:
-        """Delete an object; what it owns goes with it. One that is not there is no error."""
-        if self.get(kind, name) is not None:
-            self._request("DELETE", f"deleting {kind} {name}", f"{kind.lower()}s/{name}", missing=None)
+        """Delete an object, and first what it owns: also when the operator is slow. None there is no error."""
+        first = {"propagationPolicy": "Foreground"}
+        self._request("DELETE", f"deleting {kind} {name}", f"{kind.lower()}s/{name}", body=first, missing=None)
 
     def get(self, kind: str, name: str) -> Mapping[str, Any] | None:
         """An object as it is; None when there is none."""

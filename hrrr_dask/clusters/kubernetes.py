@@ -38,8 +38,8 @@ POLL_S: Final = 1.0
 NOTHING_S: Final = 60.0
 """An operator that has made no pod for so long has missed the cluster, or is not there [s]."""
 
-DELETE_S: Final = 180.0
-"""For a cluster to be gone, once told: an operator that asks a scheduler which is not there is slow [s]."""
+DELETE_S: Final = 60.0
+"""For the pods of a cluster to be told to end [s]."""
 
 
 def checked(spec: KubernetesSpec, name: str = "") -> tuple[dict[str, Any], ...]:
@@ -162,15 +162,24 @@ def _delete(api: KubeApi, name: str) -> None:
         try:
             for kind in ("DaskAutoscaler", "DaskCluster"):
                 api.delete(kind, name)
-            while any(api.get(kind, name) is not None for kind in ("DaskAutoscaler", "DaskCluster")):
+            while not _is_leaving(api, name):
                 if time.monotonic() - began > DELETE_S:
-                    raise RunError(f"it is still there after {DELETE_S:.0f} s; does Dask's operator run?")
+                    raise RunError(f"its pods still run after {DELETE_S:.0f} s")
                 time.sleep(POLL_S / 4)
         except RunError as error:
             raise RunError(
                 f"cluster {name} could not be deleted and may cost money: kubectl delete daskcluster {name} "
                 f"--namespace {api.namespace} ({error})"
             ) from error
+
+
+def _is_leaving(api: KubeApi, name: str) -> bool:
+    """Whether it is gone, or all that is left was told to end: the operator and the pods may take their time."""
+    found = api.get("DaskCluster", name)
+    if found is None:
+        return True
+    pods = [*api.pods(name, "scheduler"), *api.pods(name, "worker")]
+    return all("deletionTimestamp" in each["metadata"] for each in (found, *pods))
 
 
 def _refuse_without_rights(api: KubeApi) -> None:

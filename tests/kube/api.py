@@ -106,7 +106,9 @@ class Api:
         body = await _body(request)
         if request.method == "DELETE":
             grace_s = request.query.get("gracePeriodSeconds", (body or {}).get("gracePeriodSeconds"))
-            deleted = store.delete(resource, namespace, name, None if grace_s is None else int(grace_s))
+            foreground = (body or {}).get("propagationPolicy") == "Foreground"
+            grace_s = None if grace_s is None else int(grace_s)
+            deleted = store.delete(resource, namespace, name, grace_s, foreground=foreground)
             return web.json_response(deleted)
         how = {"part": part, "strict": request.query.get("fieldValidation") == "Strict"}
         if request.method == "PUT":

@@ -9,6 +9,8 @@ import kubernetes_validate
 
 VERSION = "1.33.0"
 KEPT = {"x-kubernetes-preserve-unknown-fields": True}
+_VALIDATORS = {}
+"""By the identity of the schema, which a definition keeps."""
 NAME = r"[a-z0-9]([-a-z0-9.:]*[a-z0-9])?"
 
 
@@ -32,7 +34,9 @@ def custom_faults(item, schema, *, strict):
     unknown = list(_prune(item, {**schema, "properties": own}, ""))
     if strict and unknown:
         return [f'strict decoding error: unknown field "{path}"' for path in unknown]
-    errors = jsonschema.Draft202012Validator(_as_json_schema(schema)).iter_errors(item)
+    if id(schema) not in _VALIDATORS:
+        _VALIDATORS[id(schema)] = jsonschema.Draft202012Validator(_as_json_schema(schema))
+    errors = _VALIDATORS[id(schema)].iter_errors(item)
     return [f"{'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in sorted(errors, key=str)]
 
 

@@ -7,7 +7,7 @@ import copy
 import logging
 
 from kube.selectors import is_ready
-from kube.store import ENDED, RefusedError, ending, now
+from kube.store import ENDED, FOREGROUND, RefusedError, ending, now, owners_of
 
 log = logging.getLogger("kube.controllers")
 
@@ -32,12 +32,24 @@ class Controllers:
                 box.get_nowait()
 
     def orphans(self):
-        """Delete what is owned by nothing that is there."""
-        there = {item["metadata"]["uid"] for item in self._store.items.values()}
-        for (version, plural, namespace, name), item in list(self._store.items.items()):
-            owners = item["metadata"].get("ownerReferences")
-            if owners and not item["metadata"].get("deletionTimestamp") and not _uids(owners) & there:
-                self._store.delete(self._store.resources[version, plural], namespace, name)
+        """Delete what is owned by nothing that is there, or by what waits for its end."""
+        store = self._store
+        there = {item["metadata"]["uid"] for item in store.items.values()}
+        for key, item in list(store.items.items()):
+            meta = item["metadata"]
+            if (owners := owners_of(item)) and not owners & there:
+                self._delete(key)
+            if FOREGROUND in meta.get("finalizers", ()):
+                left = store.owned_by(item)
+                for owned in left:
+                    self._delete(owned)
+                if not left:
+                    store.update(store.resources[key[:2]], *key[2:], _without_foreground)
+
+    def _delete(self, key):
+        item = self._store.items.get(key)
+        if item is not None and not item["metadata"].get("deletionTimestamp"):
+            self._store.delete(self._store.resources[key[:2]], *key[2:], foreground=True)
 
     def deployments(self):
         for deployment in self._store.list("Deployment"):
@@ -73,7 +85,7 @@ class Controllers:
 
     def _pods_of(self, owner, *, gone=False):
         pods = self._store.list("Pod", owner["metadata"]["namespace"])
-        mine = [pod for pod in pods if owner["metadata"]["uid"] in _uids(pod["metadata"].get("ownerReferences", ()))]
+        mine = [pod for pod in pods if owner["metadata"]["uid"] in owners_of(pod)]
         return [pod for pod in mine if gone or not pod["metadata"].get("deletionTimestamp")]
 
     def _make_pod(self, owner, template):
@@ -112,5 +124,6 @@ def _hopeless(job, failed):
     return "BackoffLimitExceeded" if len(failed) > job["spec"].get("backoffLimit", 6) else ""
 
 
-def _uids(references):
-    return {reference["uid"] for reference in references}
+def _without_foreground(item):
+    item["metadata"]["finalizers"] = [each for each in item["metadata"]["finalizers"] if each != FOREGROUND]
+    return item

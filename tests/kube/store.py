@@ -23,6 +23,8 @@ v1 namespaces Namespace ns; v1 nodes Node no
 apiextensions.k8s.io/v1 customresourcedefinitions CustomResourceDefinition crd
 """
 ENDED = ("Succeeded", "Failed")
+FOREGROUND = "foregroundDeletion"
+"""Finalizer of what waits for the end of all that it owns."""
 FIXED = ("uid", "creationTimestamp", "name", "namespace", "generation", "deletionTimestamp")
 
 
@@ -162,10 +164,12 @@ class Store:
         self._tell("MODIFIED", resource, new)
         return new
 
-    def delete(self, resource, namespace, name, grace_s=None):
-        """Begin to delete an object: pods end first, finalizers are waited for."""
+    def delete(self, resource, namespace, name, grace_s=None, *, foreground=False):
+        """Begin to delete an object: pods end first, finalizers are waited for; so is what it owns, in foreground."""
         item = self.get(resource, namespace, name)
         meta = item["metadata"]
+        if foreground and self.owned_by(item) and FOREGROUND not in meta.setdefault("finalizers", []):
+            meta["finalizers"] = [*meta["finalizers"], FOREGROUND]
         ends = resource.kind == "Pod" and grace_s != 0 and _runs(item)
         if not ends and not meta.get("finalizers"):
             return self.remove(resource, namespace, name)
@@ -176,6 +180,11 @@ class Store:
             meta |= {"deletionTimestamp": now(), "deletionGracePeriodSeconds": grace_s}
             self._tell("MODIFIED", resource, item)
         return item
+
+    def owned_by(self, owner):
+        """The keys of what an object owns."""
+        uid = owner["metadata"]["uid"]
+        return [key for key, item in self.items.items() if uid in owners_of(item)]
 
     def remove(self, resource, namespace, name):
         item = self.items.pop(self.key(resource, namespace, name))
@@ -251,6 +260,11 @@ class Store:
         self.changes.append(change)
         for box in self.listeners:
             box.put_nowait(change)
+
+
+def owners_of(item):
+    """Their uids."""
+    return {reference["uid"] for reference in item["metadata"].get("ownerReferences", ())}
 
 
 def ending(letters="bcdfghjklmnpqrstvwxz2456789"):
