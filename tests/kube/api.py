@@ -7,6 +7,7 @@ import json
 
 import yaml
 from aiohttp import web
+from jsonpatch import JsonPatchException
 
 from kube import rights
 from kube.discovery import Discovery
@@ -116,9 +117,16 @@ class Api:
         if isinstance(body, dict):
             how["number"] = (body.get("metadata") or {}).get("resourceVersion")
         kind = request.content_type
+
+        def change(old):
+            try:
+                return patched(kind, old, body)
+            except JsonPatchException as error:  # its test of a version failed, above all
+                raise RefusedError(422, "Invalid", f"the server rejected our request: {error}") from error
+
         if kind == "application/apply-patch+yaml" and store.key(resource, namespace, name) not in store.items:
             return web.json_response(store.create(resource, namespace, body), status=201)
-        changed = store.update(resource, namespace, name, lambda old: patched(kind, old, body), **how)
+        changed = store.update(resource, namespace, name, change, **how)
         return web.json_response(changed)
 
     async def _scale(self, request, resource, namespace, name):

@@ -123,6 +123,7 @@ class PodRun:
         """End its containers, once; the sooner the later it is told again."""
         if not self._stopping or grace_s < self._grace_s:
             self._grace_s, self._stopping = grace_s, True
+            log.info("pod %s is to end within %s s", self.key[3], grace_s)
             self.task.cancel()
 
     async def _live(self):
@@ -132,6 +133,7 @@ class PodRun:
             codes = await asyncio.gather(*(self._contain(container) for container in containers))
             self._say("Failed" if any(codes) else "Succeeded")
         except asyncio.CancelledError:
+            log.info("pod %s has ended", self.key[3])
             self._say("Failed" if any(codes) else "Succeeded")
             if self.key in self._store.items:
                 self._store.delete(self._store.of("Pod"), self.key[2], self.key[3], grace_s=0)
