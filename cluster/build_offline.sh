@@ -63,10 +63,17 @@ for _ in 1 2 3 4 5; do
 done
 IN
 
-say "a scheduler in good health, and a worker without one"
+say "a scheduler: in good health, and gone when it is told to"
 name=hrrr-health-$$
 trap 'podman rm -f -t 1 $name > /dev/null 2>&1 || true' EXIT
-pod -d --name "$name" "$image" dask scheduler --port 0 --dashboard-address :8787 > /dev/null
+pod -d --rm=false --network none --name "$name" "$image" dask scheduler --host 127.0.0.1 --dashboard-address :8787 > /dev/null
 for _ in $(seq 60); do podman exec "$name" python /opt/hrrr/health.py 2> /dev/null && break; sleep 1; done
 podman exec "$name" python /opt/hrrr/health.py && echo "healthy"
-podman stop -t 30 "$name" > /dev/null && echo "ended when it was told to"
+podman stop -t 30 "$name" > /dev/null
+echo "exit code $(podman inspect "$name" --format '{{.State.ExitCode}}'), 137 if it had to be killed"
+podman rm "$name" > /dev/null
+
+say "a command that is told to end before it has begun"
+pod -d --rm=false --network none --name "$name" "$image" hrrr-dask demo /tmp/demo > /dev/null
+podman stop -t 30 "$name" > /dev/null
+echo "exit code $(podman inspect "$name" --format '{{.State.ExitCode}}')"

@@ -1,4 +1,6 @@
 #!/bin/sh
+# Runs a command as a pod should: with kernels that fit, and so that it ends when it is told to.
+#
 # The kernels in the image are compiled for two kinds of x86 processors, with AVX-512 and without: name the one that is
 # here, so that numba finds them. On any other it compiles for what it sees.
 set -eu
@@ -16,4 +18,18 @@ if [ -z "${NUMBA_CPU_NAME:-}" ] && has avx2 bmi1 bmi2 fma f16c movbe abm; then
   NUMBA_CPU_FEATURES=
   export NUMBA_CPU_NAME NUMBA_CPU_FEATURES
 fi
-exec "$@"
+
+# The first process of a container ignores every signal that it has no handler for, and Python has one for SIGTERM only
+# when the work has begun. So this is the first process, passes the signal on, and gives the command's exit code.
+child=
+trap '[ -z "$child" ] || kill -TERM "$child"' TERM INT
+exec 3<&0 # what runs beside the shell would have nothing to read
+"$@" <&3 3<&- &
+child=$!
+code=0
+wait "$child" || code=$?
+while kill -0 "$child" 2> /dev/null; do # a signal ended the wait, not the command
+  code=0
+  wait "$child" || code=$?
+done
+exit "$code"

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -175,3 +176,27 @@ def test_the_image_says_which_kernels_fit_and_becomes_the_command():
     wanted = "x86-64-v4|" if "avx512vl" in flags else "x86-64-v3|" if "avx2" in flags else "|unset"
     assert ask() == wanted
     assert ask(NUMBA_CPU_NAME="generic") == "generic|unset", "who names one knows better"
+
+
+def started(*command: str, **streams: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen([CLUSTER / "entrypoint.sh", *command], text=True, stdout=subprocess.PIPE, **streams)
+
+
+def test_the_images_first_process_gives_the_commands_exit_code_and_what_it_was_given_to_read():
+    with started("sh", "-c", "cat; exit 7", stdin=subprocess.PIPE) as process:
+        assert process.communicate("words", timeout=30)[0] == "words"
+    assert process.returncode == 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_reaches_the_command_which_ends_in_its_own_time(number):
+    slowly = "trap 'sleep 0.5; echo done; exit 5' TERM; echo ready; while :; do sleep 0.1; done"
+    for command, code in (
+        (("sh", "-c", slowly), 5),
+        ((sys.executable, "-c", "print('ready', flush=True); input()"), 143),
+    ):
+        with started(*command, stdin=subprocess.PIPE) as process:
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(number)
+            assert process.wait(30) == code
+            assert process.stdout.read() == ("done\n" if code == 5 else "")
