@@ -75,7 +75,7 @@ def parse_source(text: str, options: Mapping[str, str] = NO_OPTIONS) -> Source:
     >>> parse_source("aws").url
     's3://noaa-hrrr-bdp-pds'
     >>> parse_source("s3://my-mirror/hrrr/", {"anonymous": "true"})
-    Source(name='s3://my-mirror/hrrr', url='s3://my-mirror/hrrr', options=(('anonymous', 'true'),))
+    Source(name='s3://my-mirror/hrrr', url='s3://my-mirror/hrrr', options=(('anonymous', 'true'),), per_minute=0)
     """
     options = dict(options)
     limit = _limit(options.pop("requests_per_minute", None))

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from faults import FaultServer
 from kube.running import kubernetes, missing
 from oracle import bits, command, write_points
 
@@ -24,7 +23,7 @@ import hrrr_dask
 from hrrr_dask.clusters import open_client
 from hrrr_dask.clusters.spec import KubernetesSpec, Workers
 from hrrr_dask.errors import ConfigError, RunError
-from hrrr_dask.testing import GridWindow, loopback_s3, write_archive
+from hrrr_dask.testing import FaultServer, GridWindow, loopback_s3, write_archive
 
 WHY = missing()
 if WHY and os.environ.get("HRRR_DASK_MUST_TEST_KUBERNETES"):
@@ -49,14 +48,14 @@ def cluster(tmp_path_factory):
 
 
 class Gate(FaultServer):
-    """An archive that answers only for the first file until it is opened: whatever happens meanwhile is mid-run."""
+    """An archive that answers only for the first two files, which the command looks at, until it is opened."""
 
-    def __init__(self, objects, first):
-        super().__init__(objects)
-        self.opened, self._first = threading.Event(), first
+    def __init__(self, archive):
+        super().__init__(archive)
+        self.opened, self._first = threading.Event(), [archive.path(file).name for file in archive.files[:2]]
 
     def begin(self, path, byte_range):
-        if self._first not in path:
+        if not any(name in path for name in self._first):
             self.opened.wait(200)
         return super().begin(path, byte_range)
 
@@ -70,9 +69,7 @@ def archive(tmp_path_factory):
 
 @pytest.fixture
 def gate(archive):
-    paths = [path for path in archive.root.rglob("*") if path.is_file()]
-    objects = {f"/{path.relative_to(archive.root).as_posix()}": path.read_bytes() for path in paths}
-    with Gate(objects, first=archive.path(archive.files[0]).name) as server:
+    with Gate(archive) as server:
         yield server
         server.opened.set()
 

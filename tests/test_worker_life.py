@@ -311,7 +311,7 @@ def test_a_file_that_takes_more_memory_than_a_worker_has_is_the_only_gap(work, n
     monkeypatch.setattr(execution, "run", lambda *arguments: run(*arguments, Stages(read_greedily)))
     store = str(notes.with_name("x.zarr"))
     report = hrrr_dask.backfill(store=store, client=killable, **work.asked)
-    assert (report.gaps, report.first_files_with_gaps) == ({"internal-error": 1}, (GREEDY,))
+    assert (report.gaps, report.first_files_with_gaps) == ({"poisoned": 1}, (GREEDY,))
     assert report.exit_code == 3
     frame = to_dataframe(store)
     (lost,) = frame[frame.outcome != "complete"].itertuples()
