@@ -27,7 +27,7 @@ from hrrr_dask.testing import GridWindow
 LEADS: Final = 16
 """Lead hours of each run, from 1."""
 
-MARKS: Final = (50, 500, 1000, 2000)
+MARKS: Final = (50, 100, 200, 500, 1000, 1500, 2000)
 """After so many files memory is looked at; the last one is the number of files."""
 
 GOAL: Final = 1.2
@@ -78,6 +78,8 @@ class Watch:
 
 def run_through(url: str, window: Sequence[Any], n_files: int, how: dict[str, Any], store: str) -> dict[str, Any]:
     """Backfill so many files on one worker, and watch it."""
+    import dask.config
+
     from hrrr_dask import api
     from hrrr_dask.clusters import open_client
     from hrrr_dask.clusters.spec import LocalSpec, Workers
@@ -85,7 +87,8 @@ def run_through(url: str, window: Sequence[Any], n_files: int, how: dict[str, An
     marks = [mark for mark in MARKS if mark < n_files] + [n_files]
     runs = -(-n_files // LEADS)
     first, last = FILE.init_time, FILE.init_time + timedelta(hours=runs - 1)
-    with open_client(LocalSpec(Workers(1, 1), how["threads"])) as client:
+    as_in_pods = {"distributed.worker.preload": ["hrrr_dask.preload"]}
+    with dask.config.set(as_in_pods), open_client(LocalSpec(Workers(1, 1), how["threads"])) as client:
         (pid,) = client.run(os.getpid).values()
         began, base = time.perf_counter(), resident("VmRSS", pid)
         with Watch(pid, marks) as watch:
@@ -100,6 +103,7 @@ def run_through(url: str, window: Sequence[Any], n_files: int, how: dict[str, An
                 engine=how["engine"],
                 lead_hours=list(range(1, LEADS + 1)),
                 axis_start=f"{first:%Y-%m-%d}",
+                partition_days=how["partition_days"],
             )
             _wait(watch, n_files)
         seconds = time.perf_counter() - began
@@ -135,6 +139,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--files", type=int, default=MARKS[-1], metavar="N", help=f"default {MARKS[-1]:,}")
     made.add_argument("--engine", choices=ENGINES, default=default_engine(), help=f"default {default_engine()}")
     made.add_argument("--threads", type=int, default=FILES_AT_ONCE, metavar="N", help=f"default {FILES_AT_ONCE}")
+    made.add_argument("--partition-days", type=int, default=1, metavar="N", help="of 384 files each (default 1)")
     return made
 
 
@@ -151,13 +156,14 @@ def collect(given: argparse.Namespace) -> Answer:
                 url=url,
                 window=sizes,
                 n_files=96 if given.quick else given.files,
-                how={"engine": given.engine, "threads": given.threads},
+                how={"engine": given.engine, "threads": given.threads, "partition_days": given.partition_days},
                 store=str(Path(stores) / "store.zarr"),
             )
     about = {
         "files": f"{found['files']:,} of {template.size / 1e6:.1f} MB: the eleven default variables and another one, "
         f"{window.ny} x {window.nx} cells, each file under its own times",
-        "worker": f"one process of {given.threads} threads, engine {given.engine}, 500 points, from a web server",
+        "worker": f"one process of {given.threads} threads with hrrr_dask.preload, engine {given.engine}, 500 points, "
+        "from a web server",
         "versions": describe_versions(["hrrr-dask", "dask", "obstore", "zarr", "numpy"]),
         "machine": f"{describe_machine()}, load {os.getloadavg()[0]:.1f} at the end",
     }

@@ -9,15 +9,21 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
-__all__ = ["KEPT_BYTES", "keep_freed_memory"]
+__all__ = ["HEAPS", "KEPT_BYTES", "keep_freed_memory"]
 
 KEPT_BYTES: Final = 128 << 20
 """What a process may keep at most: somewhat more than the messages of the files that it reads at once [B]."""
 
 _LARGEST_BLOCK_BYTES: Final = 32 << 20  # glibc takes no larger one from its heaps
 
-_TRIM_THRESHOLD: Final = -1  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
+HEAPS: Final = 1
+"""Of which threads take their memory. glibc gives each of a worker's dozen threads one of its own, eight for each core
+at most; every one of them comes to keep as much as the largest file took. Those that there are already stay: where a
+worker is started from here, it has ``MALLOC_ARENA_MAX`` in its environment, too."""
+
+_TRIM_THRESHOLD: Final = -1  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX of glibc's malloc.h
 _MMAP_THRESHOLD: Final = -3
+_ARENA_MAX: Final = -8
 
 
 def keep_freed_memory() -> bool:
@@ -31,4 +37,6 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    return bool(mallopt(_TRIM_THRESHOLD, KEPT_BYTES) and mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK_BYTES))
+    wanted = {_TRIM_THRESHOLD: KEPT_BYTES, _MMAP_THRESHOLD: _LARGEST_BLOCK_BYTES, _ARENA_MAX: HEAPS}
+    told = [mallopt(parameter, value) for parameter, value in wanted.items()]
+    return all(told)

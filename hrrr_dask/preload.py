@@ -55,8 +55,16 @@ async def dask_setup(server: Worker | Nanny) -> None:
     drain = Drain(server, grace_s())
     server.handlers[_DRAIN] = drain.once
     await WarmStart(_ENGINE).setup(server)
+    await asyncio.to_thread(_load_writing)
     if threading.current_thread() is threading.main_thread():  # signals come nowhere else
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, drain.begin_to_end)
+
+
+def _load_writing() -> None:
+    """Load what the first commit would: with its first array pyarrow looks for pandas, which takes 60 MB."""
+    import pyarrow as pa  # noqa: PLC0415  see dask_setup
+
+    pa.array([0])
 
 
 async def dask_teardown(server: Worker | Nanny) -> None:

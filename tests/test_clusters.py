@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -130,6 +131,7 @@ def test_a_cluster_of_another_version_is_refused_and_told_which_image_to_build()
 def test_a_local_cluster_adapts_to_the_work():
     with open_client(LocalSpec(Workers(1, 2), 1)) as client:
         assert len(client.nthreads()) == 1
+        assert client.run(os.environ.get, "MALLOC_ARENA_MAX").popitem()[1] == "1"
         futures = client.map(slow, range(14), pure=False)
         client.wait_for_workers(2, timeout=100)
         assert sum(client.gather(futures)) == sum(range(14))

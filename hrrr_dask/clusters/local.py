@@ -9,9 +9,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import dask.config
 from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
+from hrrr_dask.allocation import HEAPS
 from hrrr_dask.clusters import signals
 from hrrr_dask.clusters.spec import LocalSpec
 from hrrr_dask.errors import RunError
@@ -32,7 +34,8 @@ def started(spec: LocalSpec) -> Iterator[Client]:
     RunError
         If they do not start.
     """
-    with _cluster(spec) as local, Client(local) as client:
+    one_heap = {"distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": HEAPS}  # glibc reads it when a process starts
+    with dask.config.set(one_heap), _cluster(spec) as local, Client(local) as client:
         client.register_plugin(_LeaveInterruptsToTheClient())  # for workers that are started later
         if spec.workers is not None and spec.workers.adaptive:
             local.adapt(minimum=spec.workers.minimum, maximum=spec.workers.maximum, interval="2s")
