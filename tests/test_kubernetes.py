@@ -48,11 +48,12 @@ def cluster(tmp_path_factory):
 
 
 class Gate(FaultServer):
-    """An archive that answers only for the first two files, which the command looks at, until it is opened."""
+    """An archive that answers only for the first file of each run, as the command looks at those, until it is opened."""
 
     def __init__(self, archive):
         super().__init__(archive)
-        self.opened, self._first = threading.Event(), [archive.path(file).name for file in archive.files[:2]]
+        self.opened = threading.Event()
+        self._first = [archive.path(file).name for file in archive.files if not file.lead_hours]
 
     def begin(self, path, byte_range):
         if not any(name in path for name in self._first):
