@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import dask
@@ -148,7 +149,7 @@ def read_and_refuse(reading, job):
 def hand_on_the_second_time(work):
     key = str(get_worker().get_current_task())
     if key.endswith("-0"):
-        raise KilledWorker(key, None, 3)
+        raise KilledWorker(key, SimpleNamespace(address="tcp://gone"), 3)
     return work
 
 
@@ -266,9 +267,16 @@ def test_the_oldest_step_is_read_first(client):
     assert sum(label in wanted[:60] for label in order[:60]) >= 55
 
 
-def test_what_is_read_is_written_before_what_waits_to_be_read(client):
+def test_what_is_read_is_written_before_what_waits_to_be_read():
+    """Also where the scheduler keeps no queue, and hundreds of files wait on the workers themselves."""
     partitions = [Partition(n, readings(2, 24 * n)) for n in range(20)]
-    work(client, partitions, "waits")
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
+    with (
+        dask.config.set({"distributed.scheduler.worker-saturation": "inf"}),
+        LocalCluster(**options, protocol="tcp") as cluster,
+        Client(cluster) as client,
+    ):
+        work(client, partitions, "waits")
     reads = done("read")
     for write_ in done("write"):
         last = max(each.ended for each in reads if each.labels[0] in write_.labels)

@@ -220,7 +220,7 @@ def test_workers_that_come_get_work_and_what_those_that_go_have_read_is_not_read
     partitions = []
 
     def draw():
-        while len(partitions) < 300 and (len(readers()) < 3 or len(partitions) % 20):
+        while len(partitions) < 100 and (len(readers()) < 3 or len(partitions) % 20):
             partitions.append(Partition(len(partitions), readings(2, 24 * len(partitions))))
             yield partitions[-1]
 
@@ -233,12 +233,12 @@ def test_workers_that_come_get_work_and_what_those_that_go_have_read_is_not_read
         elif len(client.nthreads()) > 1:  # LocalCluster.scale(1) would not hand over what they have
             client.retire_workers(workers=list(client.nthreads())[1:])
 
-    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
+    options = {"n_workers": 1, "threads_per_worker": 4, "processes": False, "dashboard_address": ":0"}
     with LocalCluster(**options, protocol="tcp") as cluster, Client(cluster) as client:
         if way == "adaptive":
             cluster.adapt(minimum=1, maximum=3, interval="100ms")
         stages = Stages(read_until_three_did, write_without_a_task)
-        result = run(client, make_job(1, way), draw(), Progress(300 * 2 * LEADS), scale, stages)
+        result = run(client, make_job(1, way), draw(), Progress(100 * 2 * LEADS), scale, stages)
         for _ in range(200):
             if len(client.nthreads()) == 1:
                 break
@@ -248,7 +248,7 @@ def test_workers_that_come_get_work_and_what_those_that_go_have_read_is_not_read
     assert len(readers()) >= 3
     assert set(times) == {reading.file.label for partition in partitions for reading in partition.readings}
     assert sum(report.files for report in result.reports) == len(times)
-    assert sum(times.values()) - len(times) <= 4, "more was read again than what they were at"
+    assert sum(times.values()) - len(times) <= 12, "more was read again than what they were at"
 
 
 # Being killed
