@@ -16,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
-import dask
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster, Scheduler, Worker, get_worker
@@ -89,7 +88,7 @@ def work(tmp_path_factory):
     write_archive(root / "archive", **times, lead_hours=[0, 1], variables=[NAME], decoys=False, window=WINDOW)
     asked = {"points": write_points(root / "points.csv", PLACES), "start": "2024-01-01", "end": f"2024-01-{DAYS:02}"}
     asked |= {"source": [str(root / "archive")], "lead_hours": "0-1", "variables": NAME, "partition_days": 1}
-    asked["axis_start"] = "2024-01-01"
+    asked |= {"axis_start": "2024-01-01", "engine": "eccodes"}  # which starts sooner
     with without_dask() as client:
         report = hrrr_dask.backfill(store=str(root / "undisturbed.zarr"), client=client, **asked)
     assert (report.outcome, report.files_read) == ("done", FILES)
@@ -107,11 +106,9 @@ def notes(monkeypatch, tmp_path):
 
 @contextmanager
 def scheduler():
-    """Of this process, to which workers come."""
-    with (
-        LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=":0", silence_logs=50) as cluster,
-        Client(cluster) as client,
-    ):
+    """Of this process, with a worker that stays, to which others come."""
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
+    with LocalCluster(**options, protocol="tcp", silence_logs=50) as cluster, Client(cluster) as client:
         yield client
 
 
@@ -122,7 +119,7 @@ def workers(client, directory, *groups):
         words = [DASK, "worker", client.scheduler.address, "--no-dashboard", "--nthreads", "2"]
         started = [subprocess.Popen([*words, *options], stdout=log, stderr=log, cwd=directory) for options in groups]
     try:
-        client.wait_for_workers(len(groups), timeout=60)
+        client.wait_for_workers(1 + len(groups), timeout=100)
         yield started
     finally:
         for process in started:
@@ -152,7 +149,7 @@ def backfill(work, client, notes, watch, read=read_and_note):
 
 
 def test_workers_that_are_told_to_end_hand_over_what_they_have_and_no_file_is_read_twice(work, notes, tmp_path):
-    with scheduler() as client, workers(client, tmp_path, NANNY, ALONE, ALONE) as (*ending, _):
+    with scheduler() as client, workers(client, tmp_path, NANNY, ALONE) as ending:
         told: list[None] = []
 
         def end(progress):
@@ -256,11 +253,8 @@ def test_workers_that_come_get_work_and_what_those_that_go_have_read_is_not_read
 
 @pytest.fixture(scope="module")
 def killable():
-    """Two workers that are started again; whatever they have is suspected at once."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-    ):
+    """Two workers that are started again."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(HERE))
         options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": "900MB", "dashboard_address": ":0"}
         with LocalCluster(**options, silence_logs=50) as cluster, Client(cluster) as client:
@@ -271,8 +265,13 @@ def set_notes(path):
     os.environ["NOTES"] = path
 
 
+def suspect_after(n_ends, dask_scheduler):
+    dask_scheduler.allowed_failures = n_ends
+
+
 def test_a_worker_that_is_killed_is_started_again_and_only_what_it_had_is_read_twice(work, notes, killable):
     killable.run(set_notes, str(notes))
+    killable.run_on_scheduler(suspect_after, 1)
     victim = list(killable.run(os.getpid).values())[:1]
 
     def kill(progress):
@@ -308,6 +307,7 @@ def test_a_worker_that_ends_its_lifetime_and_comes_back_loses_nothing(work, note
 def test_a_file_that_takes_more_memory_than_a_worker_has_is_the_only_gap(work, notes, killable, monkeypatch):
     """The nanny ends the worker; then the file is read in a process of its own, which may not take more either."""
     killable.run(set_notes, str(notes))
+    killable.run_on_scheduler(suspect_after, 0)
     monkeypatch.setattr(execution, "run", lambda *arguments: run(*arguments, Stages(read_greedily)))
     store = str(notes.with_name("x.zarr"))
     report = hrrr_dask.backfill(store=store, client=killable, **work.asked)
@@ -322,7 +322,7 @@ def test_a_file_that_takes_more_memory_than_a_worker_has_is_the_only_gap(work, n
 
 def test_without_its_scheduler_a_command_ends_in_words_and_with_another_one_it_does_the_rest(work, tmp_path):
     store = tmp_path / "x.zarr"
-    with remote(tmp_path / "a") as (address, processes):
+    with remote(tmp_path / "remote") as (address, processes):
         started = subprocess.Popen(
             command("backfill", store=store, cluster=address, json=True, **work.asked),
             stdout=subprocess.PIPE,
@@ -344,7 +344,8 @@ def test_without_its_scheduler_a_command_ends_in_words_and_with_another_one_it_d
     committed = hrrr_dask.status(str(store)).files_complete
     assert 0 < committed < FILES, "the kill came too late to show anything"
 
-    with remote(tmp_path / "b") as (address, _):
+    with scheduler() as another:
+        address = another.scheduler.address
         code, report, stderr = run_cli("backfill", store=store, cluster=address, json=True, **work.asked)
     assert (code, report["files_done_before"], report["files_read"]) == (0, committed, FILES - committed), stderr
     assert objects(store) == work.undisturbed
