@@ -17,7 +17,7 @@ podman() {
 }
 # As a pod is run: nobody, nothing to write to but /tmp, no capabilities.
 pod() {
-  podman run --rm --no-healthcheck --network host --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 --read-only \
+  podman run --rm --no-healthcheck --network "${network:-host}" --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 --read-only \
     --read-only-tmpfs=false --tmpfs /tmp:rw,size=1g,mode=1777 --cap-drop all --security-opt no-new-privileges "$@"
 }
 
@@ -66,7 +66,7 @@ IN
 say "a scheduler: in good health, and gone when it is told to"
 name=hrrr-health-$$
 trap 'podman rm -f -t 1 $name > /dev/null 2>&1 || true' EXIT
-pod -d --rm=false --network none --name "$name" "$image" dask scheduler --host 127.0.0.1 --dashboard-address :8787 > /dev/null
+network=none pod -d --rm=false --name "$name" "$image" dask scheduler --host 127.0.0.1 --dashboard-address :8787 > /dev/null
 for _ in $(seq 60); do podman exec "$name" python /opt/hrrr/health.py 2> /dev/null && break; sleep 1; done
 podman exec "$name" python /opt/hrrr/health.py && echo "healthy"
 podman stop -t 30 "$name" > /dev/null
@@ -74,6 +74,6 @@ echo "exit code $(podman inspect "$name" --format '{{.State.ExitCode}}'), 137 if
 podman rm "$name" > /dev/null
 
 say "a command that is told to end before it has begun"
-pod -d --rm=false --network none --name "$name" "$image" hrrr-dask demo /tmp/demo > /dev/null
+network=none pod -d --rm=false --name "$name" "$image" hrrr-dask demo /tmp/demo > /dev/null
 podman stop -t 30 "$name" > /dev/null
 echo "exit code $(podman inspect "$name" --format '{{.State.ExitCode}}')"
