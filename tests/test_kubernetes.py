@@ -48,7 +48,7 @@ def cluster(tmp_path_factory):
 
 
 class Gate(FaultServer):
-    """An archive that answers only for the first file of each run, as the command looks at those, until it is opened."""
+    """An archive that answers only for the first file of each run, which the command looks at, until it is opened."""
 
     def __init__(self, archive):
         super().__init__(archive)
