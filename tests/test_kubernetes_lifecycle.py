@@ -29,13 +29,14 @@ class Script:
 
     def __init__(self, *pods, stays=False):
         self._pods, self._stays = list(pods), stays
-        self.created, self.there, self.deleted = [], set(), []
+        self.created, self.there, self.deleted, self.patched = [], set(), [], []
 
     def try_pod(self, name, pod):
         pass
 
     def create(self, document):
         name = document["metadata"]["name"]
+        assert document["spec"].get("idleTimeout", 0) == 0, "the operator would ask a scheduler that is not there"
         self.created.append((document["kind"], name))
         self.there.add((document["kind"], name))
 
@@ -43,10 +44,13 @@ class Script:
         if cluster in {name for _, name in self.deleted}:
             return [pod(component)] if self._stays else []
         clusters = [name for kind, name in self.created if kind == "DaskCluster"]
-        return self._pods[clusters.index(cluster)]
+        return self._pods[clusters.index(cluster)] if cluster in clusters else []
 
     def events(self, name):
         return []
+
+    def patch(self, kind, name, changes):
+        self.patched.append((kind, name, changes))
 
     def log(self, pod):
         return "Traceback\nModuleNotFoundError: hrrr_dask"
@@ -76,6 +80,7 @@ def test_what_the_operator_missed_is_made_once_more_under_another_name():
         first, second = names(api)
         assert name == second != first
         assert api.there == {("DaskCluster", second), ("DaskAutoscaler", second)}, "the first is gone"
+        assert api.patched == [("DaskCluster", second, {"spec": {"idleTimeout": 3600}})]
     assert api.there == set()
 
 
@@ -107,6 +112,23 @@ def test_a_failure_is_not_hidden_by_a_cluster_that_stays():
     assert "kubectl delete daskcluster" in failure.value.__notes__[0]
 
 
+def test_a_cluster_without_pods_is_waited_for_as_they_may_still_come():
+    api = Script([READY])
+    api.there.add(("DaskCluster", "x"))
+    assert not kubernetes._is_leaving(api, "x")
+    api.there.clear()
+    assert kubernetes._is_leaving(api, "x")
+
+
+def test_a_cluster_whose_pods_all_end_is_left_alone():
+    api = Script([READY])
+    api.there.add(("DaskCluster", "x"))
+    ending = {"metadata": {"deletionTimestamp": "2024-01-01T00:00:00Z"}}
+    for pods, leaving in (([ending], True), ([ending, pod()], False)):
+        api.pods = lambda *_, pods=pods: pods
+        assert kubernetes._is_leaving(api, "x") == leaving
+
+
 def with_it(api):
     with kubernetes._made(api, SPEC):
         pass
@@ -114,7 +136,7 @@ def with_it(api):
 
 @contextmanager
 def waiting_for_a_worker(api, spec):
-    api.create({"kind": "DaskCluster", "metadata": {"name": "x"}})
+    api.create({"kind": "DaskCluster", "metadata": {"name": "x"}, "spec": {}})
     kubernetes._wait_for_worker(api, spec, "x", dict)
     yield
 

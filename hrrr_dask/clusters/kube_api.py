@@ -26,6 +26,7 @@ _LOG_LINES: Final = 15
 _RIGHTS: Final = (
     ("create", "kubernetes.dask.org", "daskclusters"),
     ("get", "kubernetes.dask.org", "daskclusters"),
+    ("patch", "kubernetes.dask.org", "daskclusters"),
     ("delete", "kubernetes.dask.org", "daskclusters"),
     ("create", "kubernetes.dask.org", "daskautoscalers"),
     ("get", "kubernetes.dask.org", "daskautoscalers"),
@@ -120,6 +121,10 @@ class KubeApi:
                 return  # the operator creates it, not this user
             raise
 
+    def patch(self, kind: str, name: str, changes: Mapping[str, Any]) -> None:
+        """Merge changes into an object."""
+        self._request("PATCH", f"changing {kind} {name}", f"{kind.lower()}s/{name}", body=changes)
+
     def delete(self, kind: str, name: str) -> None:
         """Delete an object, and first what it owns: also when the operator is slow. None there is no error."""
         first = {"propagationPolicy": "Foreground"}
@@ -205,8 +210,9 @@ class KubeApi:
         namespace: str | None,
     ) -> Any:
         content = None if body is None else json.dumps(body)
+        headers = {"Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json"}
         async with self._api.call_api(
-            method, version=version, url=url, namespace=namespace, content=content, params=dict(params)
+            method, version=version, url=url, namespace=namespace, content=content, params=dict(params), headers=headers
         ) as response:
             return response.json()
 

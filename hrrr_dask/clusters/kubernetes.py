@@ -91,9 +91,15 @@ def _create(api: KubeApi, spec: KubernetesSpec, name: str, *, last_try: bool) ->
     pods = manifest[0]["spec"]
     api.try_pod(f"{name}-scheduler", pods["scheduler"]["spec"])
     api.try_pod(f"{name}-worker", pods["worker"]["spec"])
-    for document in manifest:
+    cluster, *others = manifest
+    # An operator that asks a scheduler which is not there whether it is idle is too busy to delete its cluster.
+    api.create({**cluster, "spec": cluster["spec"] | {"idleTimeout": 0}})
+    for document in others:
         api.create(document)
-    return _wait_for_scheduler(api, spec, name, last_try=last_try)
+    ready = _wait_for_scheduler(api, spec, name, last_try=last_try)
+    if ready:
+        api.patch("DaskCluster", name, {"spec": {"idleTimeout": spec.idle_timeout_s}})
+    return ready
 
 
 def _wait_for_scheduler(api: KubeApi, spec: KubernetesSpec, name: str, *, last_try: bool) -> bool:
@@ -174,12 +180,14 @@ def _delete(api: KubeApi, name: str) -> None:
 
 
 def _is_leaving(api: KubeApi, name: str) -> bool:
-    """Whether it is gone, or all that is left was told to end: the operator and the pods may take their time."""
-    found = api.get("DaskCluster", name)
-    if found is None:
+    """Whether it is gone, or all its pods were told to end, which may take them some time.
+
+    Without pods it must be gone: else the operator may be about to make them.
+    """
+    if api.get("DaskCluster", name) is None:
         return True
     pods = [*api.pods(name, "scheduler"), *api.pods(name, "worker")]
-    return all("deletionTimestamp" in each["metadata"] for each in (found, *pods))
+    return bool(pods) and all("deletionTimestamp" in pod["metadata"] for pod in pods)
 
 
 def _refuse_without_rights(api: KubeApi) -> None:

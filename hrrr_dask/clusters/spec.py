@@ -112,7 +112,7 @@ class KubernetesSpec:
     start_timeout_s: float = 600.0
     """For the scheduler and the first worker to be ready: nodes may have to be added first [s]."""
     idle_timeout_s: int = 3600
-    """After so long without work the operator deletes a cluster whose command was killed; 0: never [s]."""
+    """After so long without work the operator deletes a cluster that was up and lost its command; 0: never [s]."""
 
     def __post_init__(self) -> None:
         if not self.image:

@@ -168,7 +168,7 @@ class Store:
         """Begin to delete an object: pods end first, finalizers are waited for; so is what it owns, in foreground."""
         item = self.get(resource, namespace, name)
         meta = item["metadata"]
-        if foreground and self.owned_by(item) and FOREGROUND not in meta.setdefault("finalizers", []):
+        if foreground and FOREGROUND not in meta.setdefault("finalizers", []):
             meta["finalizers"] = [*meta["finalizers"], FOREGROUND]
         ends = resource.kind == "Pod" and grace_s != 0 and _runs(item)
         if not ends and not meta.get("finalizers"):
