@@ -48,16 +48,15 @@ def cluster(tmp_path_factory):
 
 
 class Gate(FaultServer):
-    """An archive that answers only for the first file of each run, which the command looks at, until it is opened."""
+    """An archive that answers nothing while it is closed."""
 
     def __init__(self, archive):
         super().__init__(archive)
         self.opened = threading.Event()
-        self._first = [archive.path(file).name for file in archive.files if not file.lead_hours]
+        self.opened.set()
 
     def begin(self, path, byte_range):
-        if not any(name in path for name in self._first):
-            self.opened.wait(200)
+        self.opened.wait(200)
         return super().begin(path, byte_range)
 
 
@@ -84,14 +83,12 @@ def s3(monkeypatch):
         yield server
 
 
-def settings_file(directory, s3, **kubernetes):
+def settings_file(directory, s3, cpu="250m", **environment):
     """Of Dask, as a user has it; credentials are in a Secret."""
-    env = {name: value for name, value in s3.environment().items() if "ACCESS_KEY" not in name}
-    own = {"image": "registry.example/hrrr-dask:1", "cpu": "250m", "memory": "1500Mi", "scheduler-cpu": "250m"}
+    env = environment | {name: value for name, value in s3.environment().items() if "ACCESS_KEY" not in name}
+    own = {"image": "registry.example/hrrr-dask:1", "cpu": "250m", "memory": "1500Mi", "scheduler-cpu": cpu}
     quick = {"containers": [{"name": "worker", "args": ["--no-nanny"]}]}
-    settings = {
-        "kubernetes": own | {"env": env, "secrets": ["store-credentials"], "extra-pod-spec": quick} | kubernetes
-    }
+    settings = {"kubernetes": own | {"env": env, "secrets": ["store-credentials"], "extra-pod-spec": quick}}
     (directory / "hrrr.yaml").write_text(yaml.safe_dump({"hrrr": settings | {"memory-limit-mb": 1000, "threads": 1}}))
 
 
@@ -118,6 +115,16 @@ def begun(cluster, directory, source, **options):
             process.kill()
 
 
+def while_running(cluster, process, what, look):
+    """The first true answer of ``look``, as long as the command runs."""
+
+    def looked():
+        assert process.poll() is None, process.communicate()
+        return look()
+
+    return cluster.wait_for(what, looked)
+
+
 def ended(cluster, process):
     """Exit code, report and talk."""
     try:
@@ -130,12 +137,16 @@ def ended(cluster, process):
 def test_a_backfill_in_pods_grows_survives_a_killed_worker_and_takes_the_cluster_away(
     cluster, archive, gate, s3, tmp_path
 ):
-    settings_file(tmp_path, s3)
+    settings_file(tmp_path, s3, DASK_DISTRIBUTED__ADAPTIVE__TARGET_DURATION="1s")
     cluster.kubectl("apply", "-f", "-", text=secret(s3))
     with begun(cluster, tmp_path, gate.url, adapt="1:4") as running:
-        cluster.wait_for("worker", lambda: cluster.ready("worker") or running.poll() is not None)
+        while_running(cluster, running, "cluster", lambda: cluster.items("daskclusters"))
+        gate.opened.clear()  # the command has looked at the archive, and no file is read before there are four workers
+        while_running(cluster, running, "worker", lambda: cluster.ready("worker"))
         assert len(cluster.items("pods", "dask.org/component=worker")) == 1, "the least of the range comes first"
-        workers = cluster.wait_for("four workers", lambda: len(found := cluster.ready("worker")) == 4 and found)
+        workers = while_running(
+            cluster, running, "four workers", lambda: len(found := cluster.ready("worker")) == 4 and found
+        )
         cluster.kubectl("delete", "pod", workers[0]["metadata"]["name"], "--grace-period=0", "--force")
         gate.opened.set()
         code, report, talk = ended(cluster, running)
@@ -156,9 +167,9 @@ def assert_holds(archive):
 
 
 def test_sigterm_while_the_cluster_comes_up_takes_it_away(cluster, gate, s3, tmp_path):
-    settings_file(tmp_path, s3, **{"scheduler-cpu": "1000"})
+    settings_file(tmp_path, s3, cpu="1000")
     with begun(cluster, tmp_path, gate.url, workers=1) as running:
-        cluster.wait_for("cluster", lambda: cluster.items("daskclusters") or running.poll() is not None)
+        while_running(cluster, running, "cluster", lambda: cluster.items("daskclusters"))
         running.send_signal(signal.SIGTERM)
         code, report, talk = ended(cluster, running)
     assert (code, report["error"]["code"]) == (1, "interrupted"), talk

@@ -209,6 +209,7 @@ class PodRun:
 
     def _set(self, container, **changes):
         empty = {"name": container["name"], "image": container["image"], "restartCount": 0, "ready": False}
+        empty["imageID"] = "none"
         self._statuses[container["name"]] = self._statuses.get(container["name"], empty) | changes
         running = any("waiting" not in status.get("state", {}) for status in self._statuses.values())
         restarted = any(status["restartCount"] for status in self._statuses.values())
