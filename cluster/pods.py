@@ -72,5 +72,14 @@ def answer(action: Callable[[], Report], *, gaps_are_done: bool) -> int:
 
 
 def settings(pairs: list[str]) -> dict[str, Any]:
-    """``lead_hours=0-36`` and the like, as ``hrrr_dask.backfill`` takes them."""
-    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+    """``lead_hours=0-36`` or ``partition_days=7``, as ``hrrr_dask.backfill`` takes them."""
+    return {name: _number_or_text(value) for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def _number_or_text(value: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value

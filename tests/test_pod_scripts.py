@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import hrrr_dask
+from hrrr_dask.config import resolve_settings
 from hrrr_dask.errors import ConfigError, RunError
 from hrrr_dask.run import Progress
 
@@ -55,6 +56,19 @@ def test_lines_come_now_and_then_and_when_workers_go_or_the_end_begins(script):
     _, gone, end = out.getvalue().splitlines()
     assert gone.startswith("no workers; 3,702 of")
     assert end.startswith("committing what is read; 3,702 of 166,440 files, 7 values missing, ")
+
+
+def test_settings_of_numbers_are_numbers(script):
+    given = script("pods").settings(
+        ["partition_days=7", "dollars_per_core_hour=0.05", "lead_hours=0-36", "method=nearest"]
+    )
+    assert given == {
+        "partition_days": 7,
+        "dollars_per_core_hour": 0.05,
+        "lead_hours": "0-36",
+        "method": "nearest",
+    }
+    assert resolve_settings(**given)["partition-days"] == 7
 
 
 def test_the_answer_is_json_and_gaps_are_a_failure_unless_they_are_not(script, capsys, report):
