@@ -22,14 +22,18 @@ fi
 # The first process of a container ignores every signal that it has no handler for, and Python has one for SIGTERM only
 # when the work has begun. So this is the first process, passes the signal on, and gives the command's exit code.
 child=
-trap '[ -z "$child" ] || kill -TERM "$child"' TERM INT
+told=
+trap 'told=1; [ -z "$child" ] || kill -TERM "$child" 2> /dev/null || :' TERM INT
 exec 3<&0 # what runs beside the shell would have nothing to read
 "$@" <&3 3<&- &
 child=$!
+[ -z "$told" ] || kill -TERM "$child" 2> /dev/null || :
 code=0
 wait "$child" || code=$?
-while kill -0 "$child" 2> /dev/null; do # a signal ended the wait, not the command
-  code=0
-  wait "$child" || code=$?
+while [ -n "$told" ]; do # a signal may have ended the wait, and not the command
+  told=
+  again=0
+  wait "$child" || again=$?
+  [ "$again" = 127 ] || code=$again # 127: the first wait had the command's own code
 done
 exit "$code"
