@@ -10,19 +10,19 @@ from typing import Final
 import numpy as np
 
 import hrrr_dask
-from hrrr_dask.catalog import inventory_key, object_key
-from hrrr_dask.config import parse_selection, resolve_settings
-from hrrr_dask.fetch import FetchSettings
-from hrrr_dask.layout import Axis, choose_layout
-from hrrr_dask.pipeline import Job
-from hrrr_dask.points import Points
-from hrrr_dask.probe import find_grid, place_points
+from hrrr_dask.archive.fetch import FetchSettings
+from hrrr_dask.archive.grid_probe import find_grid, place_points
+from hrrr_dask.archive.sources import parse_source
+from hrrr_dask.catalog.products import inventory_key, object_key
+from hrrr_dask.catalog.variables import DEFAULT_VARIABLES
+from hrrr_dask.config.settings import parse_selection, resolve_settings
+from hrrr_dask.grid.points import Points
+from hrrr_dask.job.pipeline import Job
+from hrrr_dask.planning.layout import Axis, choose_layout
 from hrrr_dask.records import GribFile, Reading
-from hrrr_dask.sources import parse_source
-from hrrr_dask.spec import StoreSpec
+from hrrr_dask.store.spec import StoreSpec
 from hrrr_dask.testing import GridWindow, write_archive
-from hrrr_dask.testing.groups import in_short_groups
-from hrrr_dask.variables import DEFAULT_VARIABLES
+from hrrr_dask.testing.group_packing import in_short_groups
 
 __all__ = ["FILE", "make_job", "prepare", "scatter_points"]
 

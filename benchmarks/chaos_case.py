@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from hrrr_dask.catalog import object_key
+from hrrr_dask.catalog.products import object_key
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import FaultServer, GridWindow, Script, SyntheticArchive, random_script, write_archive
-from hrrr_dask.testing.scripts import FOREVER, LASTING
+from hrrr_dask.testing.fault_scripts import FOREVER, LASTING
 
 __all__ = ["SOURCES", "VARIABLES", "Case", "Sources", "prepare", "served_badly"]
 

@@ -17,7 +17,7 @@ import xarray as xr
 
 import hrrr_dask
 from benchmarks.chaos_case import VARIABLES
-from hrrr_dask.ledger import to_dataframe
+from hrrr_dask.ledger.ledger import to_dataframe
 from hrrr_dask.outcomes import COMPLETE, OUTCOMES
 from hrrr_dask.records import GribFile
 

@@ -68,7 +68,7 @@ class Answer:
     """What it raised, in words."""
 
 
-IMPORTED: Final = ("api", "blobs", "decode.eccodes_engine", "execution", "pipeline", "run", "standing")
+IMPORTED: Final = ("api", "audit.status", "decode.eccodes_engine", "job.execution")
 """Modules of the package without which nothing is done; they bring the libraries."""
 
 
@@ -122,9 +122,9 @@ def _be_the_child(task: Task, answers: int) -> None:
 
 def _work(task: Task) -> Answer:
     import hrrr_dask
-    from hrrr_dask import execution
     from hrrr_dask.errors import HrrrDaskError
-    from hrrr_dask.run import RunResult
+    from hrrr_dask.job import execution
+    from hrrr_dask.job.loop import RunResult
 
     guard = _Guard(task)
     guard.watch_writes()
@@ -180,7 +180,7 @@ class _Guard:
 
     def one_step(self, partition: Any, job: Any) -> Any:
         """Read and write one step of a partition, in any order."""
-        from hrrr_dask.pipeline import extract_file, write_partition
+        from hrrr_dask.job.pipeline import extract_file, write_partition
 
         extracts = []
         for reading in self._mixed(partition.readings):

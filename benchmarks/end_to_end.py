@@ -22,7 +22,7 @@ from benchmarks.measuring import describe_machine, describe_versions, medians, s
 from benchmarks.running import Answer, Row, default_engine, make_parser, run_alone, say, working
 from benchmarks.stages import REHEARSAL, archive_of
 from benchmarks.web import Served, run_nginx
-from hrrr_dask.config import FILES_AT_ONCE
+from hrrr_dask.config.settings import FILES_AT_ONCE
 from hrrr_dask.decode import ENGINES
 from hrrr_dask.testing import GridWindow
 
@@ -50,7 +50,7 @@ class Place:
     url: str
     """Of all of them."""
     options: dict[str, str] = field(default_factory=dict)
-    """Of :mod:`hrrr_dask.locations`."""
+    """Of :mod:`hrrr_dask.objects.locations`."""
     environment: dict[str, str] = field(default_factory=dict)
     """Variables that lead there."""
     served: Callable[[str], Served] | None = None

@@ -11,12 +11,12 @@ import eccodes
 import numpy as np
 
 from benchmarks.case import FILE
-from hrrr_dask.catalog import inventory_key, object_key
+from hrrr_dask.catalog.products import inventory_key, object_key
+from hrrr_dask.catalog.variables import DEFAULT_VARIABLES
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import DECOYS, GridWindow
-from hrrr_dask.testing.groups import GroupStatistics, in_short_groups
+from hrrr_dask.testing.group_packing import GroupStatistics, in_short_groups
 from hrrr_dask.testing.messages import MESSAGES, Message, encode_message, messages_of
-from hrrr_dask.variables import DEFAULT_VARIABLES
 
 __all__ = ["NAMES", "Archive", "with_times", "write_full_archive"]
 

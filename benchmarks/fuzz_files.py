@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 
 from benchmarks.fuzz_messages import WrongError, read_identity, read_values, same_values
 from benchmarks.mutations import spoil_bytes, spoil_message, spoil_text
-from hrrr_dask.catalog import inventory_key, object_key
+from hrrr_dask.archive.fetch import Client, FetchSettings, Tally
+from hrrr_dask.archive.inventory import parse_inventory, select
+from hrrr_dask.archive.messages import Found, read_messages
+from hrrr_dask.archive.prefixes import Prefixes
+from hrrr_dask.archive.sources import parse_source
+from hrrr_dask.catalog.products import inventory_key, object_key
+from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.catalog.variables import CATALOG
 from hrrr_dask.decode import engine_named
 from hrrr_dask.errors import ArchiveError
-from hrrr_dask.fetch import Client, FetchSettings, Tally
-from hrrr_dask.grid import read_grid
-from hrrr_dask.inventory import parse_inventory, select
-from hrrr_dask.messages import Found, read_messages
-from hrrr_dask.prefixes import Prefixes
+from hrrr_dask.grid.definition import read_grid
 from hrrr_dask.records import GribFile
-from hrrr_dask.selectors import Selector
-from hrrr_dask.sources import parse_source
 from hrrr_dask.testing import GridWindow, encode_file
-from hrrr_dask.variables import CATALOG
 
 __all__ = ["FileCases"]
 

@@ -13,12 +13,12 @@ from typing import Final, cast
 
 from benchmarks.fuzz_messages import WrongError
 from benchmarks.mutations import TEXTS, spoil_text
+from hrrr_dask.archive.inventory import check_extent, locate, merge_ranges, parse_inventory, select
+from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.catalog.variables import CATALOG
 from hrrr_dask.errors import ArchiveError
-from hrrr_dask.inventory import check_extent, locate, merge_ranges, parse_inventory, select
 from hrrr_dask.records import GribFile, Record, Window, WindowKind
-from hrrr_dask.selectors import Selector
 from hrrr_dask.testing import DECOYS, DEFAULT_WINDOW, encode_file
-from hrrr_dask.variables import CATALOG
 
 __all__ = ["InventoryCases"]
 
@@ -76,7 +76,7 @@ class InventoryCases:
 def _compare(record: Record, text: str, run: datetime) -> None:
     """Find the one line that the record is, and the next greater offset.
 
-    By its name, else by a raw spelling, which has numbers in its place; tests/test_elements.py is about those.
+    By its name, else by a raw spelling, which has numbers in its place; tests/catalog/test_elements.py is about those.
     """
     lines = [line.strip().split(":") for line in re.split(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", text) if line.strip()]
     start = record.byte_range.start

@@ -17,18 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.mutations import spoil_message
+from hrrr_dask.archive.index_scan import walk_file
+from hrrr_dask.archive.inventory import parse_inventory, select
+from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.catalog.variables import CATALOG, companion_of
 from hrrr_dask.decode import engine_named
 from hrrr_dask.errors import ArchiveError
-from hrrr_dask.grib import read_header
-from hrrr_dask.grid import read_grid
-from hrrr_dask.identity import check_message
-from hrrr_dask.inventory import parse_inventory, select
-from hrrr_dask.projection import Grid
+from hrrr_dask.grib.identity import check_message
+from hrrr_dask.grib.sections import read_header
+from hrrr_dask.grid.definition import read_grid
+from hrrr_dask.grid.projection import Grid
 from hrrr_dask.records import ByteRange, GribFile, Record
-from hrrr_dask.selectors import Selector
 from hrrr_dask.testing import DECOYS, DEFAULT_WINDOW, encode_file
-from hrrr_dask.variables import CATALOG, companion_of
-from hrrr_dask.walk import walk_file
 
 __all__ = ["Good", "MessageCases", "WrongError", "read_identity", "read_values", "same_values"]
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from benchmarks.fuzz_messages import WrongError
 from benchmarks.mutations import NUMBERS, TEXTS, spoil_text
 from hrrr_dask.errors import PointsError
-from hrrr_dask.points import Points, read_points
+from hrrr_dask.grid.points import Points, read_points
 
 __all__ = ["PointsCases", "coordinates"]
 

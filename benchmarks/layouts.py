@@ -21,15 +21,15 @@ from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
 import hrrr_dask
-from hrrr_dask.config import Selection
-from hrrr_dask.layout import Axis, choose_layout
+from hrrr_dask.archive.grid_probe import place_points
+from hrrr_dask.catalog.variables import parse_variables
+from hrrr_dask.config.settings import Selection
+from hrrr_dask.grid.points import Points
 from hrrr_dask.outcomes import COMPLETE
-from hrrr_dask.points import Points
-from hrrr_dask.probe import place_points
-from hrrr_dask.spec import StoreSpec
-from hrrr_dask.template import ROOT_KEY, build_template
+from hrrr_dask.planning.layout import Axis, choose_layout
+from hrrr_dask.store.spec import StoreSpec
+from hrrr_dask.store.template import ROOT_KEY, build_template
 from hrrr_dask.testing import GridWindow
-from hrrr_dask.variables import parse_variables
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

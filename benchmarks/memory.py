@@ -20,7 +20,7 @@ from benchmarks.case import FILE, scatter_points
 from benchmarks.measuring import describe_machine, describe_versions, resident, spawn
 from benchmarks.patched import serve_patched, write_template
 from benchmarks.running import Answer, Row, default_engine, make_parser, run_alone, say, working
-from hrrr_dask.config import FILES_AT_ONCE
+from hrrr_dask.config.settings import FILES_AT_ONCE
 from hrrr_dask.decode import ENGINES
 from hrrr_dask.testing import GridWindow
 

@@ -61,7 +61,7 @@ Work = Callable[[], Values]
 def extract_with_hrrr_dask(case: Path) -> Work:
     """Our path: what a worker does with one file, winds turned to east and north included."""
     from hrrr_dask.decode import engine_named
-    from hrrr_dask.pipeline import extract_file
+    from hrrr_dask.job.pipeline import extract_file
 
     reading, job = pickle.loads((case / "job.pickle").read_bytes())
     engine_named(job.engine)  # a worker imports it once, at its first file
@@ -130,7 +130,7 @@ def compare(case: Path, label: str, values: Values, ours: Values) -> None:
     RuntimeError
         Naming the variables that differ.
     """
-    from hrrr_dask.projection import rotate_to_earth
+    from hrrr_dask.grid.projection import rotate_to_earth
 
     names = list(PEER_KEYS)
     turned = values.copy()

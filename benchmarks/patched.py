@@ -24,12 +24,12 @@ import numpy as np
 from benchmarks.case import FILE
 from benchmarks.full_archive import with_times
 from benchmarks.loopback import LOOPBACK, stop
-from hrrr_dask.catalog import object_key
+from hrrr_dask.catalog.products import object_key
+from hrrr_dask.catalog.variables import DEFAULT_VARIABLES
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import GridWindow
-from hrrr_dask.testing.groups import in_short_groups
+from hrrr_dask.testing.group_packing import in_short_groups
 from hrrr_dask.testing.messages import Message, encode_message, messages_of
-from hrrr_dask.variables import DEFAULT_VARIABLES
 
 __all__ = ["NAMES", "Template", "serve_patched", "write_template"]
 

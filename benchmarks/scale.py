@@ -24,17 +24,17 @@ import numpy as np
 from benchmarks.measuring import cpu_s, resident, spawn
 from benchmarks.running import Answer, Row, make_parser, run_alone, say
 from benchmarks.scale_ledger import compact_ledger, fold_ledger, write_ledger
-from hrrr_dask.config import Period, parse_selection, resolve_settings
-from hrrr_dask.fetch import FetchSettings
-from hrrr_dask.layout import Axis, choose_layout
-from hrrr_dask.pipeline import Job, PartitionReport
-from hrrr_dask.planning import Plan, all_of, iter_partitions, make_plan
-from hrrr_dask.points import Points
-from hrrr_dask.probe import place_points
+from hrrr_dask.archive.fetch import FetchSettings
+from hrrr_dask.archive.grid_probe import place_points
+from hrrr_dask.config.settings import Period, parse_selection, resolve_settings
+from hrrr_dask.grid.points import Points
+from hrrr_dask.job.loop import Progress, run
+from hrrr_dask.job.pipeline import Job, PartitionReport
+from hrrr_dask.job.tasks import Stages
+from hrrr_dask.planning.layout import Axis, choose_layout
+from hrrr_dask.planning.plan import Plan, all_of, iter_partitions, make_plan
 from hrrr_dask.records import Extract, FileOutcome, Origin, Partition, Reading
-from hrrr_dask.run import Progress, run
-from hrrr_dask.spec import StoreSpec
-from hrrr_dask.tasks import Stages
+from hrrr_dask.store.spec import StoreSpec
 from hrrr_dask.testing import DEFAULT_WINDOW
 
 FROM: Final = datetime(2018, 7, 13)
@@ -199,7 +199,7 @@ class Drawn:
 
     def counting(self, partitions: Iterator[Partition]) -> Iterator[Partition]:
         """Pass them on; tasks of auto are counted as if they had a run each."""
-        from hrrr_dask.batching import group
+        from hrrr_dask.job.batching import group
 
         for partition in partitions:
             self.tasks += 1 + len(group(partition.readings, self._size or 19))
@@ -331,7 +331,7 @@ def print_part(label: str, figures: dict[str, Any]) -> None:
 
 
 def _size(text: str) -> int:
-    from hrrr_dask.batching import parse_files_per_task
+    from hrrr_dask.job.batching import parse_files_per_task
 
     return parse_files_per_task(text) or 0
 

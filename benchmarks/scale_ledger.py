@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks.measuring import resident
-from hrrr_dask.blobs import Blobs
-from hrrr_dask.config import Selection, parse_selection, resolve_settings
-from hrrr_dask.entries import SCHEMA, Attempt
-from hrrr_dask.folding import COLUMNS, fold
-from hrrr_dask.layout import Axis
-from hrrr_dask.ledger import Ledger
+from hrrr_dask.config.settings import Selection, parse_selection, resolve_settings
+from hrrr_dask.ledger.ledger import Ledger
+from hrrr_dask.ledger.rows import SCHEMA, Attempt
+from hrrr_dask.ledger.state import COLUMNS, fold
+from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.outcomes import COMPLETE
+from hrrr_dask.planning.layout import Axis
 
 __all__ = ["compact_ledger", "fold_ledger", "write_ledger"]
 
@@ -51,7 +51,7 @@ def write_ledger(url: str, n_files: int) -> dict[str, Any]:
 
 
 def entry_table(files: NDArray[np.int64], selection: Selection, who: Attempt) -> pa.Table:
-    """The rows of an entry, as :func:`hrrr_dask.entries.encode_entry` has them."""
+    """The rows of an entry, as :func:`hrrr_dask.ledger.rows.encode_entry` has them."""
     names = [variable.name for variable in selection.variables]
     runs, leads = np.divmod(files, len(selection.lead_hours))
     file = np.repeat(np.arange(len(files)), len(names))

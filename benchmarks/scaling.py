@@ -17,11 +17,11 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from hrrr_dask.batching import files_per_task
-from hrrr_dask.config import FILES_AT_ONCE, Period, parse_selection, resolve_settings
-from hrrr_dask.costs import DEFAULT_CALIBRATION, DOLLARS_PER_CORE_HOUR, Costs, estimate
-from hrrr_dask.layout import Axis, choose_layout
-from hrrr_dask.planning import Plan, make_plan
+from hrrr_dask.config.settings import FILES_AT_ONCE, Period, parse_selection, resolve_settings
+from hrrr_dask.job.batching import files_per_task
+from hrrr_dask.job.costs import DEFAULT_CALIBRATION, DOLLARS_PER_CORE_HOUR, Costs, estimate
+from hrrr_dask.planning.layout import Axis, choose_layout
+from hrrr_dask.planning.plan import Plan, make_plan
 
 __all__ = ["PERIODS", "Limits", "Outlook", "limits_of", "look", "outlook", "plan_of", "tables"]
 

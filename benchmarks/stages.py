@@ -21,13 +21,14 @@ from distributed.versions import get_versions
 from benchmarks.case import FILE, scatter_points
 from benchmarks.full_archive import Archive
 from benchmarks.measuring import cpu_s, resident
-from hrrr_dask import api, execution, pipeline
-from hrrr_dask.allocation import keep_freed_memory
-from hrrr_dask.pipeline import Job, PartitionReport
+from hrrr_dask import api
+from hrrr_dask.catalog.variables import DEFAULT_VARIABLES
+from hrrr_dask.job import execution, pipeline
+from hrrr_dask.job.loop import Progress, RunResult
+from hrrr_dask.job.pipeline import Job, PartitionReport
+from hrrr_dask.malloc import keep_freed_memory
 from hrrr_dask.records import Partition
-from hrrr_dask.run import Progress, RunResult
 from hrrr_dask.testing import GridWindow, expected_field
-from hrrr_dask.variables import DEFAULT_VARIABLES
 
 __all__ = ["REHEARSAL", "STAGES", "archive_of", "run_backfill", "run_stages", "run_stages_after_rehearsal"]
 
@@ -35,7 +36,7 @@ STAGES: Final = {
     "fetch": "read_messages",
     "decode": "point_values",
 }
-"""Stage to the function of :mod:`hrrr_dask.pipeline` that is all of it, and is called once a file and source."""
+"""Stage to the function of :mod:`hrrr_dask.job.pipeline` that is all of it, and is called once a file and source."""
 
 REHEARSAL: Final = ((288, 794, 24, 32), 1, 1)
 """Of an :class:`~benchmarks.full_archive.Archive`: one small file."""

@@ -29,7 +29,7 @@ from benchmarks.gateway import run_gateway
 from benchmarks.layouts import LAYOUTS, OURS, VARIABLE, Case, Stored, Values, synthetic_values, write_layout
 from benchmarks.measuring import describe_machine, describe_versions
 from benchmarks.running import Answer, Row, make_parser, run_alone, say
-from hrrr_dask.storage import open_object_store
+from hrrr_dask.objects.backends import open_object_store
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Objects
@@ -88,7 +88,7 @@ class Place:
     url: str
     """Each layout has a prefix of its own below."""
     options: dict[str, str]
-    """Of :mod:`hrrr_dask.locations`."""
+    """Of :mod:`hrrr_dask.objects.locations`."""
     counts: Callable[[], Counts] | None = None
     """What has gone that way until now."""
 

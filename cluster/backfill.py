@@ -24,7 +24,7 @@ from hrrr_dask.clusters import check_workers
 from hrrr_dask.errors import RunError
 
 if TYPE_CHECKING:
-    from hrrr_dask.reports import Report
+    from hrrr_dask.report.results import Report
 
 TRY_S = 20.0
 """For a scheduler to answer, before it is asked anew [s]."""

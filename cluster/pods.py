@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from hrrr_dask.errors import HrrrDaskError
 
 if TYPE_CHECKING:
-    from hrrr_dask.reports import Report
-    from hrrr_dask.run import Progress
+    from hrrr_dask.job.loop import Progress
+    from hrrr_dask.report.results import Report
 
 EVERY_S = 30.0
 """Between two lines about the progress [s]."""

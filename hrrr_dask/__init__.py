@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hrrr_dask.api import backfill, plan, update
-    from hrrr_dask.assessing import assess
-    from hrrr_dask.checksums import verify_checksums
-    from hrrr_dask.differences import VerifyReport
-    from hrrr_dask.growing import add_points, add_variables
-    from hrrr_dask.opening import open_dataset
-    from hrrr_dask.points import read_points
-    from hrrr_dask.reports import Assessment, Report, Status
-    from hrrr_dask.standing import compact, status
-    from hrrr_dask.verifying import verify
+    from hrrr_dask.audit.assess import assess
+    from hrrr_dask.audit.checksums import verify_checksums
+    from hrrr_dask.audit.status import compact, status
+    from hrrr_dask.audit.verify import verify
+    from hrrr_dask.grid.points import read_points
+    from hrrr_dask.job.growth import add_points, add_variables
+    from hrrr_dask.read.opening import open_dataset
+    from hrrr_dask.report.differences import VerifyReport
+    from hrrr_dask.report.results import Assessment, Report, Status
 
 __version__ = "0.1.0"
 
@@ -40,22 +40,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Assessment": "reports",
-    "Report": "reports",
-    "Status": "reports",
-    "VerifyReport": "differences",
-    "add_points": "growing",
-    "add_variables": "growing",
-    "assess": "assessing",
+    "Assessment": "report.results",
+    "Report": "report.results",
+    "Status": "report.results",
+    "VerifyReport": "report.differences",
+    "add_points": "job.growth",
+    "add_variables": "job.growth",
+    "assess": "audit.assess",
     "backfill": "api",
-    "compact": "standing",
-    "open_dataset": "opening",
+    "compact": "audit.status",
+    "open_dataset": "read.opening",
     "plan": "api",
-    "read_points": "points",
-    "status": "standing",
+    "read_points": "grid.points",
+    "status": "audit.status",
     "update": "api",
-    "verify": "verifying",
-    "verify_checksums": "checksums",
+    "verify": "audit.verify",
+    "verify_checksums": "audit.checksums",
 }
 
 

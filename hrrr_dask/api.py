@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from distributed import Client
 
-from hrrr_dask.execution import carry_out, count_files, todo_of
-from hrrr_dask.folding import HEALING_DAYS
-from hrrr_dask.planning import Plan, all_of
-from hrrr_dask.reports import Report
-from hrrr_dask.request import asked_period, prepare, store_at, target_of, url_of, utc_now, whole_partitions
-from hrrr_dask.showing import mended
-from hrrr_dask.spec import Growth
+from hrrr_dask.job.execution import carry_out, count_files, todo_of
+from hrrr_dask.job.request import asked_period, prepare, store_at, target_of, url_of, utc_now, whole_partitions
+from hrrr_dask.ledger.state import HEALING_DAYS
+from hrrr_dask.planning.plan import Plan, all_of
+from hrrr_dask.report.results import Report
+from hrrr_dask.store.published import mended
+from hrrr_dask.store.spec import Growth
 
 if TYPE_CHECKING:
-    from hrrr_dask.execution import Show
-    from hrrr_dask.request import PointsLike
+    from hrrr_dask.job.execution import Show
+    from hrrr_dask.job.request import PointsLike
 
 __all__ = ["backfill", "plan", "update"]
 
@@ -37,7 +37,7 @@ def plan(
     Parameters
     ----------
     points : path, DataFrame or Points, optional
-        The places; see :func:`hrrr_dask.points.read_points`. None for a store that is there: it has its own.
+        The places; see :func:`hrrr_dask.grid.points.read_points`. None for a store that is there: it has its own.
     start, end : str or datetime
         First and last init time, both included, UTC.
     store : str
@@ -74,7 +74,7 @@ def backfill(
     Parameters
     ----------
     points : path, DataFrame or Points, optional
-        The places; see :func:`hrrr_dask.points.read_points`. None for a store that is there: it has its own.
+        The places; see :func:`hrrr_dask.grid.points.read_points`. None for a store that is there: it has its own.
     start, end : str or datetime
         First and last init time, both included, UTC: dates (as an end: that day's last run) or full hours.
     store : str or path
@@ -84,7 +84,7 @@ def backfill(
     retry_gaps : bool
         Read files with gaps again even when their gaps are not expected to heal.
     show : callable, optional
-        Called with :class:`~hrrr_dask.run.Progress` as the work goes on.
+        Called with :class:`~hrrr_dask.job.loop.Progress` as the work goes on.
     **settings
         As in :data:`hrrr_dask.config.DEFAULTS`, with underscores. A store that is there has its own for those that
         are left out.

@@ -12,10 +12,10 @@ import pandas as pd
 import xarray as xr
 
 from hrrr_dask.api import backfill
-from hrrr_dask.config import DEFAULTS
-from hrrr_dask.opening import open_dataset
-from hrrr_dask.reports import Report
-from hrrr_dask.run import Progress
+from hrrr_dask.config.settings import DEFAULTS
+from hrrr_dask.job.loop import Progress
+from hrrr_dask.read.opening import open_dataset
+from hrrr_dask.report.results import Report
 from hrrr_dask.testing import write_archive
 
 __all__ = ["DemoResult", "draw_fan", "run_demo"]

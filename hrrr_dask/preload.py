@@ -50,7 +50,7 @@ async def dask_setup(server: Worker | Nanny) -> None:
     """Make a worker ready, and have it drain when it is told to; a nanny needs nothing yet."""
     if not isinstance(server, Worker):
         return
-    from hrrr_dask.tasks import WarmStart  # noqa: PLC0415  a nanny should not load all that a worker needs
+    from hrrr_dask.job.tasks import WarmStart  # noqa: PLC0415  a nanny should not load all that a worker needs
 
     drain = Drain(server, grace_s())
     server.handlers[_DRAIN] = drain.once

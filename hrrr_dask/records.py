@@ -201,7 +201,7 @@ class FileOutcome:
     checksums: dict[str, int] = field(default_factory=dict)
     """Variable name to the CRC-32C of its values as little-endian float32, for the variables that are there."""
     flags: dict[str, int] = field(default_factory=dict)
-    """Variable name to the flags of :mod:`hrrr_dask.quality` that any of its values has, where it has any."""
+    """Variable name to the flags of :mod:`hrrr_dask.quality.flags` that any of its values has, where it has any."""
 
     def origin_of(self, name: str) -> Origin:
         """The object that a variable came from, or was last looked for in."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-collect_ignore = ["kube", "manifests.py"]  # what other tests stand on, with libraries of their own
+collect_ignore = ["kube", "support"]  # what other tests stand on, with libraries of their own
 
 _LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-NAMED = re.compile(r"`(?:tests/)?(test_\w+\.py)(?:::(test_\w+))?`")
+NAMED = re.compile(r"`(?:tests/)?(?:\w+/)?(test_\w+\.py)(?:::(test_\w+))?`")
 LINK = re.compile(r"\]\(([^)#:]+\.(?:md|png))(?:#[^)]*)?\)")
 
 
+FILES = {path.name: path for path in (ROOT / "tests").rglob("test_*.py")}
+"""By name alone: no two folders have the same."""
+
+
 def names_in(name: str) -> set[str]:
-    tree = ast.parse((ROOT / "tests" / name).read_text())
+    tree = ast.parse(FILES[name].read_text())
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
@@ -25,7 +28,7 @@ def test_tests_and_pages_that_a_page_names_are_there(page):
     missing = [
         f"{file}::{test}"
         for file, test in NAMED.findall(text)
-        if not (ROOT / "tests" / file).exists() or (test and test not in names_in(file))
+        if file not in FILES or (test and test not in names_in(file))
     ]
     missing += [link for link in LINK.findall(text) if not (page.parent / link).exists()]
     assert not missing

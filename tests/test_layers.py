@@ -1,8 +1,7 @@
-"""Imports point down: every module has a layer, and none imports from above it or in a circle.
+"""The floors of the package: each package imports only what lies below it, and no imports form a circle.
 
-Function-level imports count as much as those at the top, and so do those for type checkers. One module is left out:
-the package's root. It imports nothing when it is imported, which a test below holds; what it names for type checkers
-and gets on first use is the public interface, which lies at the top.
+Imports inside functions and those for type checkers count as much as those at the top of a module. Only the root
+``hrrr_dask/__init__.py`` is left out: it imports nothing until one of its names is used.
 """
 
 from __future__ import annotations
@@ -20,50 +19,62 @@ import hrrr_dask
 
 ROOT = Path(hrrr_dask.__file__).parent
 
-LAYERS = {
-    0: "errors",
-    1: "allocation records outcomes solar",
-    2: "catalog completeness elements levels pacing selectors points point_rows locations projection limits "
-    "pod_settings",
-    3: "variables config grid grib packing sources storage",
-    4: "answers batching blobs contention decode derive differences entries existing extract failover fetch "
-    "findings folding gaps gather icechunk_blobs identity inventory join layout ledger messages netcdf "
-    "opening planning prefixes probe promises quality reading reports second_route shards showing spec steps "
-    "store strangers template transactions walk",
-    5: "clusters costs heatmap pipeline drawing flagmap quality_page comparing",
-    6: "execution flights request run standing tasks assessing verifying checksums",
-    7: "api calibrate growing preload",
-    8: "display demo options cli quality_tables display_verify",
-}
-LAYER = {module: layer for layer, modules in LAYERS.items() for module in modules.split()}
+FLOORS = (
+    "errors malloc outcomes records",
+    "catalog objects",
+    "grid",
+    "grib",
+    "decode testing",
+    "quality",
+    "config",
+    "archive",
+    "planning",
+    "ledger",
+    "store",
+    "read",
+    "report",
+    "clusters",
+    "job",
+    "audit",
+    "api preload",
+    "demo",
+    "cli",
+)
+"""From the ground up; packages of one floor do not import each other."""
 
-BESIDE = "testing"
-"""Stands on the nouns and tables only, so that it can check the rest."""
-BELOW_BESIDE = 3
+FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages.split()}
+
+MOST_MODULES_AT_THE_TOP = 8
+MOST_FILES_IN_A_PACKAGE = 14
 
 ALLOWED = {
     "dask": {"clusters", "config"},
-    "distributed": {"api", "clusters", "execution", "flights", "growing", "preload", "run", "tasks"},
-    "zarr": {"icechunk_blobs", "opening", "shards", "template"},
-    "icechunk": {"icechunk_blobs"},
-    "obstore": {"answers", "blobs", "comparing", "fetch", "second_route", "storage"},
-    "eccodes": {"decode", "second_route", "testing"},
+    "distributed": {"api", "clusters", "job", "preload"},
+    "zarr": {"objects", "read", "store"},
+    "icechunk": {"objects"},
+    "obstore": {"archive", "audit", "objects"},
+    "eccodes": {"audit", "decode", "testing"},
     "llvmlite": {"decode"},
     "numba": {"decode"},
     "cfgrib": {"decode"},
-    "click": {"cli", "options"},
-    "rich": {"cli", "display", "display_verify", "quality_tables"},
-    "matplotlib": {"demo", "drawing", "flagmap", "heatmap"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "matplotlib": {"demo", "report"},
     "moto": {"testing"},
     "dask_kubernetes": {"clusters"},
     "kr8s": {"clusters"},
 }
-"""Library to the only modules that may import it."""
+"""Library to the only packages that may import it."""
 
 
-def house(path: Path) -> str:
-    """The module, or the subpackage that it is part of."""
+def package_of(path: Path) -> str:
+    """The package that a file is in, or the module at the top that it is."""
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def module_name(path: Path) -> str:
+    """As it is imported, below ``hrrr_dask``."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imported(source: str) -> set[str]:
@@ -80,62 +91,89 @@ def imported(source: str) -> set[str]:
 
 PATHS = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 IMPORTS = {path: imported(path.read_text()) for path in PATHS}
-HOUSES = {house(path) for path in PATHS}
+MODULES = {module_name(path): path for path in PATHS}
+PACKAGES = {package_of(path) for path in PATHS}
 
 
-def own(names: set[str]) -> set[str]:
-    """Which of the package's modules those names are, or are in."""
-    firsts = {name.split(".")[1] for name in names if name.startswith("hrrr_dask.")}
-    return firsts & HOUSES
+def own(name: str) -> str:
+    """The module of this package that an imported name is, or is in; empty for other libraries."""
+    name = name.removeprefix("hrrr_dask.") if name.startswith("hrrr_dask.") else ""
+    while name and name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name
 
 
-def upward(module: str, names: set[str]) -> set[str]:
-    """What a module may not import."""
-    if module == BESIDE:
-        return {other for other in own(names) - {BESIDE} if LAYER.get(other, 99) > BELOW_BESIDE}
-    return {other for other in own(names) if LAYER.get(other, 99 if other != BESIDE else 7) > LAYER[module]}
+def upward(package: str, names: set[str]) -> set[str]:
+    """Packages among the imports that do not lie below."""
+    others = {own(name).partition(".")[0] for name in names} - {"", package}
+    return {other for other in others if FLOOR[other] >= FLOOR[package]}
 
 
-def test_every_module_has_exactly_one_layer():
-    placed = [module for modules in LAYERS.values() for module in modules.split()]
-    assert len(placed) == len(set(placed))
-    assert set(placed) | {BESIDE} == HOUSES
+def exported(package: str) -> set[str]:
+    """What the ``__all__`` of a package names."""
+    for node in ast.parse((ROOT / package / "__init__.py").read_text()).body:
+        if isinstance(node, ast.Assign) and [target.id for target in node.targets] == ["__all__"]:
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def test_every_package_has_exactly_one_floor():
+    assert len(FLOOR) == sum(len(packages.split()) for packages in FLOORS)
+    assert set(FLOOR) == PACKAGES
+
+
+def test_the_top_has_few_modules_and_no_package_many_files():
+    assert len(list(ROOT.glob("*.py"))) <= MOST_MODULES_AT_THE_TOP
+    for package in PACKAGES:
+        assert len(list((ROOT / package).glob("*.py"))) <= MOST_FILES_IN_A_PACKAGE, package
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_module_imports_from_above(path):
-    assert not upward(house(path), IMPORTS[path]), "move the shared part down, or the importer up"
+def test_imports_point_down(path):
+    assert not upward(package_of(path), IMPORTS[path]), "move the shared part down, or the importer up"
 
 
-def test_an_upward_import_would_be_seen_wherever_it_stands():
-    source = "def f():\n    if True:\n        from hrrr_dask import run\n"
-    assert upward("planning", imported(source)) == {"run"}
-    assert upward(
-        "planning", imported("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import hrrr_dask.api\n")
-    )
-    assert upward("testing", imported("from hrrr_dask.planning import Axis")) == {"planning"}
-    assert upward("store", imported("from hrrr_dask.testing import write_archive")) == {"testing"}
-    assert not upward("run", imported("from hrrr_dask.planning import Plan\nimport hrrr_dask"))
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_only_what_a_package_exports_is_imported_from_elsewhere(path):
+    for name in IMPORTS[path]:
+        package, _, rest = own(name).partition(".")
+        if not package or package == package_of(path) or not (ROOT / package).is_dir():
+            continue
+        wanted = rest.partition(".")[0] or name.rpartition(".")[2]
+        assert wanted in exported(package), f"{package}.{wanted} is private to its package"
+
+
+def test_an_upward_import_is_seen_wherever_it_stands():
+    source = "def f():\n    if True:\n        from hrrr_dask.job import loop\n"
+    assert upward("planning", imported(source)) == {"job"}
+    for_checkers = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import hrrr_dask.api\n"
+    assert upward("planning", imported(for_checkers)) == {"api"}
+    assert upward("testing", imported("from hrrr_dask.decode import Engine")) == {"decode"}
+    assert not upward("job", imported("from hrrr_dask.planning.plan import Plan\nimport hrrr_dask"))
 
 
 def test_imports_make_no_circle():
-    modules = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in PATHS}
-
-    def module_of(name: str) -> str:
-        """The longest module name that an imported name begins with; itself where there is none."""
-        found = [module for module in modules.values() if f"{name}.".startswith(f"hrrr_dask.{module}.")]
-        return max(found, key=len, default=name)
-
-    edges = {module: {module_of(name) for name in IMPORTS[path]} for path, module in modules.items()}
+    edges = {name: {own(each) for each in IMPORTS[path]} - {"", name} for name, path in MODULES.items()}
     try:
         tuple(TopologicalSorter(edges).static_order())
     except CycleError as error:
         pytest.fail(f"import cycle: {' -> '.join(error.args[1])}")
 
 
+@pytest.mark.parametrize("package", sorted(PACKAGES - {"errors", "malloc", "outcomes", "records", "api", "preload"}))
+def test_a_package_says_what_it_is_and_what_others_may_import(package):
+    init = ROOT / package / "__init__.py"
+    if not init.exists():
+        return
+    caption, _, rest = (ast.get_docstring(ast.parse(init.read_text())) or "").partition("\n")
+    assert caption.endswith(".")
+    assert rest.strip()
+    assert exported(package)
+
+
 @pytest.mark.parametrize("library", sorted(ALLOWED))
 def test_a_library_is_imported_only_where_it_belongs(library):
-    users = {house(path) for path, names in IMPORTS.items() if any(name.split(".")[0] == library for name in names)}
+    users = {package_of(path) for path, names in IMPORTS.items() if any(n.split(".")[0] == library for n in names)}
     assert users == ALLOWED[library]
 
 
@@ -197,4 +235,4 @@ def test_an_unknown_attribute_of_the_package_is_named():
 
 def test_no_module_has_the_name_of_something_the_package_exports():
     # `import hrrr_dask.x` sets the attribute x of the package, over whatever __getattr__ would give.
-    assert not HOUSES & set(hrrr_dask.__all__)
+    assert not PACKAGES & set(hrrr_dask.__all__)

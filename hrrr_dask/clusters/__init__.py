@@ -6,20 +6,28 @@ package asks for no more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import yaml
 from distributed import Client
 
 from hrrr_dask.clusters import address, local
-from hrrr_dask.clusters.asking import ask_all
 from hrrr_dask.clusters.spec import AddressSpec, KubernetesSpec, LocalSpec, parse_cluster
 from hrrr_dask.clusters.versions import check_workers
 from hrrr_dask.errors import ConfigError
 
 __all__ = ["ask_all", "check_workers", "manifest_yaml", "open_client", "parse_cluster"]
+
+ASKED: Final = 5
+"""How often all workers are asked at most, when some of them end meanwhile."""
+
+LEFT_S: Final = 0.2
+"""Until the scheduler has noticed that a worker ended [s]."""
+
+Answer = TypeVar("Answer")
 
 
 def open_client(spec: LocalSpec | AddressSpec | KubernetesSpec) -> AbstractContextManager[Client]:
@@ -63,3 +71,19 @@ def manifest_yaml(settings: Mapping[str, Any]) -> str:
     from hrrr_dask.clusters import kubernetes  # noqa: PLC0415  an optional dependency
 
     return yaml.safe_dump_all(kubernetes.checked(spec), sort_keys=False)
+
+
+def ask_all(ask: Callable[[], Answer]) -> Answer:
+    """Do what asks every worker; again when one of them ended meanwhile.
+
+    Raises
+    ------
+    OSError
+        If that happens again and again, or the scheduler is lost.
+    """
+    for _ in range(ASKED - 1):
+        try:
+            return ask()
+        except OSError:  # a worker that ends takes its connection with it
+            time.sleep(LEFT_S)
+    return ask()

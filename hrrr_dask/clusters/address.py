@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import dask.config
 from distributed import Client
 
-from hrrr_dask.clusters.certificates import check_certificates
 from hrrr_dask.clusters.spec import AddressSpec
 from hrrr_dask.clusters.versions import check_workers
-from hrrr_dask.errors import RunError
+from hrrr_dask.errors import ConfigError, RunError
 
 __all__ = ["connected"]
 
@@ -32,7 +33,7 @@ def connected(spec: AddressSpec) -> Iterator[Client]:
     """
     where = spec.address or spec.scheduler_file
     if where.startswith(("tls://", "wss://")):
-        check_certificates()
+        _check_certificates()
     target = {"address": spec.address} if spec.address else {"scheduler_file": spec.scheduler_file}
     try:
         client = Client(**target, timeout=CONNECT_TIMEOUT_S)
@@ -44,3 +45,25 @@ def connected(spec: AddressSpec) -> Iterator[Client]:
     with client:
         check_workers(client)
         yield client
+
+
+def _check_certificates() -> None:
+    """Refuse to connect encrypted without the files that Dask's settings for it must name.
+
+    Raises
+    ------
+    ConfigError
+        Naming the setting, and the file if it cannot be read.
+    """
+    for name in ("ca-file", "client.cert", "client.key"):
+        setting = f"distributed.comm.tls.{name}"
+        path = dask.config.get(setting, None)
+        if name == "client.key" and path is None:
+            continue  # it may be in the certificate's file
+        variable = "DASK_" + setting.upper().replace(".", "__").replace("-", "_")
+        if path is None:
+            raise ConfigError(
+                f"an encrypted cluster needs Dask's setting {setting}: name the PEM file there or in {variable}"
+            )
+        if not os.access(path, os.R_OK):
+            raise ConfigError(f"Dask's setting {setting} names {path}, which cannot be read: mend it")

@@ -12,8 +12,8 @@ from typing import Any, Final, Self
 import kr8s
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from hrrr_dask.clusters.api_errors import RefusedError, explained
 from hrrr_dask.clusters.manifest import API_VERSION, CLUSTER_LABEL
-from hrrr_dask.clusters.refusals import RefusedError, explained
 
 __all__ = ["KubeApi"]
 

@@ -22,8 +22,8 @@ try:
     from dask_kubernetes.operator import KubeCluster
 
     from hrrr_dask.clusters import schema
+    from hrrr_dask.clusters.api_errors import HELM, RefusedError
     from hrrr_dask.clusters.kube_api import KubeApi
-    from hrrr_dask.clusters.refusals import HELM, RefusedError
 except ImportError as error:
     raise ConfigError(
         f"--cluster kubernetes needs dask-kubernetes, which cannot be imported ({error}): "

@@ -13,10 +13,10 @@ import dask.config
 from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
-from hrrr_dask.allocation import HEAPS
 from hrrr_dask.clusters import signals
 from hrrr_dask.clusters.spec import LocalSpec
 from hrrr_dask.errors import RunError
+from hrrr_dask.malloc import HEAPS
 
 __all__ = ["started"]
 

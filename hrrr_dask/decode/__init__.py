@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["COMPILED", "ENGINES", "Engine", "check_engine", "engine_named"]
+__all__ = ["COMPILED", "ENGINES", "Engine", "check_engine", "engine_named", "kernel_cache", "numba_engine"]
 
 
 class Engine(Protocol):

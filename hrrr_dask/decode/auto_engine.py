@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hrrr_dask.decode import Engine, engine_named
 from hrrr_dask.decode.numba_engine import NumbaEngine
-from hrrr_dask.packing import is_known
+from hrrr_dask.grib.packing import is_known
 
 __all__ = ["AutoEngine"]
 

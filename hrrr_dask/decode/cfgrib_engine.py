@@ -13,9 +13,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from hrrr_dask.decode.cells import take_cells
+from hrrr_dask.decode.validation import take_cells
 from hrrr_dask.errors import DecodeError
-from hrrr_dask.packing import check_data_length
+from hrrr_dask.grib.packing import check_data_length
 
 __all__ = ["CfgribEngine"]
 

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hrrr_dask.decode.apart import MISSING, unpack, unpack_apart
-from hrrr_dask.decode.cells import take_cells
-from hrrr_dask.packing import check_data_length, is_known
+from hrrr_dask.decode.eccodes_subprocess import MISSING, unpack, unpack_apart
+from hrrr_dask.decode.validation import take_cells
+from hrrr_dask.grib.packing import check_data_length, is_known
 
 __all__ = ["EccodesEngine"]
 

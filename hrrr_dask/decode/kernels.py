@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numba import int64, njit, types, uint64
 
-from hrrr_dask.decode.words import CHECKED, MARGIN_VALUES, load_word, sums_of_middle, sums_of_narrow, sums_of_wide
+from hrrr_dask.decode.bits import CHECKED, MARGIN_VALUES, load_word, sums_of_middle, sums_of_narrow, sums_of_wide
 
 __all__ = [
     "DAMAGED_GROUP",
@@ -89,7 +89,7 @@ def _ones(byte):
 
 @njit(inline="always")
 def _sums(data, at, width, length):
-    """Sum, and sum of the running sums, of some values of a group; see :mod:`hrrr_dask.decode.words`."""
+    """Sum, and sum of the running sums, of some values of a group; see :mod:`hrrr_dask.decode.bits`."""
     if width == uint64(0):
         total, running = uint64(0), uint64(0)
     elif width <= _NARROW:

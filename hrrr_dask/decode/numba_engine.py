@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.decode import kernels
-from hrrr_dask.decode.cells import check_cells, check_finite
+from hrrr_dask.decode.validation import check_cells, check_finite
 from hrrr_dask.errors import DecodeError
-from hrrr_dask.packing import MOST_BITS, Groups, Packing, check_known, read_packing
+from hrrr_dask.grib.packing import MOST_BITS, Groups, Packing, check_known, read_packing
 
 __all__ = ["NumbaEngine", "bytes_needed"]
 

@@ -12,16 +12,24 @@ For tests, of this package and of what is built on it, for benchmarks and for th
 
 from __future__ import annotations
 
-from hrrr_dask.testing.archive import SyntheticArchive, encode_file, write_archive
-from hrrr_dask.testing.faults import delete, drop_message, remove_inventories, stale_inventory, truncate
+from hrrr_dask.testing.archive import (
+    SyntheticArchive,
+    delete,
+    drop_message,
+    encode_file,
+    remove_inventories,
+    stale_inventory,
+    truncate,
+    write_archive,
+)
+from hrrr_dask.testing.fault_modes import MODES
+from hrrr_dask.testing.fault_scripts import Script, random_script
+from hrrr_dask.testing.fault_server import FaultServer
 from hrrr_dask.testing.fields import expected_field
 from hrrr_dask.testing.grids import DEFAULT_WINDOW, GridWindow
 from hrrr_dask.testing.messages import DECOYS
-from hrrr_dask.testing.modes import MODES
-from hrrr_dask.testing.proxy import Rule, StoreProxy
 from hrrr_dask.testing.s3 import LoopbackS3, loopback_s3
-from hrrr_dask.testing.scripts import Script, random_script
-from hrrr_dask.testing.server import FaultServer
+from hrrr_dask.testing.s3_proxy import Rule, StoreProxy
 
 __all__ = [
     "DECOYS",
@@ -38,7 +46,9 @@ __all__ = [
     "drop_message",
     "encode_file",
     "expected_field",
+    "group_packing",
     "loopback_s3",
+    "messages",
     "random_script",
     "remove_inventories",
     "stale_inventory",

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.testing.archive import write_archive
-from hrrr_dask.testing.loopback import ThreadedServer
-from hrrr_dask.testing.modes import describe_modes
-from hrrr_dask.testing.proxy import StoreProxy, read_rules
-from hrrr_dask.testing.scripts import Script, keys_of, random_script
-from hrrr_dask.testing.server import BUCKET, FaultServer
+from hrrr_dask.testing.fault_modes import describe_modes
+from hrrr_dask.testing.fault_scripts import Script, keys_of, random_script
+from hrrr_dask.testing.fault_server import BUCKET, FaultServer
+from hrrr_dask.testing.http_servers import ThreadedServer
+from hrrr_dask.testing.s3_proxy import StoreProxy, read_rules
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.errors import ConfigError
-from hrrr_dask.solar import cos_zenith
+from hrrr_dask.grid.solar import cos_zenith
 from hrrr_dask.testing.grids import GridWindow
 
 __all__ = ["QUANTA", "expected_field"]

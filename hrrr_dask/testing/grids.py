@@ -1,8 +1,8 @@
 """Windows of the two HRRR grids, computed from the projections alone.
 
-Shares no code with :mod:`hrrr_dask.grid`, so that each can check the other. Grid definitions: HRRR messages' section 3;
-formulas: Snyder, Map Projections - A Working Manual (USGS 1395), spherical Lambert conformal conic with one standard
-parallel and polar stereographic.
+Shares no code with :mod:`hrrr_dask.grid.definition`, so that each can check the other. Grid definitions: section 3 of
+HRRR messages; formulas: Snyder, Map Projections - A Working Manual (USGS 1395), spherical Lambert conformal conic with
+one standard parallel and polar stereographic.
 """
 
 from __future__ import annotations

@@ -1,0 +1,243 @@
+"""From a file of the archive to the bytes of the wanted messages: inventory, selection, ranged reads, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from hrrr_dask.archive.fetch import Client, Response, Tally
+from hrrr_dask.archive.index_scan import walk_file
+from hrrr_dask.archive.inventory import check_extent, locate, merge_ranges, parse_inventory, select
+from hrrr_dask.archive.prefixes import Prefixes
+from hrrr_dask.catalog.products import inventory_key, object_key
+from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.catalog.variables import companion_of
+from hrrr_dask.errors import (
+    AccessDeniedError,
+    AmbiguousMessageError,
+    ArchiveError,
+    DecodeError,
+    InventoryError,
+    MessageNotFoundError,
+    NotPublishedError,
+    TruncatedError,
+    WrongIdentityError,
+)
+from hrrr_dask.grib.identity import check_message
+from hrrr_dask.grid.projection import Grid
+from hrrr_dask.records import ByteRange, GribFile, Record
+
+__all__ = ["Found", "read_messages"]
+
+_MAGIC: Final = ByteRange(0, 4)
+
+INDICATOR_BYTES: Final = 16
+"""Length of section 0 [B]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a file gave."""
+
+    messages: dict[Selector, memoryview]
+    """Messages whose identity is checked; of some only the beginning, as far as the wanted cells go."""
+    gaps: dict[Selector, ArchiveError]
+    """Why the others are missing."""
+    inventory: str
+    """``idx`` or ``walk``."""
+    etag: str
+    """Entity tag of the object; empty when nothing was read of it."""
+    published: datetime | None
+    """Its Last-Modified, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is read, and how: the arguments of :func:`read_messages`."""
+
+    client: Client
+    file: GribFile
+    wanted: tuple[Selector, ...]
+    grid: Grid
+    tally: Tally
+    gap_bytes: int
+    prefixes: Prefixes | None
+
+    @property
+    def key(self) -> str:
+        return object_key(self.file)
+
+
+def read_messages(
+    client: Client,
+    file: GribFile,
+    wanted: Iterable[Selector],
+    grid: Grid,
+    tally: Tally,
+    gap_bytes: int,
+    prefixes: Prefixes | None = None,
+) -> Found:
+    """Read the wanted messages of one file.
+
+    The published inventory is used first. When there is none, or the file contradicts it, the inventory is rebuilt
+    from the file itself, and what the file then lacks is a gap.
+
+    Parameters
+    ----------
+    client : Client
+        Of one source.
+    file : GribFile
+        Which file.
+    wanted : iterable of Selector
+        The messages.
+    grid : Grid
+        Where the points were placed.
+    tally : Tally
+        Counts requests and bytes.
+    gap_bytes : int
+        Ranges closer than this are read as one [B].
+    prefixes : Prefixes, optional
+        Read messages only as far as their wanted cells go; whole by default.
+
+    Raises
+    ------
+    NotPublishedError, AccessDeniedError, UnreachableError
+        If the file cannot be read.
+    TruncatedError
+        If it ends inside a message.
+    """
+    request = _Request(client, file, tuple(wanted), grid, tally, gap_bytes, prefixes)
+    try:
+        return _read_by_inventory(request)
+    except (NotPublishedError, AccessDeniedError, InventoryError, TruncatedError, WrongIdentityError, DecodeError):
+        return _read_by_walk(request)
+
+
+def _read_by_inventory(request: _Request) -> Found:
+    """Trust the published inventory; anything that contradicts it is an error."""
+    text = request.client.read_all(inventory_key(request.file), request.tally).data
+    records = parse_inventory(str(text, "utf-8", errors="replace"), request.file.init_time)
+    chosen, gaps = _choose(request, records)
+    if gaps:
+        _check_complete(request, records)
+    responses, messages = _read_chosen(request, chosen, "")
+    if responses:
+        check_extent(records, responses[0].size)
+    for selector, message in messages.items():
+        _check(request, selector, chosen[selector], message)
+    return _found(messages, gaps, "idx", responses)
+
+
+def _read_by_walk(request: _Request) -> Found:
+    """Let the file itself say where its messages lie; a message that is wrong all the same is a gap."""
+    first = request.client.read_range(request.key, _MAGIC, request.tally)
+
+    def read(start: int, stop: int) -> bytes:
+        return bytes(request.client.read_range(request.key, ByteRange(start, stop), request.tally, first.etag).data)
+
+    chosen, gaps = _choose(request, walk_file(read, first.size))
+    responses, messages = _read_chosen(request, chosen, first.etag)
+    for selector in list(messages):
+        try:
+            _check(request, selector, chosen[selector], messages[selector])
+        except (TruncatedError, WrongIdentityError, DecodeError) as error:
+            gaps[selector] = error
+            del messages[selector]
+    return _found(messages, gaps, "walk", [first, *responses])
+
+
+def _choose(
+    request: _Request, records: tuple[Record, ...]
+) -> tuple[dict[Selector, Record], dict[Selector, ArchiveError]]:
+    """The one record of each message that is wanted, or why there is none."""
+    chosen: dict[Selector, Record] = {}
+    gaps: dict[Selector, ArchiveError] = {}
+    for selector in request.wanted:
+        try:
+            chosen[selector] = select(records, selector, request.file.lead_hours)
+        except (MessageNotFoundError, AmbiguousMessageError) as error:
+            gaps[selector] = error
+    return chosen, gaps
+
+
+def _check_complete(request: _Request, records: tuple[Record, ...]) -> None:
+    """Refuse an inventory that ends before its file does: what it does not list may still be there.
+
+    Raises
+    ------
+    InventoryError
+        If the last message listed is not the last of the file.
+    """
+    start = records[-1].byte_range.start
+    place = ByteRange(start, start + INDICATOR_BYTES)
+    indicator = request.client.read_range(request.key, place, request.tally)
+    stop = start + int.from_bytes(indicator.data[8:16], "big")  # section 0, octets 9 to 16: the message's length
+    if stop != indicator.size:
+        raise InventoryError(
+            f"the inventory of {request.file.label} ends with the message at bytes {start:,} to {stop:,}, "
+            f"the file has {indicator.size:,}: it is cut off, or of another file"
+        )
+
+
+def _read_chosen(
+    request: _Request, chosen: dict[Selector, Record], etag: str
+) -> tuple[list[Response], dict[Selector, memoryview]]:
+    """Read the byte ranges, close ones as one, and cut the messages out of them; then what was too short."""
+    firsts = {selector: _first_range(request, selector, record) for selector, record in chosen.items()}
+    merged = merge_ranges(firsts.values(), request.gap_bytes)
+    responses = request.client.read_ranges(request.key, merged, request.tally, etag) if merged else []
+    messages: dict[Selector, memoryview] = {}
+    missing: dict[Selector, ByteRange] = {}
+    for selector, record in chosen.items():
+        which, start, _ = locate(firsts[selector], merged)
+        length = record.byte_range.size
+        message = messages[selector] = responses[which].data[start : None if length is None else start + length]
+        if length is not None and request.prefixes is not None:
+            needed = request.prefixes.needed(selector, message, length)
+            if needed > len(message):
+                begin = record.byte_range.start
+                # Without a tag, two reads may be of two versions of the object: the message is read once more instead.
+                missing[selector] = ByteRange(begin + len(message) if responses[which].etag else begin, begin + needed)
+    if missing:
+        responses += _read_rest(request, chosen, messages, missing, responses[0].etag)
+    return responses, messages
+
+
+def _read_rest(
+    request: _Request,
+    chosen: dict[Selector, Record],
+    messages: dict[Selector, memoryview],
+    missing: dict[Selector, ByteRange],
+    etag: str,
+) -> list[Response]:
+    """Read on where the first guess was too short, and learn from what then is whole."""
+    rest = request.client.read_ranges(request.key, list(missing.values()), request.tally, etag)
+    for (selector, place), response in zip(missing.items(), rest, strict=True):
+        known = messages[selector][: place.start - chosen[selector].byte_range.start]
+        messages[selector] = memoryview(b"".join((known, response.data)))
+        length = chosen[selector].byte_range.size
+        if request.prefixes is not None and length == len(messages[selector]):
+            request.prefixes.needed(selector, messages[selector], length)
+    return rest
+
+
+def _first_range(request: _Request, selector: Selector, record: Record) -> ByteRange:
+    """What is read of a message at first."""
+    whole = record.byte_range
+    if request.prefixes is None or whole.size is None:
+        return whole
+    return ByteRange(whole.start, whole.start + request.prefixes.first(selector, whole.size))
+
+
+def _check(request: _Request, selector: Selector, record: Record, message: memoryview) -> None:
+    vector = companion_of(selector) is not None
+    check_message(message, file=request.file, record=record, selector=selector, grid=request.grid, vector=vector)
+
+
+def _found(
+    messages: dict[Selector, memoryview], gaps: dict[Selector, ArchiveError], inventory: str, responses: list[Response]
+) -> Found:
+    version = responses[0] if responses else None
+    return Found(messages, gaps, inventory, version.etag if version else "", version.published if version else None)

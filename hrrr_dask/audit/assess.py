@@ -1,0 +1,198 @@
+"""How plausible a store's values are: read block by block, flagged, counted; no value is changed."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrrr_dask.config.settings import parse_period, resolve_settings
+from hrrr_dask.errors import ConfigError, PlanError
+from hrrr_dask.ledger.ledger import Ledger
+from hrrr_dask.objects.transactions import open_blobs
+from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, PARTIAL
+from hrrr_dask.quality.flags import quality_flags
+from hrrr_dask.quality.steps import step_flags
+from hrrr_dask.read.opening import must_exist, open_dataset
+from hrrr_dask.report.findings import ALL_FLAGS, Findings
+from hrrr_dask.report.flagmap import plot_flags
+from hrrr_dask.report.quality_page import quality_page
+from hrrr_dask.report.results import Assessment
+from hrrr_dask.store.existing import Existing
+from hrrr_dask.store.store import fold_inits
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["assess", "parse_flags"]
+
+BLOCK_BYTES: Final = 32_000_000
+"""Most values that are in memory at once, of all variables; with what is made of them, about five times that [B]."""
+
+
+def assess(
+    store: str | os.PathLike[str],
+    /,
+    *,
+    start: str | datetime = "",
+    end: str | datetime = "",
+    markdown: str | os.PathLike[str] = "",
+    plot: str | os.PathLike[str] = "",
+    **options: str,
+) -> Assessment:
+    """Look at every value of a store: which are physically out of place, and how far.
+
+    Parameters
+    ----------
+    store : str or path
+        URL or directory.
+    start, end : str or datetime, optional
+        First and last init time, both included, UTC; all that was asked for by default.
+    markdown : path, optional
+        A page to write.
+    plot : path, optional
+        A PNG to write: which variables are flagged when, and why.
+    **options
+        Endpoint options without secrets.
+
+    Returns
+    -------
+    Assessment
+        Counts by flag, variable, point, run and lead time, ranges, and the most extreme examples.
+
+    Raises
+    ------
+    StoreMismatchError
+        If there is no store of hrrr_dask at that place.
+    PlanError
+        If it has no run in that period.
+    ConfigError
+        If a directory to write to is not there.
+    StoreError
+        If its ledger cannot be read.
+    """
+    url, options = os.fspath(store), {**resolve_settings()["store-options"], **options}
+    for path in (markdown, plot):
+        _check_writable(path)
+    existing = must_exist(url, options)
+    runs = _runs_between(existing, url, start, end)
+    codes = fold_inits(Ledger(open_blobs(url, options)), existing, runs).shown
+    tried = (codes != NOT_INGESTED) & (codes != NOT_OFFERED)
+    times = [existing.axis.init_time(k) for k in (runs.start, runs.stop - 1)]
+    dataset = open_dataset(url, **options).sel(init_time=slice(*times))
+    places = dataset.point_id.to_numpy().tolist(), dataset.latitude.to_numpy(), dataset.longitude.to_numpy()
+    findings = Findings(
+        existing.selection.variables, places, dataset.init_time.to_numpy(), existing.selection.lead_hours
+    )
+    for points in _blocks_of_points(existing):
+        _look_at(dataset, points, _partitions(existing, runs), tried, findings)
+    found = findings.assessment(url, int(((codes == COMPLETE) | (codes == PARTIAL)).any(axis=0).sum()))
+    if markdown:
+        Path(markdown).write_text(quality_page(found), encoding="utf-8")
+    if plot:
+        plot_flags(findings, found, plot)
+    return found
+
+
+def parse_flags(text: str) -> tuple[str, ...]:
+    """Read the names of flags, with commas.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such flag.
+
+    Examples
+    --------
+    >>> parse_flags("solar-closure, above-limits")
+    ('solar-closure', 'above-limits')
+    """
+    known = [flag.name for flag in ALL_FLAGS]
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+            raise ConfigError(f"there is no flag {name!r}: {hint}")
+    return names
+
+
+def _check_writable(path: str | os.PathLike[str]) -> None:
+    """Before anything is read."""
+    parent = Path(path).parent
+    if os.fspath(path) and not parent.is_dir():
+        raise ConfigError(f"{os.fspath(path)} cannot be written: there is no directory {parent}: make it first")
+
+
+def _runs_between(existing: Existing, url: str, start: str | datetime, end: str | datetime) -> slice:
+    """Positions on the store's axis."""
+    axis, asked = existing.axis, existing.asked
+    first, last = axis.init_time(asked.start), axis.init_time(asked.stop - 1)
+    period = parse_period(start or first, end or last, axis.cycles)
+    runs = slice(max(axis.index(period.start), asked.start), min(axis.index(period.end) + 1, asked.stop))
+    if runs.start >= runs.stop:
+        raise PlanError(
+            f"{url} has runs from {first:%Y-%m-%dT%H} to {last:%Y-%m-%dT%H}, and none from "
+            f"{period.start:%Y-%m-%dT%H} to {period.end:%Y-%m-%dT%H}: change --start or --end"
+        )
+    return runs
+
+
+def _blocks_of_points(existing: Existing) -> Iterator[slice]:
+    """As many whole inner chunks at once as fit."""
+    layout = existing.layout
+    files = layout.partition_days * len(existing.axis.cycles) * len(existing.selection.lead_hours)
+    chunk_bytes = files * len(existing.selection.variables) * layout.chunk_points * 4
+    step = layout.chunk_points * max(1, min(BLOCK_BYTES // chunk_bytes, layout.shard_points // layout.chunk_points))
+    for begin in range(0, existing.n_points, step):
+        yield slice(begin, min(begin + step, existing.n_points))
+
+
+def _partitions(existing: Existing, runs: slice) -> list[slice]:
+    """Parts of the period that lie in one shard each, as positions in the period."""
+    span = existing.layout.partition_days * len(existing.axis.cycles)
+    edges = [runs.start, *range((runs.start // span + 1) * span, runs.stop, span), runs.stop]
+    return [slice(begin - runs.start, stop - runs.start) for begin, stop in pairwise(edges)]
+
+
+def _look_at(
+    dataset: xr.Dataset, points: slice, partitions: list[slice], tried: NDArray[np.bool_], findings: Findings
+) -> None:
+    """All runs of some points, in their order; the last run of a partition is kept for the steps of the next."""
+    place = {
+        "latitude": dataset.cell_latitude[points].to_numpy(),
+        "longitude": dataset.cell_longitude[points].to_numpy(),
+    }
+    last: dict[str, tuple[NDArray[np.float32], NDArray[np.uint16]]] = {}
+    for runs in partitions:
+        if not tried[:, runs].any():
+            last = {}
+            continue
+        block = dataset.isel(init_time=runs, point=points)
+        values = {variable.name: block[variable.name].to_numpy() for variable in findings.variables}
+        flags = quality_flags(values, findings.variables, valid_time=block.valid_time.to_numpy()[..., None], **place)
+        first = runs.start - 1 if last else runs.start
+        times = dataset.init_time[first : runs.stop].to_numpy()
+        for row, variable in enumerate(findings.variables):
+            own, own_flags = values[variable.name], flags[variable.name]
+            if last:
+                before, before_flags = last[variable.name]
+                own, own_flags = np.concatenate([before, own]), np.concatenate([before_flags, own_flags])
+            steps = step_flags(own, variable, times, findings.lead_hours, own_flags)
+            findings.add(
+                variable,
+                own,
+                own_flags | steps,
+                first_run=first,
+                first_point=points.start,
+                tried=tried[row, first : runs.stop],
+                known=runs.start - first,
+            )
+        last = {name: (values[name][-1:], flags[name][-1:]) for name in values}

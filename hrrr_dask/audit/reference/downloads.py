@@ -1,0 +1,134 @@
+"""A whole object of the archive as a local file: a directory's in place, any other streamed to disk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+import obstore
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+from hrrr_dask.archive.sources import Source, object_url
+from hrrr_dask.errors import AccessDeniedError, NotPublishedError, StoreAccessError, UnreachableError
+from hrrr_dask.objects.backends import open_object_store
+from hrrr_dask.objects.locations import local_path
+
+if TYPE_CHECKING:
+    from obstore import GetResult
+    from obstore.store import ObjectStore
+
+__all__ = ["whole_object"]
+
+CHUNK_BYTES: Final = 4_000_000
+"""About so much of an object is in memory at a time [B]."""
+
+TRIES: Final = 3
+"""How often an object is streamed from its beginning; a request that fails before, obstore repeats itself."""
+
+_NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
+"""Error codes of S3, Google and Azure, in a 404 that says nothing about the object."""
+
+TIMEOUT_S: Final = 900.0
+"""For one whole object [s]."""
+
+
+@contextmanager
+def whole_object(source: Source, key: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Open an object for reading; what was written to disk is gone afterwards, also after a kill.
+
+    Parameters
+    ----------
+    source : Source
+        Where it lives.
+    key : str
+        Its name there.
+
+    Yields
+    ------
+    file : BinaryIO
+        At its beginning.
+    size : int
+        Of the object [B].
+
+    Raises
+    ------
+    NotPublishedError
+        If it is not there.
+    AccessDeniedError
+        If the source refuses.
+    UnreachableError
+        If the source gives no complete answer.
+    StoreAccessError
+        If there is no room for it on this machine.
+    """
+    directory = local_path(source.url)
+    if directory is None:
+        with tempfile.TemporaryFile(prefix="hrrr-dask-verify-") as file:  # has no name, so nobody else opens it
+            size = _stream(source, key, file)
+            file.seek(0)
+            yield file, size
+        return
+    try:
+        opened = (directory / key).open("rb")
+    except FileNotFoundError:
+        raise _absent(source, key) from None
+    except PermissionError as error:
+        raise AccessDeniedError(f"{object_url(source, key)} may not be read: {error.strerror}") from error
+    except OSError as error:
+        raise UnreachableError(f"{object_url(source, key)} cannot be opened: {error.strerror or error}") from error
+    with opened:
+        yield opened, os.fstat(opened.fileno()).st_size
+
+
+def _stream(source: Source, key: str, file: BinaryIO) -> int:
+    store = open_object_store(source.url, dict(source.options), timeout_s=TIMEOUT_S, max_retries=3)
+    cause: object = None
+    for _ in range(TRIES):
+        result = _ask(store, source, key)
+        file.seek(0)
+        file.truncate()
+        try:
+            for chunk in result.stream(min_chunk_size=CHUNK_BYTES):
+                _write(file, chunk)
+        except (BaseError, OSError) as error:
+            cause = error
+            continue
+        file.flush()
+        size = int(result.meta["size"])
+        if file.tell() == size:
+            return size
+        cause = f"{file.tell():,} bytes of {size:,} came"
+    raise UnreachableError(f"{object_url(source, key)} broke off {TRIES} times: {cause}")
+
+
+def _ask(store: ObjectStore, source: Source, key: str) -> GetResult:
+    try:
+        return obstore.get(store, key)
+    except FileNotFoundError as error:
+        if any(code in str(error) for code in _NO_BUCKET):
+            raise UnreachableError(f"{source.url} is no bucket that there is: check the source's URL") from error
+        raise _absent(source, key) from error
+    except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
+        raise AccessDeniedError(
+            f"{source.url} refuses to give {key}: check the credentials, or the option anonymous=true"
+        ) from error
+    except (BaseError, OSError) as error:
+        text = str(error).partition("\n")[0]
+        raise UnreachableError(f"{object_url(source, key)} cannot be read: {text}; check the source's URL") from error
+
+
+def _write(file: BinaryIO, chunk: bytes) -> None:
+    try:
+        file.write(chunk)
+    except OSError as error:
+        raise StoreAccessError(
+            f"a file of the archive does not fit into {tempfile.gettempdir()}: {error.strerror}; "
+            f"let TMPDIR name a directory with more room"
+        ) from error
+
+
+def _absent(source: Source, key: str) -> NotPublishedError:
+    return NotPublishedError(f"{object_url(source, key)} is not there")

@@ -1,0 +1,109 @@
+"""How a store stands, from its ledger; and the ledger made compact."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrrr_dask.config.settings import resolve_settings
+from hrrr_dask.ledger.completeness import file_states, summarise
+from hrrr_dask.ledger.gaps import COLUMNS, Gap, list_gaps
+from hrrr_dask.ledger.ledger import Ledger
+from hrrr_dask.ledger.state import count_gaps
+from hrrr_dask.objects.transactions import open_blobs
+from hrrr_dask.read.opening import must_exist
+from hrrr_dask.report.heatmap import plot_status
+from hrrr_dask.report.results import Status
+from hrrr_dask.store.existing import Existing
+from hrrr_dask.store.store import fold_inits, partitions_of
+
+__all__ = ["compact", "status"]
+
+
+def status(
+    store: str | os.PathLike[str], /, *, plot: str | os.PathLike[str] = "", gaps: bool = False, **options: str
+) -> Status:
+    """Say how a store stands, from its ledger.
+
+    Parameters
+    ----------
+    store : str or path
+        URL or directory.
+    plot : path, optional
+        A PNG to write: which lead times of which days are there, and why others are not.
+    gaps : bool
+        List every gap: why, where it was looked for, when it is tried again.
+    **options
+        Endpoint options without secrets.
+
+    Raises
+    ------
+    StoreMismatchError
+        If there is no store of hrrr_dask at that place.
+    StoreError
+        If its ledger cannot be read.
+    """
+    url, options = os.fspath(store), _options(options)
+    existing = must_exist(url, options)
+    axis, asked = existing.axis, existing.asked
+    ledger = Ledger(open_blobs(url, options))
+    codes = fold_inits(ledger, existing, asked).shown
+    times = np.array([axis.init_time(k) for k in range(asked.start, asked.stop)], dtype="datetime64[s]")
+    wanted, complete, gapped = file_states(codes)
+    if plot:
+        plot_status(codes, times, existing.selection.lead_hours, url, os.fspath(plot))
+    return Status(
+        store=url,
+        first_init_time=axis.init_time(asked.start),
+        last_init_time=axis.init_time(asked.stop - 1),
+        n_points=existing.n_points,
+        variables=tuple(variable.name for variable in existing.selection.variables),
+        files_complete=int(complete.sum()),
+        files_with_gaps=int(gapped.sum()),
+        files_to_do=int((wanted & ~complete & ~gapped).sum()),
+        gaps=count_gaps(codes),
+        by_time=tuple(summarise(codes, times)),
+        gap_list=_gaps(ledger, existing, codes) if gaps else None,
+    )
+
+
+def _gaps(ledger: Ledger, existing: Existing, codes: NDArray[np.uint8]) -> tuple[Gap, ...]:
+    rows = ledger.tables(partitions_of(existing, existing.asked), COLUMNS)
+    return list_gaps(rows, existing.selection, existing.axis, existing.asked, codes, _now())
+
+
+def compact(store: str | os.PathLike[str], /, **options: str) -> tuple[int, int]:
+    """Gather the ledger's entries into one object; the store may be in use.
+
+    Parameters
+    ----------
+    store : str or path
+        URL or directory.
+    **options
+        Endpoint options without secrets.
+
+    Returns
+    -------
+    before, after : int
+        Objects that hold the ledger.
+
+    Raises
+    ------
+    StoreMismatchError
+        If there is no store of hrrr_dask at that place.
+    """
+    url, options = os.fspath(store), _options(options)
+    must_exist(url, options)
+    return Ledger(open_blobs(url, options)).compact(_now())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _options(options: Mapping[str, str]) -> dict[str, str]:
+    return {**resolve_settings()["store-options"], **options}

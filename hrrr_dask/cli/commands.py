@@ -1,0 +1,319 @@
+"""``hrrr-dask``: parse, call the API, print. stdout is the answer, stderr is talk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+
+import hrrr_dask
+from hrrr_dask.cli.options import (
+    cluster_options,
+    json_option,
+    pairs,
+    period_options,
+    selection_options,
+    settings,
+    source_options,
+    store_option,
+    store_options,
+)
+from hrrr_dask.errors import HrrrDaskError
+
+__all__ = ["cli", "main"]
+
+
+class _Group(click.Group):
+    """Turns our errors into one screen and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HrrrDaskError as error:
+            _say_failure(ctx, error.code, str(error))
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except click.UsageError as error:
+            _say_failure(ctx, "usage", error.format_message())
+            raise
+        except KeyboardInterrupt:
+            _say_failure(ctx, "interrupted", "stopped before anything was read")
+            click.echo("stopped; the same command again does the rest", err=True)
+            ctx.exit(1)
+
+
+def _say_failure(ctx: click.Context, code: str, text: str) -> None:
+    """Stdout is one JSON document whatever happens, when JSON was asked for."""
+    if ctx.meta.get("json") or "--json" in sys.argv:
+        click.echo(json.dumps({"outcome": "failed", "error": {"code": code, "text": text}}))
+
+
+@click.group("hrrr", cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(hrrr_dask.__version__, prog_name="hrrr-dask")
+def cli() -> None:
+    """Point series out of the whole HRRR archive, through Dask, into one Zarr store.
+
+    Exit codes: 0 done, 1 failed, 2 usage, 3 done with gaps. A command that was killed or interrupted does the rest
+    when it is given again.
+    """
+
+
+@cli.command("plan")
+@selection_options
+@period_options
+@source_options
+@click.option("--store", default="", metavar="URL", help="A store to continue; what it has is not planned again.")
+@store_option
+@click.option("--calibrate", is_flag=True, help="Measure how fast this machine decodes, for the core-hours.")
+@click.option("--dollars-per-core-hour", type=float, metavar="PRICE", help="For the costs.  [default: 0.045]")
+@json_option
+def plan_command(*, as_json: bool, calibrate: bool, **given: Any) -> None:
+    """Say what would be done, and what it costs; nothing is done."""
+    from hrrr_dask.api import plan  # noqa: PLC0415  --help should not wait for Dask
+    from hrrr_dask.cli.progress import plan_answer, plan_table  # noqa: PLC0415
+    from hrrr_dask.config.settings import resolve_settings  # noqa: PLC0415
+    from hrrr_dask.job.costs import DEFAULT_CALIBRATION, estimate  # noqa: PLC0415
+
+    made = plan(**{"points": None, **settings(given)})
+    resolved = resolve_settings(dollars_per_core_hour=given["dollars_per_core_hour"])
+    calibration = _calibrated(resolved["engine"]) if calibrate else DEFAULT_CALIBRATION
+    costs = estimate(made, calibration, resolved["dollars-per-core-hour"])
+    if as_json:
+        click.echo(_json(plan_answer(made, costs)))
+    else:
+        Console().print(plan_table(made, costs))
+
+
+def _calibrated(engine: str) -> Any:
+    from hrrr_dask.job.calibrate import calibrate  # noqa: PLC0415  it writes a message with ecCodes
+
+    click.echo(f"measuring how fast this machine decodes with {engine}", err=True)
+    return calibrate(engine)
+
+
+@cli.command("backfill")
+@selection_options
+@period_options
+@source_options
+@store_options
+@cluster_options
+@click.option("--retry-gaps", is_flag=True, help="Read files with gaps again, however old.")
+@json_option
+def backfill_command(*, as_json: bool, **given: Any) -> None:
+    """Read what the store does not have yet, and write it."""
+    from hrrr_dask.api import backfill  # noqa: PLC0415  --help should not wait for Dask
+
+    _run(backfill, {"points": None, **settings(given)}, as_json=as_json)
+
+
+@cli.command("update")
+@store_options
+@source_options
+@cluster_options
+@click.option("--end", metavar="TIME", help="Last init time.  [default: now]")
+@json_option
+def update_command(*, as_json: bool, **given: Any) -> None:
+    """Read the newest runs not yet in the store, and what was missing in the week before them."""
+    from hrrr_dask.api import update  # noqa: PLC0415  --help should not wait for Dask
+
+    _run(update, settings(given), as_json=as_json)
+
+
+@cli.command("add-points")
+@store_options
+@click.option("--points", required=True, metavar="FILE", help="The new points; those that are there may be among them.")
+@source_options
+@cluster_options
+@json_option
+def add_points_command(*, as_json: bool, **given: Any) -> None:
+    """Add points to a store, which may be in use, and read them out of every file that it has."""
+    from hrrr_dask.job.growth import add_points  # noqa: PLC0415  --help should not wait for Dask
+
+    _run(add_points, settings(given), as_json=as_json)
+
+
+@cli.command("add-variables")
+@store_options
+@click.option("--variables", required=True, metavar="NAMES", help="The new variables, as for backfill.")
+@source_options
+@cluster_options
+@json_option
+def add_variables_command(*, as_json: bool, **given: Any) -> None:
+    """Add variables to a store, which may be in use, and read them out of every file that it has."""
+    from hrrr_dask.job.growth import add_variables  # noqa: PLC0415  --help should not wait for Dask
+
+    _run(add_variables, settings(given), as_json=as_json)
+
+
+def _run(action: Any, given: dict[str, Any], *, as_json: bool) -> None:
+    """Do what reads files: follow it, print its report, end with its exit code."""
+    if given.pop("dry_run"):
+        _print_manifest(given)
+        return
+    from hrrr_dask.cli.progress import live_progress, report_table  # noqa: PLC0415  --help should not wait for Dask
+
+    with _errors_said_once(), live_progress(Console(stderr=True)) as show:
+        report = action(show=show, **given)
+    if as_json:
+        click.echo(_json({"outcome": report.outcome, **dataclasses.asdict(report)}))
+    else:
+        Console().print(report_table(report))
+    click.get_current_context().exit(report.exit_code)
+
+
+def _print_manifest(given: dict[str, Any]) -> None:
+    from hrrr_dask.clusters import manifest_yaml  # noqa: PLC0415  --help should not wait for Dask
+    from hrrr_dask.config.settings import DEFAULTS, resolve_settings  # noqa: PLC0415
+
+    names = {key.replace("-", "_") for key in DEFAULTS}
+    settings = resolve_settings(**{key: value for key, value in given.items() if key in names})
+    click.echo(manifest_yaml(settings), nl=False)
+
+
+@contextmanager
+def _errors_said_once() -> Iterator[None]:
+    """Dask's client complains of a lost scheduler with a traceback, and we of the same in a sentence."""
+    client = logging.getLogger("distributed.client")
+    before = client.level
+    client.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        client.setLevel(before)
+
+
+@cli.command("status")
+@store_options
+@click.option("--plot", default="", metavar="FILE", help="Draw a PNG: which lead times of which days are there.")
+@click.option("--gaps", is_flag=True, help="List every gap: why, where it was looked for, when it is tried again.")
+@json_option
+def status_command(*, store: str, store_option: tuple[str, ...], plot: str, gaps: bool, as_json: bool) -> None:
+    """Say what a store holds: done, to do, gaps by reason and day."""
+    from hrrr_dask.audit.status import status  # noqa: PLC0415
+    from hrrr_dask.cli.progress import status_tables  # noqa: PLC0415  --help should not wait for Dask
+
+    found = status(store, plot=plot, gaps=gaps, **pairs("--store-option", store_option))
+    if as_json:
+        click.echo(_json(dataclasses.asdict(found)))
+        return
+    console = Console()
+    for table in status_tables(found):
+        console.print(table)
+    if plot:
+        click.echo(f"\nplot   {plot}")
+
+
+@cli.command("quality")
+@store_options
+@click.option("--start", default="", metavar="TIME", help="First init time, UTC.  [default: the store's first]")
+@click.option("--end", default="", metavar="TIME", help="Last init time, included.  [default: the store's last]")
+@click.option("--markdown", default="", metavar="FILE", help="Write a page that says it all.")
+@click.option("--plot", default="", metavar="FILE", help="Draw a PNG: which variables are flagged when, and why.")
+@click.option("--fail-on", default="", metavar="FLAG,...", help="End with exit code 3 if any of these flags is found.")
+@json_option
+def quality_command(*, store: str, store_option: tuple[str, ...], fail_on: str, as_json: bool, **given: str) -> None:
+    """Look at every value of a store: which are physically out of place. No value is changed."""
+    from hrrr_dask.audit.assess import assess, parse_flags  # noqa: PLC0415  --help should not wait for Dask
+    from hrrr_dask.cli.quality_tables import assessment_answer, assessment_tables  # noqa: PLC0415
+
+    fatal = parse_flags(fail_on)
+    found = assess(store, **given, **pairs("--store-option", store_option))
+    if as_json:
+        click.echo(_json(assessment_answer(found)))
+    else:
+        console = Console()
+        for table in assessment_tables(found):
+            console.print(table)
+        for name in ("markdown", "plot"):
+            if given[name]:
+                click.echo(f"{name:8} {given[name]}")
+    if there := found.found(fatal):
+        click.echo(f"found {', '.join(there)}", err=True)
+        click.get_current_context().exit(3)
+
+
+@cli.command("verify")
+@store_options
+@click.option("--sample", type=int, metavar="N", help="Files that are drawn, evenly over the store.  [default: 20]")
+@click.option("--all", "every_file", is_flag=True, help="All files, instead of a sample.")
+@click.option("--checksums", is_flag=True, help="Compare all of it with the ledger's checksums; no archive is read.")
+@click.option("--start", metavar="TIME", help="First init time.  [default: the store's]")
+@click.option("--end", metavar="TIME", help="Last init time, included.  [default: the store's]")
+@click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Draw the files that were drawn with it before.")
+@source_options
+@json_option
+def verify_command(*, checksums: bool, as_json: bool, **given: Any) -> None:
+    """Read a sample of files again, whole and with ecCodes alone, and compare every value with the store.
+
+    Exit codes: 0 equal, 1 something differs, 3 nothing differs but something could not be checked.
+    """
+    from hrrr_dask.audit.checksums import verify_checksums  # noqa: PLC0415
+    from hrrr_dask.audit.verify import verify  # noqa: PLC0415
+    from hrrr_dask.cli.verify_tables import live_count, verify_tables  # noqa: PLC0415  --help should not wait for it
+
+    beside = [name for name in ("sample", "every_file", "seed", "source", "source_option") if given[name]]
+    if checksums and beside:
+        raise click.UsageError(f"--checksums looks at everything and reads no archive: leave out {', '.join(beside)}")
+    if given["every_file"] and given["sample"] is not None:
+        raise click.UsageError("--all and --sample are two ways to say which files: give one of them")
+    with live_count(Console(stderr=True)) as show:
+        wanted = settings(given)
+        if checksums:
+            del wanted["every_file"]
+        report = verify_checksums(show=show, **wanted) if checksums else verify(show=show, **wanted)
+    if as_json:
+        click.echo(_json({"outcome": report.outcome, **dataclasses.asdict(report)}))
+    else:
+        console = Console()
+        for table in verify_tables(report):
+            console.print(table)
+    click.get_current_context().exit(report.exit_code)
+
+
+@cli.command("compact")
+@store_options
+@json_option
+def compact_command(*, store: str, store_option: tuple[str, ...], as_json: bool) -> None:
+    """Gather the ledger's many small objects into one; the store may be in use."""
+    from hrrr_dask.audit.status import compact  # noqa: PLC0415  --help should not wait for Dask
+
+    before, after = compact(store, **pairs("--store-option", store_option))
+    answer = {"store": store, "ledger_objects_before": before, "ledger_objects": after}
+    click.echo(_json(answer) if as_json else f"the ledger of {store} was {before:,} objects and is {after:,}")
+
+
+@cli.command("demo")
+@click.argument("directory", default="hrrr-demo", type=click.Path(file_okay=False))
+def demo_command(directory: str) -> None:
+    """Do the main job offline, in DIRECTORY (hrrr-demo): a synthetic archive, a backfill, a Zarr store, a plot."""
+    from hrrr_dask.cli.progress import live_progress, report_table  # noqa: PLC0415
+    from hrrr_dask.demo import run_demo  # noqa: PLC0415  --help should not wait for Dask
+
+    talk = Console(stderr=True)
+    with live_progress(talk) as show:
+        result = run_demo(directory, show=show, say=talk.print)
+    Console().print(report_table(result.report))
+    click.echo(f"\nstore  {result.store}\nplot   {result.plot}\n")
+    code = f"import hrrr_dask; print(hrrr_dask.open_dataset({str(result.store)!r}))"
+    click.echo(f'open it with   {sys.executable} -c "{code}"')
+    click.get_current_context().exit(result.report.exit_code)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    cli(prog_name="hrrr-dask")
+
+
+def _json(answer: dict[str, Any]) -> str:
+    def spell(value: Any) -> str:
+        return value.isoformat() if isinstance(value, datetime) else str(value)
+
+    return json.dumps(answer, default=spell)

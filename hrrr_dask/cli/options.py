@@ -1,0 +1,172 @@
+"""Options that several commands of ``hrrr-dask`` share, and what the API makes of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from hrrr_dask.config.kubernetes import nested
+from hrrr_dask.errors import ConfigError
+
+__all__ = [
+    "cluster_options",
+    "json_option",
+    "pairs",
+    "period_options",
+    "selection_options",
+    "settings",
+    "source_options",
+    "store_option",
+    "store_options",
+]
+
+_Command = Callable[..., Any]
+
+
+def selection_options(command: _Command) -> _Command:
+    """What is wanted of every run: fixed when a store is made."""
+    options = (
+        click.option(
+            "--points",
+            metavar="FILE",
+            help="CSV, lat,lon lines or GeoJSON; may be left out for a store that is there.",
+        ),
+        click.option(
+            "--cycles", metavar="HOURS", help="Hours at which runs start, such as 0,6,12,18.  [default: 0-23]"
+        ),
+        click.option("--lead-hours", metavar="HOURS", help="Lead times, such as 0-18 or 1,24.  [default: 0-18]"),
+        click.option(
+            "--variables",
+            metavar="NAMES",
+            help="Names, or selectors ELEMENT:LEVEL[:WINDOW], or NAME=SELECTOR, with commas.  [default: the eleven]",
+        ),
+        click.option("--product", help="sfc, prs, nat or subh.  [default: sfc]"),
+        click.option("--domain", help="conus or alaska.  [default: conus]"),
+        click.option("--method", help="nearest or bilinear.  [default: nearest]"),
+        click.option("--axis-start", metavar="DATE", help="First day of the init_time axis.  [default: 2014-07-30]"),
+        click.option("--partition-days", type=int, help="Days of one shard; by default chosen from the sizes."),
+        click.option("--shard-points", type=int, help="Points of one shard; by default chosen from their number."),
+        click.option("--chunk-points", type=int, help="Points of one inner chunk; by default chosen from the sizes."),
+        click.option("--memory-limit-mb", type=int, help="Refuse a plan that needs more a worker.  [default: 4096]"),
+    )
+    return _with(options, command)
+
+
+def period_options(command: _Command) -> _Command:
+    """From when to when."""
+    options = (
+        click.option(
+            "--start", required=True, metavar="TIME", help="First init time, UTC: 2024-01-31 or 2024-01-31T06."
+        ),
+        click.option(
+            "--end", required=True, metavar="TIME", help="Last init time, included; a date means its last run."
+        ),
+    )
+    return _with(options, command)
+
+
+def source_options(command: _Command) -> _Command:
+    """Where the files are."""
+    options = (
+        click.option(
+            "--source",
+            multiple=True,
+            help="aws, google, azure, nomads, a URL or a directory laid out like the bucket; several times: the order "
+            "of fail-over; a store that is there has its own.  [default: aws]",
+        ),
+        click.option("--source-option", multiple=True, metavar="KEY=VALUE", help="Such as endpoint=…, anonymous=true."),
+    )
+    return _with(options, command)
+
+
+def store_options(command: _Command) -> _Command:
+    """The store that is read or written."""
+    url = click.option(
+        "--store", required=True, metavar="URL", help="Directory or s3://bucket/prefix of the Zarr store."
+    )
+    return url(store_option(command))
+
+
+def store_option(command: _Command) -> _Command:
+    """How the store is reached."""
+    return click.option(
+        "--store-option",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Such as endpoint=http://localhost:9000. Credentials come from the environment.",
+    )(command)
+
+
+def cluster_options(command: _Command) -> _Command:
+    """Where the work is done, and how."""
+    options = (
+        click.option(
+            "--cluster",
+            metavar="WHERE",
+            help="local, kubernetes, a scheduler's address tcp://HOST:8786, or its file PATH.json.  [default: local]",
+        ),
+        click.option("--workers", type=int, help="Processes, or pods.  [default: one a core of this machine]"),
+        click.option("--adapt", metavar="MIN:MAX", help="As many as the work needs, from MIN to MAX."),
+        click.option(
+            "--kubernetes-option",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Such as image=…, memory=8Gi, env.NAME=VALUE, secrets=NAME; more may stand in Dask's YAML files.",
+        ),
+        click.option(
+            "--dry-run", is_flag=True, help="Of --cluster kubernetes: print the manifest that would be sent, no more."
+        ),
+        click.option("--threads", type=int, help="Files that each process reads at once.  [default: 4]"),
+        click.option("--engine", help="Decoder: auto, numba, eccodes or cfgrib.  [default: auto]"),
+        click.option(
+            "--files-per-task", metavar="N", help="Files that one task reads; auto: one, more on large clusters."
+        ),
+    )
+    return _with(options, command)
+
+
+def json_option(command: _Command) -> _Command:
+    """Answer for programs."""
+
+    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
+        ctx.meta["json"] = value
+        return value
+
+    return click.option("--json", "as_json", is_flag=True, callback=remember, help="Print JSON on stdout.")(command)
+
+
+def settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Options as the API takes them: those not given are left to the configuration."""
+    given = {key: value for key, value in given.items() if value is not None and value != ()}
+    for key in ("source_option", "store_option"):
+        if key in given:
+            given[f"{key}s"] = pairs("--" + key.replace("_", "-"), given.pop(key))
+    if "kubernetes_option" in given:
+        given["kubernetes"] = nested(pairs("--kubernetes-option", given.pop("kubernetes_option")))
+    if "source" in given:
+        given["source"] = list(given["source"])
+    return given
+
+
+def pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
+    """Read ``KEY=VALUE`` texts.
+
+    Raises
+    ------
+    ConfigError
+        If one is not.
+    """
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise ConfigError(f"{option} {key!r} is not KEY=VALUE, such as endpoint=http://localhost:9000")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def _with(options: tuple[_Command, ...], command: _Command) -> _Command:
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), command)

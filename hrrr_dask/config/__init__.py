@@ -1,0 +1,23 @@
+"""Settings: where they enter, once, and what they may be.
+
+Uses `catalog` for names. Promises that an unknown setting is an error with a suggestion, and that what leaves is a
+frozen value.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hrrr_dask.config.settings import DEFAULTS
+
+__all__ = ["DEFAULTS", "kubernetes", "settings"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `DEFAULTS` on first use: it needs Dask, which the start of a command does not."""
+    if name != "DEFAULTS":
+        raise AttributeError(f"module 'hrrr_dask.config' has no attribute {name!r}")
+    from hrrr_dask.config.settings import DEFAULTS  # noqa: PLC0415  see above
+
+    return DEFAULTS

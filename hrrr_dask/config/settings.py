@@ -1,0 +1,354 @@
+"""Settings enter here, once, and leave as one frozen value.
+
+Flags win over ``DASK_HRRR__…`` environment variables, which win over ``hrrr:`` in Dask's YAML files, which win over
+:data:`DEFAULTS`. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal, get_args
+
+import dask.config
+
+from hrrr_dask.catalog.products import ARCHIVE_START, DOMAINS, PRODUCTS
+from hrrr_dask.catalog.variables import DEFAULT_VARIABLES, Variable, parse_variables
+from hrrr_dask.config.kubernetes import FREE_FORM, POD_SETTINGS, free_form
+from hrrr_dask.errors import ConfigError, PlanError
+
+__all__ = [
+    "DEFAULTS",
+    "Method",
+    "Period",
+    "Selection",
+    "parse_day",
+    "parse_hours",
+    "parse_period",
+    "parse_selection",
+    "resolve_settings",
+]
+
+Method = Literal["nearest", "bilinear"]
+
+FILES_AT_ONCE: Final = 4
+"""Files that a worker of a local cluster reads at once: while one is decoded, which leaves Python's lock alone, the
+others are on their way."""
+
+DEFAULTS: Final[dict[str, Any]] = {
+    "variables": list(DEFAULT_VARIABLES),
+    "product": "sfc",
+    "domain": "conus",
+    "cycles": "0-23",
+    "lead-hours": "0-18",
+    "method": "nearest",
+    "source": ["aws"],
+    "source-options": {},
+    "store-options": {},
+    "engine": "auto",
+    "cluster": "local",
+    "workers": 0,
+    "adapt": "",
+    "kubernetes": POD_SETTINGS,
+    "threads": FILES_AT_ONCE,
+    "memory-limit-mb": 4096,
+    "axis-start": f"{ARCHIVE_START:%Y-%m-%d}",
+    "partition-days": 0,
+    "shard-points": 0,
+    "chunk-points": 0,
+    "files-per-task": "auto",
+    "dollars-per-core-hour": 0.045,
+    "fetch": {
+        "attempts": 5,
+        "timeout-s": 60.0,
+        "connect-timeout-s": 10.0,
+        "backoff-s": 0.5,
+        "max-backoff-s": 20.0,
+        "concurrency": 8,
+        "merge-gap-kb": 256,
+        "prefix-reads": True,
+    },
+}
+"""Every setting, its type and what holds when nobody says otherwise; 0 for ``workers``, ``partition-days``,
+``shard-points`` and ``chunk-points`` means chosen by the machine and by the layout rule."""
+
+_LAST_LEAD_HOUR: Final = 48
+_ONE_HOUR: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is wanted of every run: fixed when a store is created."""
+
+    variables: tuple[Variable, ...]
+    """In the order given."""
+    lead_hours: tuple[int, ...]
+    """Ascending lead times [h]."""
+    cycles: tuple[int, ...] = tuple(range(24))
+    """Ascending hours of the day at which runs start [h UTC]."""
+    product: str = "sfc"
+    """Name in :data:`hrrr_dask.catalog.products.PRODUCTS`."""
+    domain: str = "conus"
+    """Name in :data:`hrrr_dask.catalog.products.DOMAINS`."""
+    method: Method = "nearest"
+    """From cells to points."""
+
+    def __post_init__(self) -> None:
+        _one_of("product", self.product, PRODUCTS)
+        _one_of("domain", self.domain, DOMAINS)
+        _one_of("method", self.method, get_args(Method))
+        if not self.variables or not self.lead_hours or not self.cycles:
+            raise ConfigError("a selection names at least one variable, one lead hour and one cycle")
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From which to which init time, both included, UTC."""
+
+    start: datetime
+    """First init time."""
+    end: datetime
+    """Last init time."""
+
+
+def parse_selection(settings: Mapping[str, Any]) -> Selection:
+    """Build the selection out of resolved settings.
+
+    Raises
+    ------
+    ConfigError
+        If a part is unknown or out of range.
+    """
+    return Selection(
+        variables=parse_variables(_as_list(settings["variables"])),
+        lead_hours=parse_hours(settings["lead-hours"], "lead hours", _LAST_LEAD_HOUR),
+        cycles=parse_hours(settings["cycles"], "cycles", 23),
+        product=str(settings["product"]),
+        domain=str(settings["domain"]),
+        method=settings["method"],
+    )
+
+
+def parse_hours(text: str | int | Iterable[int], what: str, last: int) -> tuple[int, ...]:
+    """Read a list of hours such as ``0-18`` or ``0,6,12-15``.
+
+    Parameters
+    ----------
+    text : str, int or iterable of int
+        Hours and ranges (both ends included), separated by commas.
+    what : str
+        What they are, for the error.
+    last : int
+        The largest hour allowed [h].
+
+    Returns
+    -------
+    tuple of int
+        Ascending, each once [h].
+
+    Raises
+    ------
+    ConfigError
+        If a part is not an hour or a rising range, or lies beyond ``last``.
+
+    Examples
+    --------
+    >>> parse_hours("0,6,12-14", "cycles", 23)
+    (0, 6, 12, 13, 14)
+    """
+    if not isinstance(text, str):
+        text = str(text) if isinstance(text, int) else ",".join(str(hour) for hour in text)
+    hours: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*)?", part)
+        first, final = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > final or final > last:
+            raise ConfigError(f"{what} {text!r}: {part.strip()!r} is not an hour or a range within 0-{last}, like 0-18")
+        hours.update(range(first, final + 1))
+    return tuple(sorted(hours))
+
+
+def parse_period(start: str | datetime, end: str | datetime, cycles: tuple[int, ...]) -> Period:
+    """Read ``--start`` and ``--end``: init times, dates or hours, UTC, both included.
+
+    Parameters
+    ----------
+    start, end : str or datetime
+        ``2024-01-31`` (as an end: that day's last run), ``2024-01-31T06`` or ``2024-01-31 06:00``.
+    cycles : tuple of int
+        Hours at which runs start [h UTC].
+
+    Returns
+    -------
+    Period
+        First and last init time that are among the cycles.
+
+    Raises
+    ------
+    PlanError
+        If the end is before the start, the archive does not reach back so far, or no cycle lies between.
+
+    Examples
+    --------
+    >>> parse_period("2024-01-01", "2024-01-01", (0, 6, 12, 18)).end
+    datetime.datetime(2024, 1, 1, 18, 0)
+    """
+    first, _ = _parse_time("start", start)
+    final, whole_day = _parse_time("end", end)
+    if final < first and not (whole_day and final.date() == first.date()):
+        raise PlanError(f"the end {end} is before the start {start}: exchange them")
+    if whole_day:
+        final = final.replace(hour=23)
+    if first < ARCHIVE_START:
+        raise PlanError(
+            f"the archive starts on {ARCHIVE_START:%Y-%m-%d}, not on {first:%Y-%m-%d}: start there or later"
+        )
+    while first <= final and first.hour not in cycles:
+        first += _ONE_HOUR
+    while first <= final and final.hour not in cycles:
+        final -= _ONE_HOUR
+    if first > final:
+        raise PlanError(f"no run starts between {start} and {end} at the cycles {list(cycles)}: widen either")
+    return Period(first, final)
+
+
+def parse_day(what: str, value: str) -> datetime:
+    """Read a date; its midnight, UTC.
+
+    Raises
+    ------
+    PlanError
+        If it is none.
+    """
+    moment, whole_day = _parse_time(what, value)
+    if not whole_day:
+        raise PlanError(f"{what} {value!r} is not a date: write it like 2024-01-31")
+    return moment
+
+
+def _parse_time(what: str, value: str | datetime) -> tuple[datetime, bool]:
+    """The time, and whether only its date was given."""
+    if isinstance(value, datetime):
+        moment = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        hour = moment.replace(minute=0, second=0, microsecond=0)
+        if hour != moment:
+            raise PlanError(f"{what} {value} is not a full hour: runs start on the hour")
+        return hour, False
+    text = value.strip().removesuffix("Z")
+    try:
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            return datetime.fromisoformat(text), True
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}[T ]\d{2}(:00(:00)?)?", text):
+            return datetime.fromisoformat(text), False
+    except ValueError as error:
+        raise PlanError(f"{what} {value!r} is no date: {error}") from error
+    raise PlanError(f"{what} {value!r} is not understood: write a date 2024-01-31 or a full hour 2024-01-31T06, UTC")
+
+
+def resolve_settings(**flags: Any) -> dict[str, Any]:
+    """Merge defaults, Dask's configuration and flags.
+
+    Parameters
+    ----------
+    **flags
+        Settings by name with underscores; None stands for "not given".
+
+    Returns
+    -------
+    dict
+        Every key of :data:`DEFAULTS`.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown or a value has the wrong type.
+    """
+    settings = copy.deepcopy(DEFAULTS)
+    configured = dask.config.get("hrrr", {}) or {}
+    _refuse_no_section("hrrr", configured, DEFAULTS)
+    _merge(settings, configured, "hrrr.")
+    given = {key.replace("_", "-"): value for key, value in flags.items() if value is not None}
+    _merge(settings, given, "")
+    return settings
+
+
+def _merge(into: dict[str, Any], update: Mapping[str, Any], prefix: str) -> None:
+    for raw_key, value in update.items():
+        key = str(raw_key).replace("_", "-")
+        if key not in into:
+            near = difflib.get_close_matches(key, into, n=1)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"known are {', '.join(into)}"
+            raise ConfigError(f"setting {prefix}{key} is unknown: {hint}")
+        default = into[key]
+        if key in ("source-options", "store-options"):
+            _refuse_no_section(prefix + key, value, ("endpoint", "region", "…"))
+            into[key] = {str(name): str(option) for name, option in value.items()}
+        elif key in FREE_FORM:
+            into[key] = free_form(prefix + key, value, default)
+        elif isinstance(default, dict):
+            _refuse_no_section(prefix + key, value, default)
+            _merge(default, value, f"{prefix}{key}.")
+        else:
+            into[key] = _like(default, value, prefix + key)
+
+
+def _refuse_no_section(key: str, value: Any, keys: Iterable[str]) -> None:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"setting {key} is a section with keys {', '.join(keys)}, not {value!r}")
+
+
+def _like(default: Any, value: Any, key: str) -> Any:
+    if key.endswith("cpu") and isinstance(value, float):  # so YAML reads 0.5
+        return str(value)
+    if isinstance(default, list | str):
+        words = _words(value)
+        if words is None:
+            raise ConfigError(f"setting {key} is text or a list of it, not {value!r}")
+        if key.endswith("source"):
+            return words  # a path may have commas
+        return _as_list(words) if isinstance(default, list) else ",".join(words)
+    if isinstance(default, bool):
+        return _yes_or_no(value, key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"setting {key} is a number, not {value!r}")
+    if value < 0 or not math.isfinite(value) or (isinstance(default, int) and value != int(value)):
+        raise ConfigError(
+            f"setting {key} is a {'whole ' if isinstance(default, int) else ''}number from 0 on, not {value}"
+        )
+    return type(default)(value)
+
+
+def _yes_or_no(value: Any, key: str) -> bool:
+    word = str(value).lower()
+    if word not in ("true", "false"):
+        raise ConfigError(f"setting {key} is true or false, not {value!r}")
+    return word == "true"
+
+
+def _words(value: Any) -> list[str] | None:
+    """The text, or texts, that a setting was given as; None when it is neither."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, int) and not isinstance(value, bool):  # a single hour; so YAML and the environment read it
+        return [str(value)]
+    if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
+        return [str(item) for item in value]
+    return None
+
+
+def _as_list(value: Any) -> list[str]:
+    items = value.split(",") if isinstance(value, str) else value
+    return [part.strip() for item in items for part in str(item).split(",") if part.strip()]
+
+
+def _one_of(what: str, value: str, known: Iterable[str]) -> None:
+    known = list(known)
+    if value not in known:
+        near = difflib.get_close_matches(str(value), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"take one of {', '.join(known)}"
+        raise ConfigError(f"{what} {value!r} is unknown: {hint}")

@@ -1,0 +1,7 @@
+"""A backfill: the request, the tasks for files and partitions, and the loop that submits them to Dask.
+
+`pipeline` is the spine: what happens to one file and to one partition. Uses everything below; together with
+`clusters` the only package that knows Dask.
+"""
+
+__all__ = ["calibrate", "costs", "execution", "growth", "loop", "request", "tasks"]

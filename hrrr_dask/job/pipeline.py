@@ -1,0 +1,283 @@
+"""The spine: what happens to one file, and what happens to one partition. No Dask here.
+
+``extract_file`` and ``write_partition`` are plain functions of values; :mod:`hrrr_dask.job.loop` submits them to a
+cluster.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrrr_dask.archive.failover import completed, still_missing
+from hrrr_dask.archive.fetch import FetchSettings, Tally, client_for
+from hrrr_dask.archive.messages import Found, read_messages
+from hrrr_dask.archive.prefixes import WORTHWHILE, Prefixes
+from hrrr_dask.archive.sources import Source, object_url
+from hrrr_dask.catalog.products import object_key
+from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.catalog.variables import Variable
+from hrrr_dask.decode import engine_named
+from hrrr_dask.errors import ArchiveError
+from hrrr_dask.job.extract import Placement, point_values, wanted_messages
+from hrrr_dask.ledger.rows import Attempt, checksum, decode_entry, encode_entry
+from hrrr_dask.ledger.state import count_attempts
+from hrrr_dask.objects.transactions import is_transactional
+from hrrr_dask.outcomes import OUTCOMES
+from hrrr_dask.quality.flags import own_flags
+from hrrr_dask.records import Extract, FileOutcome, Origin, Partition, Reading
+from hrrr_dask.store.merge import pieces_of
+from hrrr_dask.store.published import follow_ledger, show_status
+from hrrr_dask.store.spec import StoreSpec
+from hrrr_dask.store.store import Store, count
+
+__all__ = ["Job", "PartitionReport", "extract_file", "failed_extract", "write_partition"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a worker needs to know, the same for all files of a command."""
+
+    job_id: str
+    """Unique to this command; part of task keys and ledger entries."""
+    spec: StoreSpec
+    """The store."""
+    store_url: str
+    """Where it is."""
+    store_options: tuple[tuple[str, str], ...]
+    """Its endpoint, without secrets."""
+    sources: tuple[Source, ...]
+    """In the order of fail-over."""
+    fetch: FetchSettings
+    """How patiently the archive is read."""
+    engine: str
+    """Decoder."""
+    merge_gap_bytes: int
+    """Ranges closer than this are read as one [B]."""
+    package_version: str
+    """For the ledger."""
+    files_per_task: int = 0
+    """Files that one task reads; 0 leaves it to the size of the cluster."""
+    prefix_reads: bool = True
+    """Read messages only as far as the wanted cells go, where the engine can decode them so."""
+
+    @cached_property
+    def placement(self) -> Placement:
+        """The points on the grid, made once in each process."""
+        return Placement.of(self.spec.grid, self.spec.cells)
+
+    @cached_property
+    def prefixes(self) -> Prefixes | None:
+        """How far messages are read, learned as it goes in each process; None for whole messages."""
+        if not self.prefix_reads or self.engine not in ("auto", "numba"):
+            return None
+        last, n_cells = int(self.spec.cells.index.max()), self.spec.grid.nx * self.spec.grid.ny
+        return Prefixes(last, n_cells) if last < WORTHWHILE * n_cells else None
+
+    @property
+    def serial_writes(self) -> bool:
+        """Whether steps of different partitions had better be written one after the other, too."""
+        return is_transactional(self.store_url)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """In plan order."""
+        return self.spec.selection.variables
+
+    def named(self, names: Iterable[str]) -> tuple[Variable, ...]:
+        """Some of them."""
+        wanted = set(names)
+        return tuple(variable for variable in self.variables if variable.name in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionReport:
+    """What came of one partition: a few numbers for the client."""
+
+    number: int
+    """Which."""
+    files: int
+    """Files looked at."""
+    gaps: dict[str, int]
+    """Reason to the number of values that are missing."""
+    bytes_read: int
+    """From the archive [B]."""
+    requests: int
+    """To the archive."""
+    bytes_written: int
+    """To the store [B]."""
+    seconds: float
+    """Worker time of the extractions, added up [s]."""
+    decoded_by: dict[str, int] = field(default_factory=dict)
+    """Engine to the number of values that it decoded."""
+
+
+def extract_file(reading: Reading, job: Job) -> Extract:
+    """Read one file and keep its values at the points.
+
+    Never raises for what is wrong with a file: that is in the outcome. What one source lacks is read from the next, in
+    the order of fail-over.
+    """
+    first, *others = job.sources
+    extract = _extract_from(first, reading, job)
+    for source in others:
+        if not extract.outcome.reasons:
+            break
+        extract = completed(extract, _extract_from(source, still_missing(reading, extract.outcome), job))
+    return extract
+
+
+def _extract_from(source: Source, reading: Reading, job: Job) -> Extract:
+    started, tally = time.perf_counter(), Tally()
+    variables, file = job.named(reading.variables), reading.file
+    wanted = wanted_messages(variables)
+    try:
+        client = client_for(source, job.fetch)
+        found = read_messages(client, file, wanted, job.spec.grid, tally, job.merge_gap_bytes, job.prefixes)
+    except ArchiveError as error:
+        found = _nothing(wanted, error)
+    engine = engine_named(job.engine)
+    values, missing, engines = point_values(variables, found.messages, found.gaps, job.placement, engine)
+    values = np.ascontiguousarray(values[:, reading.first_point :])
+    outcome = FileOutcome(
+        file=file,
+        wanted=reading.variables,
+        reasons={name: _reason(error) for name, error in missing.items()},
+        details={name: str(error) for name, error in missing.items()},
+        origin=Origin(object_url(source, object_key(file)), found.etag, found.published, found.inventory),
+        bytes_read=tally.bytes_read,
+        requests=tally.requests,
+        seconds=time.perf_counter() - started,
+        first_point=reading.first_point,
+        n_points=len(job.spec.points),
+        engines=engines,
+        checksums={
+            each.name: checksum(own) for each, own in zip(variables, values, strict=True) if each.name in engines
+        },
+        flags=own_flags(values, reading.variables, variables),
+    )
+    return Extract(values, outcome)
+
+
+def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job, attempt: int = 1) -> PartitionReport:
+    """Add the extracts to the partition's shards, commit by the ledger entry, then show it in ``status``."""
+    store = Store(job.store_url, dict(job.store_options), job.spec)
+    ordered = sorted(extracts, key=lambda extract: extract.outcome.file)
+    pieces = pieces_of(
+        ordered,
+        job.spec.axis,
+        partition.number * job.spec.span,
+        job.spec.selection.lead_hours,
+        [variable.name for variable in job.variables],
+    )
+    who = _attempt(partition, job, attempt)
+
+    def join() -> tuple[tuple[Sequence[FileOutcome], bytes, int], str]:
+        bytes_written, already = store.join(partition.number, pieces)
+        outcomes = _adopted([extract.outcome for extract in ordered], already)
+        entry = encode_entry(outcomes, who, _tried(store, partition, outcomes))
+        if store.blobs.transactional:  # one commit has the values and their status
+            bytes_written += show_status(store, partition.number, also=[decode_entry(entry)])
+        return (outcomes, entry, bytes_written), _message(partition, job, outcomes)
+
+    outcomes, entry, bytes_written = store.transact(join)
+    store.ledger.write(who, entry)
+    bytes_written += follow_ledger(store, [partition.number])
+    return _report(partition, outcomes, bytes_written)
+
+
+def failed_extract(reading: Reading, job: Job, text: str, reason: str = "internal-error") -> Extract:
+    """What stands for a file on which our own code failed: every variable a gap, with the traceback."""
+    names, n_points = reading.variables, len(job.spec.points)
+    outcome = FileOutcome(
+        file=reading.file,
+        wanted=names,
+        reasons=dict.fromkeys(names, reason),
+        details=dict.fromkeys(names, text),
+        first_point=reading.first_point,
+        n_points=n_points,
+    )
+    return Extract(np.full((len(names), n_points - reading.first_point), np.nan, dtype=np.float32), outcome)
+
+
+def _nothing(wanted: Iterable[Selector], error: ArchiveError) -> Found:
+    return Found({}, dict.fromkeys(wanted, error), "", "", None)
+
+
+def _reason(error: ArchiveError) -> str:
+    codes = [kind.code for kind in type(error).__mro__ if issubclass(kind, ArchiveError) and kind.code in OUTCOMES]
+    return codes[0] if codes else "internal-error"
+
+
+def _adopted(outcomes: Sequence[FileOutcome], already: set[tuple[str, int]]) -> list[FileOutcome]:
+    """Gaps whose values lie in the store all the same are none: nothing that was written is taken away."""
+    position: dict[str, int] = {}
+    adopted = []
+    for outcome in outcomes:
+        reasons, details, elsewhere = dict(outcome.reasons), dict(outcome.details), dict(outcome.elsewhere)
+        for name in outcome.wanted:
+            at = position[name] = position.get(name, -1) + 1
+            if name in reasons and (name, at) in already:
+                details[name] = f"of an attempt that did not commit; now {reasons.pop(name)}: {details.get(name, '')}"
+                elsewhere[name] = Origin()
+        adopted.append(replace(outcome, reasons=reasons, details=details, elsewhere=elsewhere))
+    return adopted
+
+
+def _tried(store: Store, partition: Partition, outcomes: Sequence[FileOutcome]) -> NDArray[np.int32]:
+    """For each row of an entry, how often its value was tried before."""
+    spec = store.spec
+    first = partition.number * spec.span
+    rows = store.ledger.tables(range(partition.number, partition.number + 1))
+    tried = count_attempts(rows, spec.selection, spec.axis, slice(first, first + spec.span))
+    at = {variable.name: v for v, variable in enumerate(spec.selection.variables)}
+    leads = {lead: k for k, lead in enumerate(spec.selection.lead_hours)}
+    places = [
+        (at[name], spec.axis.index(outcome.file.init_time) - first, leads[outcome.file.lead_hours])
+        for outcome in outcomes
+        for name in outcome.wanted
+    ]
+    found: NDArray[np.int32] = tried[tuple(np.array(places, dtype=np.int64).reshape(-1, 3).T)]
+    return found
+
+
+def _attempt(partition: Partition, job: Job, number: int) -> Attempt:
+    return Attempt(
+        partition=partition.number,
+        job=job.job_id,
+        number=partition.step * 100 + number,
+        ingested=datetime.now(UTC).replace(tzinfo=None),
+        engine=job.engine,
+        package_version=job.package_version,
+    )
+
+
+def _message(partition: Partition, job: Job, outcomes: Sequence[FileOutcome]) -> str:
+    files, values = len(outcomes), sum(len(outcome.wanted) for outcome in outcomes)
+    missing = sum(len(outcome.reasons) for outcome in outcomes)
+    counts = [count(files, "file"), count(values, "value"), f"{missing:,} missing"]
+    return f"{partition.label}: {', '.join(counts)}; job {job.job_id}"
+
+
+def _report(partition: Partition, outcomes: Sequence[FileOutcome], bytes_written: int) -> PartitionReport:
+    gaps: dict[str, int] = {}
+    for outcome in outcomes:
+        for reason in outcome.reasons.values():
+            gaps[reason] = gaps.get(reason, 0) + 1
+    return PartitionReport(
+        number=partition.number,
+        files=len(outcomes),
+        gaps=gaps,
+        bytes_read=sum(outcome.bytes_read for outcome in outcomes),
+        requests=sum(outcome.requests for outcome in outcomes),
+        bytes_written=bytes_written,
+        seconds=sum(outcome.seconds for outcome in outcomes),
+        decoded_by=dict(Counter(name for outcome in outcomes for name in outcome.engines.values())),
+    )

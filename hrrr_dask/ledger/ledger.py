@@ -1,0 +1,261 @@
+"""What was done: one immutable Parquet object per partition and attempt, written after the shards.
+
+An entry has a row per (init_time, lead_time, variable) that was read, with its outcome and where the bytes came from.
+Entries lie below ``.hrrr/ledger`` in the store, where Zarr readers do not look. The entry is the commit: values that
+no entry calls complete are not promised. :mod:`hrrr_dask.ledger.state` says what the rows amount to.
+
+``compact`` gathers all entries into one object. Every row names the entry it came from, so that a row which is for a
+moment in both counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hrrr_dask.errors import StoreError
+from hrrr_dask.ledger.rows import SCHEMA, Attempt
+from hrrr_dask.objects.objects import Blobs
+from hrrr_dask.objects.transactions import open_blobs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LEDGER_PREFIX", "Ledger", "to_dataframe"]
+
+LEDGER_PREFIX: Final = ".hrrr/ledger"
+
+GATHERED: Final = f"{LEDGER_PREFIX}/gathered-"
+"""How the keys of compacted objects begin."""
+
+GATHERED_ROWS: Final = 500_000
+"""About so many rows are together in a row group of a compacted object."""
+
+READERS: Final = 16
+"""Entries read at once."""
+
+LISTINGS: Final = 5
+"""How often the entries are listed anew when some vanished, because somebody compacts the ledger."""
+
+
+class Ledger:
+    """The entries of one store.
+
+    Parameters
+    ----------
+    blobs : Blobs
+        The store's objects.
+    """
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    def write(self, attempt: Attempt, data: bytes) -> str:
+        """Commit one partition's attempt; returns the entry's key."""
+        key = f"{LEDGER_PREFIX}/{attempt.entry}"
+        self._blobs.put_new(key, data)
+        return key
+
+    def tables(self, partitions: range | None = None, columns: Sequence[str] = ()) -> Iterator[pa.Table]:
+        """The rows of some partitions or of the store, in the order in which they were committed.
+
+        Parameters
+        ----------
+        partitions : range, optional
+            Which partitions; all by default.
+        columns : sequence of str, optional
+            Which columns; all by default.
+
+        Yields
+        ------
+        pyarrow.Table
+            The rows of one entry, or a part of what was gathered; few are held at a time.
+
+        Raises
+        ------
+        StoreError
+            If an entry cannot be read.
+        """
+        wanted = [*(columns or SCHEMA.names), *([] if "entry" in (columns or SCHEMA.names) else ["entry"])]
+        seen: set[str] = set()
+        for _ in range(LISTINGS):
+            gathered, single = self._listed(partitions)
+            for key in gathered:
+                for table in self._gathered_rows(key, wanted, partitions, seen):
+                    yield table.select(columns or SCHEMA.names)
+            left = [key for key in single if _entry_of(key) not in seen]
+            complete = True
+            for key, table in self._entries(left, wanted):
+                if table is None:  # it has been gathered since it was listed
+                    complete = False
+                    continue
+                seen.add(_entry_of(key))
+                yield table.select(columns or SCHEMA.names)
+            if complete:
+                return
+        raise StoreError(f"entries of {self._blobs.url}/{LEDGER_PREFIX} vanish while they are read: run it again")
+
+    def read(self, partition: int | None = None) -> pa.Table:
+        """All rows, of one partition or of the store."""
+        tables = list(self.tables(None if partition is None else range(partition, partition + 1)))
+        return pa.concat_tables(tables).unify_dictionaries() if tables else SCHEMA.empty_table()
+
+    def n_entries(self) -> int:
+        """How many entries have not been gathered."""
+        return len(self._listed(None)[1])
+
+    def compact(self, moment: datetime) -> tuple[int, int]:
+        """Gather all entries into one object, then remove them; readers and writers may go on meanwhile.
+
+        Parameters
+        ----------
+        moment : datetime
+            UTC; part of the object's name.
+
+        Returns
+        -------
+        before, after : int
+            Objects that held the rows.
+        """
+        gathered, single = self._listed(None)
+        seen: set[str] = set()
+        for key in gathered:
+            for _ in self._gathered_rows(key, ["entry"], None, seen):
+                pass
+        fresh = [key for key in single if _entry_of(key) not in seen]
+        if len(single) < 2:
+            return len(gathered) + len(single), len(gathered) + len(single)
+        if fresh:
+            self._blobs.put_new(f"{GATHERED}{moment:%Y%m%dT%H%M%S.%fZ}.parquet", self._gather(fresh))
+        for start in range(0, len(single), 1000):
+            self._blobs.delete(single[start : start + 1000])
+        return len(gathered) + len(single), len(gathered) + bool(fresh)
+
+    def _gather(self, keys: Sequence[str]) -> bytes:
+        """One object of many entries; a partition's rows lie together, so that statistics tell where they are."""
+        sink = BytesIO()
+        pending: list[pa.Table] = []
+        with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
+            for key, table in self._entries(keys, SCHEMA.names):
+                pending.append(self._whole(key, table))
+                if key == keys[-1] or sum(each.num_rows for each in pending) >= GATHERED_ROWS:
+                    writer.write_table(pa.concat_tables(pending).unify_dictionaries(), row_group_size=2 * GATHERED_ROWS)
+                    pending.clear()
+        return sink.getvalue()
+
+    def _whole(self, key: str, table: pa.Table | None) -> pa.Table:
+        if table is None:
+            raise StoreError(f"{self._blobs.url}/{key} vanished: another command gathers the ledger; run it again")
+        return table
+
+    def _listed(self, partitions: range | None) -> tuple[list[str], list[str]]:
+        """Keys of what was gathered, and of entries of their own; oldest first within a partition."""
+        keys = [key for key in self._blobs.keys(LEDGER_PREFIX) if key.endswith(".parquet")]
+        gathered = [key for key in keys if key.startswith(GATHERED)]
+        single = [key for key in keys if not key.startswith(GATHERED)]
+        if partitions is not None:
+            single = [key for key in single if _partition_of(_entry_of(key)) in partitions]
+        return gathered, single
+
+    def _gathered_rows(
+        self, key: str, columns: Sequence[str], partitions: range | None, seen: set[str]
+    ) -> Iterator[pa.Table]:
+        """Rows of entries not seen yet, which then are."""
+        source = self._blobs.open(key)
+        if source is None:
+            return
+        new: set[str] = set()
+        file = self._parquet(key, pa.PythonFile(source, mode="r"))
+        for number in range(file.num_row_groups):
+            if partitions is not None and not _may_hold(file.metadata.row_group(number), partitions):
+                continue
+            table = self._read_row_group(key, file, number, columns)
+            entries = pc.unique(table["entry"]).to_pylist()
+            kept = [e for e in entries if e not in seen and (partitions is None or _partition_of(e) in partitions)]
+            if len(kept) < len(entries):
+                table = table.filter(pc.is_in(table["entry"].cast(pa.string()), pa.array(kept, pa.string())))
+            new |= set(kept)
+            yield table
+        seen |= new
+
+    def _read_row_group(self, key: str, file: pq.ParquetFile, number: int, columns: Sequence[str]) -> pa.Table:
+        try:
+            return file.read_row_group(number, columns=list(columns)).select(columns).cast(_schema_of(columns))
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            raise self._unreadable(key, error) from error
+
+    def _entries(self, keys: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[str, pa.Table | None]]:
+        """Key and rows of each; None in place of rows when it is there no longer."""
+        with ThreadPoolExecutor(READERS) as pool:
+            for start in range(0, len(keys), 4 * READERS):
+                some = keys[start : start + 4 * READERS]
+                yield from zip(some, pool.map(lambda key: self._read_entry(key, columns), some), strict=True)
+
+    def _read_entry(self, key: str, columns: Sequence[str]) -> pa.Table | None:
+        data = self._blobs.get(key)
+        if data is None:
+            return None
+        try:
+            return (
+                self._parquet(key, BytesIO(data)).read(columns=list(columns)).select(columns).cast(_schema_of(columns))
+            )
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            raise self._unreadable(key, error) from error
+
+    def _parquet(self, key: str, file: Any) -> pq.ParquetFile:
+        try:
+            return pq.ParquetFile(file)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._unreadable(key, error) from error
+
+    def _unreadable(self, key: str, error: BaseException) -> StoreError:
+        return StoreError(
+            f"the ledger entry {self._blobs.url}/{key} cannot be read: {error}. "
+            f"Remove it to have what it spoke of read from the archive again"
+        )
+
+
+def to_dataframe(url: str, /, **options: str) -> pd.DataFrame:
+    """Read a store's whole ledger.
+
+    Parameters
+    ----------
+    url : str
+        The store.
+    **options
+        Endpoint options without secrets.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per attempt at a value, in the order in which they were committed; columns as in :data:`SCHEMA`.
+    """
+    frame: pd.DataFrame = Ledger(open_blobs(url, options)).read().to_pandas()
+    return frame
+
+
+def _entry_of(key: str) -> str:
+    return key.removeprefix(f"{LEDGER_PREFIX}/")
+
+
+def _partition_of(entry: str) -> int:
+    return int(entry.partition("/")[0])
+
+
+def _may_hold(group: Any, partitions: range) -> bool:
+    """Whether the statistics of a row group allow it to have rows of those partitions."""
+    statistics = group.column(SCHEMA.get_field_index("entry")).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
+    return _partition_of(statistics.min) < partitions.stop and _partition_of(statistics.max) >= partitions.start
+
+
+def _schema_of(columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([SCHEMA.field(name) for name in columns])

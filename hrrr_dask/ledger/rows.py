@@ -1,0 +1,165 @@
+"""One ledger entry: its columns, its name, its bytes. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from io import BytesIO
+from typing import Any, Final
+
+import google_crc32c
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from hrrr_dask.records import FileOutcome, Origin
+
+__all__ = ["SCHEMA", "Attempt", "checksum", "decode_entry", "encode_entry"]
+
+ENTRY_VERSION: Final = 3
+
+_WORD: Final = pa.dictionary(pa.int32(), pa.string())
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("init_time", pa.timestamp("s"), nullable=False),
+        pa.field("lead_hours", pa.int16(), nullable=False),
+        pa.field("variable", _WORD, nullable=False),
+        pa.field("outcome", _WORD, nullable=False),
+        pa.field("detail", _WORD),
+        pa.field("first_point", pa.int32(), nullable=False),
+        pa.field("n_points", pa.int32(), nullable=False),
+        pa.field("attempt", pa.int32(), nullable=False),
+        pa.field("source", _WORD),
+        pa.field("etag", _WORD),
+        pa.field("published", pa.timestamp("s")),
+        pa.field("ingested", pa.timestamp("s")),
+        pa.field("inventory", _WORD),
+        pa.field("file_bytes_read", pa.int64()),
+        pa.field("file_requests", pa.int32()),
+        pa.field("file_seconds", pa.float32()),
+        pa.field("checksum", pa.uint32()),
+        pa.field("flags", pa.uint16(), nullable=False),
+        pa.field("engine", _WORD),
+        pa.field("package_version", _WORD),
+        pa.field("job", _WORD),
+        pa.field("entry", _WORD, nullable=False),
+    ]
+)
+"""Columns of an entry. The values of the points from ``first_point`` to before ``n_points`` are meant; ``attempt``
+counts the tries of the value; ``checksum`` is the CRC-32C of the values as little-endian float32, null for a gap and
+where nobody knows it; ``flags`` are those of :mod:`hrrr_dask.quality.flags` that any of the values has; the
+``file_`` columns repeat the file's figure on each of its variables' rows."""
+
+
+ORIGIN: Final = tuple(each.name for each in fields(Origin))
+"""The columns that say where a value came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Who commits, and when."""
+
+    partition: int
+    """Which partition."""
+    job: str
+    """Unique to a command."""
+    number: int
+    """Unique among the job's attempts at the partition."""
+    ingested: datetime
+    """UTC."""
+    engine: str
+    """Decoder that was asked for; a row has the one that decoded it."""
+    package_version: str
+    """Of hrrr_dask."""
+
+    @property
+    def entry(self) -> str:
+        """Name of the entry, below ``.hrrr/ledger``: sorts by the time of the commit within its partition."""
+        moment = f"{self.ingested:%Y%m%dT%H%M%S.%fZ}"
+        return f"{self.partition:06d}/{moment}-{self.job}-{self.number}.parquet"
+
+
+def checksum(values: NDArray[np.float32]) -> int:
+    """CRC-32C (RFC 3720) of values as little-endian float32.
+
+    Examples
+    --------
+    >>> checksum(np.array([271.5, np.nan], dtype=np.float32))
+    3448602353
+    """
+    found: int = google_crc32c.value(np.ascontiguousarray(values, dtype="<f4").tobytes())
+    return found
+
+
+def encode_entry(outcomes: Iterable[FileOutcome], attempt: Attempt, tried: NDArray[np.int32] | None = None) -> bytes:
+    """Spell an entry as Parquet.
+
+    Parameters
+    ----------
+    outcomes : iterable of FileOutcome
+        What came of each file: a row for each variable that was to be read of it.
+    attempt : Attempt
+        Who commits.
+    tried : ndarray of int32, optional
+        For each row, how often its value was tried before.
+
+    Returns
+    -------
+    bytes
+        The object.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+    for outcome in outcomes:
+        for name, values in _rows(outcome, attempt.engine).items():
+            columns[name].extend(values)
+    n_rows = len(columns["variable"])
+    about = {
+        "ingested": attempt.ingested.replace(microsecond=0),
+        "package_version": attempt.package_version,
+        "job": attempt.job,
+        "entry": attempt.entry,
+    }
+    for name, value in about.items():
+        columns[name] = [value] * n_rows
+    columns["attempt"] = [1] * n_rows if tried is None else (tried + 1).tolist()
+    arrays = [pa.array(columns[field.name], type=_plain(field.type)).cast(field.type) for field in SCHEMA]
+    note = {"hrrr_dask": json.dumps({"entry_version": ENTRY_VERSION, "partition": attempt.partition})}
+    sink = BytesIO()
+    pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata(note)), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def decode_entry(data: bytes) -> pa.Table:
+    """The rows of an entry that was spelled here."""
+    return pq.read_table(BytesIO(data)).select(SCHEMA.names).cast(SCHEMA)
+
+
+def _rows(outcome: FileOutcome, engine: str) -> dict[str, list[Any]]:
+    wanted = outcome.wanted
+    same = {
+        "init_time": outcome.file.init_time,
+        "lead_hours": outcome.file.lead_hours,
+        "first_point": outcome.first_point,
+        "n_points": outcome.n_points,
+        "file_bytes_read": outcome.bytes_read,
+        "file_requests": outcome.requests,
+        "file_seconds": outcome.seconds,
+    }
+    origins = [outcome.origin_of(name) for name in wanted]
+    return {
+        "variable": list(wanted),
+        "outcome": [outcome.reasons.get(name, "complete") for name in wanted],
+        "engine": [outcome.engines.get(name, engine) for name in wanted],
+        "detail": [outcome.details.get(name, "") for name in wanted],
+        "checksum": [outcome.checksums.get(name) for name in wanted],
+        "flags": [outcome.flags.get(name, 0) for name in wanted],
+        **{name: [getattr(origin, name) for origin in origins] for name in ORIGIN},
+        **{name: [value] * len(wanted) for name, value in same.items()},
+    }
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -1,0 +1,7 @@
+"""Bytes below a URL: buckets, web servers, directories and Icechunk repositories, through one interface.
+
+Uses only `errors`. Promises that an object is written whole or not at all, that ``put if absent`` and ``put if
+unchanged`` hold between processes, and that no error text contains a secret.
+"""
+
+__all__ = ["backends", "icechunk", "locations", "objects", "rate_limit", "transactions"]

@@ -1,0 +1,296 @@
+"""What will be done, as values: which runs, which files, in which partitions, and what it costs. Reads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrrr_dask.catalog.products import last_lead_hour
+from hrrr_dask.config.settings import FILES_AT_ONCE, Period, Selection
+from hrrr_dask.errors import PlanError
+from hrrr_dask.malloc import KEPT_BYTES
+from hrrr_dask.planning.layout import Axis, Layout
+from hrrr_dask.records import GribFile, Partition, Reading
+
+__all__ = ["Plan", "Todo", "all_of", "iter_partitions", "make_plan", "offered"]
+
+STEP_FILES: Final = 2_000
+"""Most files that are committed at once: what a kill may cost is bounded by it, and the memory of a write."""
+
+MESSAGE_BYTES: Final = 1_500_000
+"""Typical size of a two-dimensional message of the full CONUS grid [B]."""
+
+FIELD_BYTES: Final = 1799 * 1059 * 8
+"""A decoded field of the full CONUS grid in double precision [B]."""
+
+WORKER_BASE_BYTES: Final = 300_000_000 + KEPT_BYTES
+"""A worker process with its libraries loaded, and the freed memory that it keeps [B]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would do."""
+
+    selection: Selection
+    """What is wanted of every run."""
+    period: Period
+    """First and last init time."""
+    layout: Layout
+    """Sizes of shards and chunks."""
+    n_points: int
+    """Number of points."""
+    n_runs: int
+    """Init times in the period that have started."""
+    n_files: int
+    """Files that the archive is expected to have."""
+    n_partitions: int
+    """Partitions that the period touches."""
+    skipped: dict[int, int]
+    """Lead hour to the number of runs that do not reach it."""
+    absent: tuple[str, ...]
+    """Names of the variables that none of the files can have: they came later, or their window is longer."""
+    not_started: int
+    """Init times in the period that lie in the future."""
+    n_done: int = 0
+    """Of the files, those that the store has already."""
+
+    @property
+    def bytes_to_read(self) -> int:
+        """Estimate of bytes from the archive [B]."""
+        return (self.n_files - self.n_done) * len(self.selection.variables) * MESSAGE_BYTES
+
+    @property
+    def requests(self) -> int:
+        """Estimate of requests to the archive: an inventory and about five ranges a file."""
+        return (self.n_files - self.n_done) * (1 + min(5, len(self.selection.variables)))
+
+    @property
+    def shard_bytes(self) -> int:
+        """Raw size of one shard [B]."""
+        inits = self.layout.partition_days * len(self.selection.cycles)
+        return inits * len(self.selection.lead_hours) * self.layout.shard_points * 4
+
+    @property
+    def partition_bytes(self) -> int:
+        """Raw size of one partition, all points and variables [B]."""
+        blocks = -(-self.n_points // self.layout.shard_points)
+        return self.shard_bytes * blocks * len(self.selection.variables)
+
+    @property
+    def worker_bytes(self) -> int:
+        """Projected peak memory of one worker [B].
+
+        The extracts of a step twice, a shard as it is read, changed and encoded, one field, the messages of the files
+        that are read at once, in pieces and joined.
+        """
+        selection = self.selection
+        messages = len(selection.variables) * MESSAGE_BYTES
+        files = self.layout.partition_days * len(selection.cycles) * len(selection.lead_hours)
+        extracts = min(STEP_FILES, files) * len(selection.variables) * self.n_points * 4
+        reading = 2 * FILES_AT_ONCE * messages + 3 * FIELD_BYTES
+        return WORKER_BASE_BYTES + 2 * extracts + 4 * self.shard_bytes + reading
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """Which values of a store are to be read."""
+
+    start: int
+    """Position of the first init time on the store's axis."""
+    wanted: NDArray[np.bool_]
+    """dims (variable, init_time, lead_time)."""
+    first_point: NDArray[np.int32] | None = None
+    """dims (variable, init_time, lead_time): the points before are there; None where it is all or nothing."""
+
+
+def make_plan(
+    selection: Selection,
+    period: Period,
+    *,
+    n_points: int,
+    layout: Layout,
+    now: datetime,
+    axis: Axis,
+    continued: bool = False,
+) -> Plan:
+    """Count what a period holds.
+
+    Parameters
+    ----------
+    selection, period : Selection, Period
+        What is wanted, and when.
+    n_points : int
+        Number of points.
+    layout : Layout
+        Sizes of shards.
+    now : datetime
+        Runs that start later are left out, UTC.
+    axis : Axis
+        The store's axis.
+    continued : bool
+        The store exists: its lead hours and variables are given, and a period that has none of them is no error.
+
+    Raises
+    ------
+    PlanError
+        If a lead hour is reached by none of the runs, no run has started yet, the axis begins later, or none of the
+        runs has the variables.
+    """
+    if period.start < axis.first_day:
+        raise PlanError(
+            f"the store's init_time axis begins on {axis.first_day:%Y-%m-%d}, which cannot be changed, and the period "
+            f"on {period.start:%Y-%m-%d}: start later, or make another store with an earlier --axis-start"
+        )
+    wanted = runs(period, selection.cycles)
+    started = [init_time for init_time in wanted if init_time <= now]
+    if not started:
+        raise PlanError(
+            f"no run between {period.start} and {period.end} has started yet: it is {now:%Y-%m-%dT%H:%M} UTC"
+        )
+    reaches = [last_lead_hour(time, selection.product, selection.domain) for time in started]
+    skipped = {
+        lead: count
+        for lead in selection.lead_hours
+        if (count := sum(1 for reach in reaches if reach is None or reach < lead))
+    }
+    there = offered(selection, started)
+    if not continued:
+        _refuse_unreachable(selection, started, skipped)
+    if not continued and not there.any():
+        raise PlanError(
+            f"the archive has none of these variables at these lead hours between {started[0]:%Y-%m-%dT%H} and "
+            f"{started[-1]:%Y-%m-%dT%H}: ask for later runs (some variables begin in 2016), lead hours or others"
+        )
+    span = layout.partition_days * len(selection.cycles)
+    first, last = axis.index(started[0]) // span, axis.index(started[-1]) // span
+    return Plan(
+        selection=selection,
+        period=Period(period.start, started[-1]),
+        layout=layout,
+        n_points=n_points,
+        n_runs=len(started),
+        n_files=int(np.any(there, axis=0).sum()),
+        n_partitions=last - first + 1,
+        skipped=skipped,
+        absent=tuple(v.name for v, own in zip(selection.variables, there, strict=True) if not own.any()),
+        not_started=len(wanted) - len(started),
+    )
+
+
+def runs(period: Period, cycles: tuple[int, ...]) -> list[datetime]:
+    """All init times of a period, ascending."""
+    days = (period.end.date() - period.start.date()).days + 1
+    midnight = period.start.replace(hour=0)
+    times = (midnight + timedelta(days=day, hours=cycle) for day in range(days) for cycle in cycles)
+    return [time for time in times if period.start <= time <= period.end]
+
+
+def _refuse_unreachable(selection: Selection, started: list[datetime], skipped: dict[int, int]) -> None:
+    unreachable = [lead for lead in selection.lead_hours if skipped.get(lead) == len(started)]
+    if not unreachable:
+        return
+    reaches = {last_lead_hour(time, selection.product, selection.domain) for time in started}
+    furthest = max((reach for reach in reaches if reach is not None), default=None)
+    which = f"the run {started[0]:%Y-%m-%dT%H}" if len(started) == 1 else f"any of the {len(started)} runs"
+    if furthest is None:
+        raise PlanError(
+            f"the archive has no {selection.domain} runs at these init times: alaska starts in 2018 and runs every 3 h"
+        )
+    raise PlanError(
+        f"lead hours {', '.join(map(str, unreachable))} are not reached by {which}: "
+        f"the furthest here is {furthest} h; ask for --lead-hours up to that"
+    )
+
+
+def offered(selection: Selection, init_times: Sequence[datetime]) -> NDArray[np.bool_]:
+    """Which values the archive can have.
+
+    Parameters
+    ----------
+    selection : Selection
+        What is wanted.
+    init_times : sequence of datetime
+        Starts of runs, UTC.
+
+    Returns
+    -------
+    ndarray of bool, dims (variable, init_time, lead_time)
+        False for leads beyond the run's reach, and for variables that the era or the lead time does not have.
+    """
+    variables, leads = selection.variables, np.asarray(selection.lead_hours)
+    reach = [last_lead_hour(time, selection.product, selection.domain) for time in init_times]
+    reached = leads <= np.array([-1 if hours is None else hours for hours in reach])[:, None]
+    since = np.array([[time >= variable.since for time in init_times] for variable in variables], dtype=bool)
+    window = np.array([[variable.selector.window.exists_at(lead) for lead in leads.tolist()] for variable in variables])
+    there: NDArray[np.bool_] = reached[None] & since[:, :, None] & window[:, None]
+    return there
+
+
+def iter_partitions(plan: Plan, axis: Axis, todo: Todo, step_files: int = STEP_FILES) -> Iterator[Partition]:
+    """Yield what is left to read, oldest first, in steps of bounded size.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is wanted.
+    axis : Axis
+        The store's axis.
+    todo : Todo
+        What the store lacks; covers the plan's period.
+    step_files : int
+        Most files of one step.
+
+    Yields
+    ------
+    Partition
+        With the files that are wanted, offered and not done; never empty. A partition's steps follow one another.
+    """
+    selection = plan.selection
+    span = plan.layout.partition_days * len(selection.cycles)
+    names = _Names([variable.name for variable in selection.variables])
+    for number, group in groupby(runs(plan.period, selection.cycles), lambda init_time: axis.index(init_time) // span):
+        init_times = list(group)
+        first = axis.index(init_times[0]) - todo.start
+        here = slice(first, first + len(init_times))
+        wanted = offered(selection, init_times) & todo.wanted[:, here]
+        later = None if todo.first_point is None else np.where(wanted, todo.first_point[:, here], _NO_POINT).min(axis=0)
+        packed = np.packbits(wanted, axis=0)
+        readings = [
+            Reading(
+                GribFile(init_times[k], selection.lead_hours[lead], selection.product, selection.domain),
+                names[packed[:, k, lead].tobytes()],
+                0 if later is None else int(later[k, lead]),
+            )
+            for k, lead in np.argwhere(wanted.any(axis=0)).tolist()
+        ]
+        for step, begin in enumerate(range(0, len(readings), step_files)):
+            yield Partition(number, tuple(readings[begin : begin + step_files]), step)
+
+
+def all_of(plan: Plan, axis: Axis) -> Todo:
+    """Everything of a plan's period, as for a store that is empty."""
+    first, last = axis.index(plan.period.start), axis.index(plan.period.end)
+    shape = (len(plan.selection.variables), last + 1 - first, len(plan.selection.lead_hours))
+    return Todo(first, np.broadcast_to(np.True_, shape))
+
+
+_NO_POINT: Final = np.iinfo(np.int32).max
+
+
+class _Names(dict[bytes, tuple[str, ...]]):
+    """Packed bits of a file's wanted variables to their names: few combinations for millions of files."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self._names = names
+
+    def __missing__(self, packed: bytes) -> tuple[str, ...]:
+        bits = np.unpackbits(np.frombuffer(packed, np.uint8))[: len(self._names)]
+        self[packed] = tuple(name for name, bit in zip(self._names, bits.tolist(), strict=True) if bit)
+        return self[packed]

@@ -1,0 +1,320 @@
+"""What people ask of a store of forecasts: a fixed lead time, every forecast for a time, the latest, the best.
+
+All take a dataset as :func:`hrrr_dask.open_dataset` or :func:`xarray.open_zarr` gives it, whole or selected from, and
+read none of its variables: the results do, once they are looked at, and no more than is looked at. Importing this
+module gives every dataset the accessor ``ds.hrrr``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from datetime import date
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.errors import ConfigError, PointsError, UsageError
+from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, OUTCOMES
+from hrrr_dask.read.gather import BARRED, RUN_DIMS, Pick, Runs, gather, shortest
+from hrrr_dask.read.netcdf import to_netcdf
+
+__all__ = ["HrrrAccessor", "best_estimate", "by_valid_time", "fixed_lead", "latest"]
+
+_NOTHING: Final[Mapping[Hashable, Any]] = {"status": np.uint8(NOT_INGESTED), "quality": np.uint16(0)}
+"""What stands where there is no run; NaN or NaT for all others."""
+
+_EMPTY: Final = ("not-ingested", "not-in-this-era", "not-published", "access-denied", "internal-error", "poisoned")
+"""Outcomes of a file of which the store has no value."""
+
+_TIER: Final = np.full(256, BARRED)
+"""Flag value of ``status`` to how good a choice the file is: 0 whole, 1 perhaps in part."""
+_TIER[[outcome.number for outcome in OUTCOMES.values() if outcome.name not in _EMPTY]] = 1
+_TIER[COMPLETE] = 0
+
+_ATTRIBUTES: Final = {
+    "init_time": {"standard_name": "forecast_reference_time", "long_name": "start of the model run"},
+    "lead_time": {"standard_name": "forecast_period", "long_name": "time since the start of the run"},
+    "valid_time": {"standard_name": "time", "long_name": "time for which the forecast holds"},
+}
+_HOUR: Final = np.timedelta64(1, "h")
+
+
+def fixed_lead(ds: xr.Dataset, hours: float = 24) -> xr.Dataset:
+    """One lead time of every run, as a series in valid time.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Dims ``(init_time, lead_time, point)``; either time may be a single one.
+    hours : float
+        Lead time [h].
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims ``(valid_time, point)``, in the order of the runs, with the coordinate ``init_time(valid_time)``.
+        Nothing is read.
+
+    Raises
+    ------
+    ConfigError
+        If the dataset has no such lead time.
+    UsageError
+        If it has no runs and lead times.
+    """
+    runs = Runs.of(ds)
+    found = np.flatnonzero(runs.leads == np.timedelta64(round(float(hours) * 3600), "s"))
+    if not len(found):
+        known = ", ".join(f"{lead / _HOUR:g}" for lead in np.sort(runs.leads))
+        raise ConfigError(
+            f"lead time {hours:g} h is not in this dataset, which has {known or 'none'} h: give one of them, or make "
+            "a store whose --lead-hours include it"
+        )
+    inits = np.arange(len(runs.inits))
+    pick = Pick(("valid_time",), inits, np.full_like(inits, found[0]))
+    lead = runs.leads[found[0]]
+    times = {"valid_time": runs.inits + lead, "init_time": runs.inits, "lead_time": lead}
+    return _picked(ds, times, pick)
+
+
+def by_valid_time(ds: xr.Dataset, point: str | Sequence[str] | None = None) -> xr.Dataset:
+    """Every forecast made for a time, by how far ahead it was made.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Dims ``(init_time, lead_time, point)``; either time may be a single one.
+    point : str, sequence of str, or None
+        A ``point_id``, which takes the dimension ``point`` away, or several; None for all.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims ``(valid_time, lead_time, point)``, with the coordinate ``init_time(valid_time, lead_time)``. Where that
+        is no run of the dataset, values are NaN and ``status`` is ``not-ingested``. Nothing is read. A
+        variable at one point is drawn with ``.plot.line(x="valid_time")``. Plain ``.plot()`` is a colour mesh, which
+        matplotlib does not draw over durations: give it hours,
+        ``one.assign_coords(lead_time=one.lead_time / np.timedelta64(1, "h")).plot()``.
+
+    Raises
+    ------
+    PointsError
+        If a point is not in the dataset.
+    UsageError
+        If it has no runs and lead times.
+    """
+    runs = Runs.of(ds)
+    valid = runs.valid_times()
+    inits = runs.positions(valid)
+    pick = Pick(("valid_time", "lead_time"), inits, np.broadcast_to(np.arange(len(runs.leads)), inits.shape))
+    times = {"valid_time": valid, "lead_time": runs.leads, "init_time": valid[:, None] - runs.leads}
+    result = _picked(ds, times, pick)
+    return result if point is None else _at_points(result, point)
+
+
+def latest(ds: xr.Dataset, as_of: str | date | np.datetime64) -> xr.Dataset:
+    """What was known at a moment: for each time from then on, the newest forecast that had been published.
+
+    A file counts if ``available_at <= as_of``. One of which nobody knows when it was published does not count, so
+    that nothing from after the moment gets into the result.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Dims ``(init_time, lead_time, point)``; either time may be a single one.
+    as_of : str, datetime, numpy.datetime64 or pandas.Timestamp
+        The moment; UTC unless it has a time zone.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims ``(valid_time, point)``, from the hour of ``as_of`` to the last time that has a forecast; none if nothing
+        had been published. Coordinates ``init_time``, ``lead_time`` and ``available_at`` of dims ``(valid_time,)``
+        tell which forecast it is, NaT where there is none. A variable with a time window, such as an hour's
+        precipitation, has none at the shortest lead times and takes the newest forecast that has it; the coordinates
+        are then those of the other variables, and its own are seen with ``latest(ds[["precipitation_1h"]], as_of)``.
+        Of the dataset, only ``available_at`` of the runs that reach this far is read.
+
+    Raises
+    ------
+    ConfigError
+        If ``as_of`` is not a time.
+    UsageError
+        If the dataset has no runs and lead times, or does not know when they were published.
+    """
+    runs = Runs.of(ds)
+    moment = _utc(as_of)
+    start = moment.astype("datetime64[h]")
+    reach = np.max(runs.leads) if len(runs.leads) else np.timedelta64(0, "h")
+    near = np.flatnonzero((runs.inits >= start - reach) & (runs.inits <= moment))
+    if "init_time" in ds.dims:
+        step = slice(near[0], near[-1] + 1) if len(near) and near[-1] - near[0] + 1 == len(near) else near
+        ds, runs = ds.isel(init_time=step), Runs(runs.inits[near], runs.leads)
+    ds, available = _files(ds, runs, "available_at", "make a store with this version of hrrr_dask, which records it")
+    valid = runs.valid_times()
+    tiers = np.where(available <= moment, np.uint8(0), BARRED)
+    return _chosen(ds, runs, tiers, valid[valid >= start], trim=True)
+
+
+def best_estimate(ds: xr.Dataset) -> xr.Dataset:
+    """For each valid time the forecast made last: the shortest lead time that there is.
+
+    Which one is chosen by ``status``, not by the values: the shortest lead time whose file is complete, or if there
+    is none, the shortest of which the store may have a part.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Dims ``(init_time, lead_time, point)``; either time may be a single one.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims ``(valid_time, point)``, all valid times of the dataset. Coordinates ``init_time`` and ``lead_time`` of
+        dims ``(valid_time,)`` tell which forecast it is, NaT where there is none. A variable with a time window, such
+        as an hour's precipitation, takes the shortest lead time that has it; the coordinates are then those of the
+        other variables, and its own are seen with ``best_estimate(ds[["precipitation_1h"]])``. Of the dataset, only
+        ``status`` is read.
+
+    Raises
+    ------
+    UsageError
+        If the dataset has no runs and lead times, or no ``status``.
+    """
+    runs = Runs.of(ds)
+    ds, status = _files(ds, runs, "status", "keep it when variables are dropped")
+    tiers = _TIER[np.nan_to_num(status).astype(np.uint8)]  # NaN where the dataset was reindexed
+    return _chosen(ds, runs, tiers, runs.valid_times())
+
+
+@xr.register_dataset_accessor("hrrr")  # type: ignore[no-untyped-call]
+class HrrrAccessor:
+    """The functions of this module as methods of a dataset: ``ds.hrrr.fixed_lead(24)``."""
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        self._ds = ds
+
+    def fixed_lead(self, hours: float = 24) -> xr.Dataset:
+        """One lead time of every run: :func:`fixed_lead`."""
+        return fixed_lead(self._ds, hours)
+
+    def by_valid_time(self, point: str | Sequence[str] | None = None) -> xr.Dataset:
+        """Every forecast made for a time: :func:`by_valid_time`."""
+        return by_valid_time(self._ds, point)
+
+    def latest(self, as_of: str | date | np.datetime64) -> xr.Dataset:
+        """The newest forecast published at a moment: :func:`latest`."""
+        return latest(self._ds, as_of)
+
+    def best_estimate(self) -> xr.Dataset:
+        """The forecast of shortest lead time: :func:`best_estimate`."""
+        return best_estimate(self._ds)
+
+    def to_netcdf(self, path: str | os.PathLike[str]) -> None:
+        """Write a CF-netCDF file: :func:`hrrr_dask.read.netcdf.to_netcdf`."""
+        to_netcdf(self._ds, path)
+
+
+def _chosen(
+    ds: xr.Dataset, runs: Runs, tiers: NDArray[np.uint8], valid: NDArray[np.datetime64], *, trim: bool = False
+) -> xr.Dataset:
+    """Of the files of the best tier, dims (init_time, lead_time), the one of shortest lead time."""
+    windows = {name: _exists(variable, runs.leads) for name, variable in ds.data_vars.items()}
+    some = np.logical_or.reduce([*windows.values()]) if windows else np.ones(len(runs.leads), dtype=bool)
+    common = shortest(runs, valid, tiers, some)
+    if trim:
+        length = int(np.flatnonzero(common.inits >= 0).max(initial=-1)) + 1
+        valid, common = valid[:length], Pick(common.dims, common.inits[:length], common.leads[:length])
+    own = {
+        name: common if (window == some).all() else shortest(runs, valid, tiers, window)
+        for name, window in windows.items()
+    }
+    here = common.inits >= 0
+    times = {
+        "valid_time": valid,
+        "init_time": np.where(here, valid - runs.leads[common.leads], np.datetime64("NaT")),
+        "lead_time": np.where(here, runs.leads[common.leads], np.timedelta64("NaT")),
+    }
+    return _picked(ds, times, common, own)
+
+
+def _exists(variable: xr.DataArray, leads: NDArray[np.timedelta64]) -> NDArray[np.bool_]:
+    """Dims (lead_time,): whether a run can have the variable's time window there."""
+    said = variable.attrs.get("hrrr_selector")
+    if said is None:
+        return np.ones(len(leads), dtype=bool)
+    window = Selector.parse(said).window
+    return np.array([window.exists_at(int(lead / _HOUR)) for lead in leads], dtype=bool)
+
+
+def _files(ds: xr.Dataset, runs: Runs, name: str, remedy: str) -> tuple[xr.Dataset, NDArray[Any]]:
+    """Read what is known of each file: the dataset with it in memory, and its values, dims (init_time, lead_time)."""
+    if name not in ds.coords:
+        raise UsageError(f"the coordinate {name}(init_time, lead_time) is needed, and this dataset has none: {remedy}")
+    found = ds.coords[name].variable.compute()
+    values = found.transpose(*(dim for dim in RUN_DIMS if dim in found.dims)).values
+    return ds.assign_coords({name: found}), values.reshape(len(runs.inits), len(runs.leads))
+
+
+def _picked(
+    ds: xr.Dataset,
+    times: Mapping[str, NDArray[Any]],
+    pick: Pick,
+    own: Mapping[Hashable, Pick] | None = None,
+) -> xr.Dataset:
+    """Replace all that depends on the run by what was picked of it; what is of the points only stays."""
+    dims = [dim for dim in RUN_DIMS if dim in ds.dims]
+    base = ds.drop_dims(dims).drop_vars(times, errors="ignore")
+    made: dict[Hashable, xr.Variable] = {}
+    for name, variable in ds.variables.items():
+        of_files = name in ("status", "quality", "available_at") or (name in ds.data_vars and not dims)
+        if name not in times and (of_files or set(dims) & set(variable.dims)):
+            made[name] = gather(variable, (own or {}).get(name, pick), _NOTHING.get(name))
+    for name, values in times.items():
+        attributes = ds.coords[name].attrs if name in ds.coords else _ATTRIBUTES[name]
+        shape = pick.dims if name == "init_time" else (name,) if name in pick.dims else pick.dims[: values.ndim]
+        made[name] = xr.Variable(shape, values, attributes)
+    kept = base.assign({name: made[name] for name in ds.data_vars if name in made})
+    return kept.assign_coords({name: variable for name, variable in made.items() if name not in ds.data_vars})
+
+
+def _at_points(ds: xr.Dataset, point: str | Sequence[str]) -> xr.Dataset:
+    """Select by ``point_id``, whether or not it has an index, and whether or not it is a single one already."""
+    if "point_id" not in ds.coords:
+        raise PointsError(
+            f"point {point!r} cannot be found without the coordinate point_id: keep it, or select with isel(point=…)"
+        )
+    ids = ds.coords["point_id"]
+    known = [str(name) for name in np.atleast_1d(ids.values)]
+    wanted = [point] if isinstance(point, str) else list(point)
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5) or known[:10]
+            raise PointsError(
+                f"point {name!r} is not in this dataset of {len(known)} points: give a point_id such as "
+                f"{', '.join(near)}"
+            )
+    if not ids.dims:
+        return ds
+    positions = [known.index(name) for name in wanted]
+    return ds.isel({ids.dims[0]: positions[0] if isinstance(point, str) else positions})
+
+
+def _utc(as_of: str | date | np.datetime64) -> np.datetime64:
+    try:
+        if not isinstance(as_of, str | date | np.datetime64):  # pandas takes a number for nanoseconds since 1970
+            raise TypeError(f"a {type(as_of).__name__} is not a time")
+        found = pd.to_datetime(as_of, utc=True)
+        if pd.isna(found):
+            raise ValueError("it is missing")
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"as_of={as_of!r} is not a moment ({error}): give one in UTC, such as '2024-07-01T06:30'"
+        ) from None
+    return found.tz_localize(None).to_datetime64()

@@ -1,0 +1,82 @@
+"""A store as an xarray dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from zarr.storage import ObjectStore
+
+from hrrr_dask.errors import StoreMismatchError
+from hrrr_dask.objects.backends import open_object_store
+from hrrr_dask.objects.icechunk import IcechunkBlobs
+from hrrr_dask.store.existing import Existing, blobs_at, find_store, find_store_at
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["must_exist", "open_dataset"]
+
+
+def open_dataset(url: str, /, *, chunks: Any = None, snapshot: str = "", **options: str) -> xr.Dataset:
+    """Open a store for reading, from the first day that was asked for; with the accessor ``ds.hrrr``.
+
+    Parameters
+    ----------
+    url : str
+        A directory, or ``s3://bucket/prefix`` and the like.
+    chunks : int, dict, 'auto' or None
+        None reads lazily without Dask, which is fastest for a few points; ``{}`` makes one Dask task per chunk.
+    snapshot : str
+        Of a store on Icechunk, an earlier state by its id; :func:`hrrr_dask.objects.transactions.history` names them.
+    **options
+        Endpoint options without secrets, such as ``endpoint="http://localhost:9000"``.
+
+    Returns
+    -------
+    xarray.Dataset
+        Variables with dims ``(init_time, lead_time, point)``, float32, in the units of their attributes; ``point``
+        can be selected by ``point_id``: ``ds.sel(point_id="kboi")``.
+
+    Raises
+    ------
+    StoreMismatchError
+        If there is no store of hrrr_dask at that place, or no such snapshot.
+    ConfigError
+        If Icechunk is wanted and not installed, or a snapshot of a plain store.
+    StoreAccessError
+        If the place cannot be read.
+    """
+    blobs = blobs_at(url, options, snapshot)
+    existing = None if blobs is None else find_store(blobs)
+    if blobs is None or existing is None:
+        raise _no_store(url)
+    import xarray as xr  # noqa: PLC0415  workers write without it: half their start-up time
+
+    import hrrr_dask.read.accessor  # noqa: F401, PLC0415  gives datasets their accessor
+
+    if isinstance(blobs, IcechunkBlobs):  # has the documents of all arrays in one object of its own
+        dataset = xr.open_zarr(blobs.reading(), chunks=chunks, consolidated=False, zarr_format=3)
+    else:
+        store = ObjectStore(open_object_store(url, options), read_only=True)
+        dataset = xr.open_zarr(store, chunks=chunks, consolidated=True, zarr_format=3)
+    labelled: xr.Dataset = dataset.set_xindex("point_id").isel(init_time=existing.asked)
+    return labelled
+
+
+def must_exist(url: str, options: Mapping[str, str]) -> Existing:
+    """What a store says of itself.
+
+    Raises
+    ------
+    StoreMismatchError
+        If there is none.
+    """
+    existing = find_store_at(url, options)
+    if existing is None:
+        raise _no_store(url)
+    return existing
+
+
+def _no_store(url: str) -> StoreMismatchError:
+    return StoreMismatchError(f"{url} holds no store: check the URL, or make one with hrrr-dask backfill")

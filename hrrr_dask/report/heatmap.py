@@ -1,0 +1,212 @@
+"""How complete a store is, as a picture: days against lead times, and below them why values are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrrr_dask.ledger.completeness import (
+    REASONS,
+    Columns,
+    checked_times,
+    columns_of_picture,
+    count_values,
+    file_states,
+)
+from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, PARTIAL
+from hrrr_dask.report.drawing import SHARE_TICKS, entitle, label_time, legend, root, swatch
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["plot_status"]
+
+Rows = Literal["lead_time", "cycle"]
+
+SHADES: Final = (
+    ("all", "#2f6da3"),
+    ("99 % and more", "#82b1d6"),
+    ("90 to 99 %", "#c9dff0"),
+    ("50 to 90 %", "#fbd9a0"),
+    ("less than half", "#ec8a2e"),
+    ("none", "#8c2d04"),
+    ("all read so far", "#a3aebb"),
+    ("not read yet", "#dadada"),
+)
+"""Share of the values that are there, and its colour: blue against orange is told apart by all kinds of eyes, and a
+single value that is missing in a month leaves the darkest blue."""
+
+ALL, SO_FAR, UNREAD, NONE = 0, 6, 7, 5
+"""Positions in :data:`SHADES`."""
+
+REASON_COLOURS: Final = {
+    "not-published": "#d55e00",
+    "message-not-found": "#0072b2",
+    "truncated": "#009e73",
+    "unreachable": "#e69f00",
+    "decode-failed": "#cc79a7",
+    "wrong-identity": "#56b4e9",
+    "access-denied": "#000000",
+    "ambiguous-message": "#f0e442",
+    "internal-error": "#7f7f7f",
+    "poisoned": "#882255",
+}
+"""Reason to its colour, the same in every picture; Okabe and Ito (2008), Color Universal Design, and
+one of Tol (2021)."""
+
+OTHER_COLOUR: Final = "#b9a2d8"
+"""Of a reason that came later than this table."""
+
+
+def plot_status(
+    codes: NDArray[np.uint8],
+    init_times: NDArray[np.datetime64],
+    lead_hours: Sequence[int],
+    title: str,
+    path: str | Path,
+    *,
+    rows: Rows = "lead_time",
+) -> None:
+    """Draw how complete a store is: init time across, lead time (or cycle) upward; below, why values are missing.
+
+    Parameters
+    ----------
+    codes : ndarray of uint8, dims (variable, init_time, lead_time)
+        Outcome numbers.
+    init_times : ndarray of datetime64, dims (init_time,)
+        Ascending, UTC. Columns are those of :func:`hrrr_dask.ledger.completeness.columns_of_picture`.
+    lead_hours : sequence of int
+        Lead times [h].
+    title : str
+        The store, for example.
+    path : str or Path
+        PNG to write.
+    rows : {"lead_time", "cycle"}
+        What goes upward.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit one another, or there is no init time.
+    OSError
+        If the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  only the plot needs matplotlib
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    times = checked_times(codes, init_times)
+    if not len(times) or len(lead_hours) != codes.shape[2]:
+        raise ValueError(
+            f"a picture needs at least one init time and {codes.shape[2]} lead hours, "
+            f"not {len(times)} and {len(lead_hours)}"
+        )
+    cycle_hours = times.astype("datetime64[h]").astype(np.int64) % 24
+    cycles, cycle_of_run = np.unique(cycle_hours, return_inverse=True)
+    labels = list(lead_hours) if rows == "lead_time" else cycles.tolist()
+    row_of = np.arange(len(lead_hours))[None] if rows == "lead_time" else cycle_of_run.reshape(-1, 1)
+    columns = columns_of_picture(times)
+    counts = count_values(codes, columns, row_of, len(labels))
+    reasons = [outcome.number for outcome in REASONS if counts[..., outcome.number].any()]
+
+    tall = min(max(1.6 + 0.16 * len(labels), 2.4), 6.0)
+    figure = Figure(figsize=(11, tall + (2.6 if reasons else 1.0)), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(
+        2 if reasons else 1, 1, sharex=True, squeeze=False, height_ratios=[tall, 1.5] if reasons else [1]
+    )[:, 0]
+    _draw_map(panels[0], counts, columns, labels, "lead time [h]" if rows == "lead_time" else "cycle [h UTC]")
+    if reasons:
+        _draw_reasons(panels[1], counts.sum(axis=1), columns, reasons)
+    label_time(panels[-1], columns)
+    entitle(panels[0], title, _file_line(codes))
+    figure.savefig(Path(path), dpi=120, format="png")
+
+
+def _file_line(codes: NDArray[np.uint8]) -> str:
+    wanted, complete, gapped = (int(files.sum()) for files in file_states(codes))
+    # Rounded down: only what is all there is 100 %.
+    share = f" ({np.floor(1000 * complete / wanted) / 10:.1f} %)" if wanted else ""
+    return (
+        f"{complete:,} of {wanted:,} files complete{share}, {gapped:,} with gaps, {wanted - complete - gapped:,} to do"
+    )
+
+
+def _shade_of(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Index into :data:`SHADES`, NaN where nothing is offered; counts have dims (…, outcome)."""
+    wanted = counts.sum(axis=-1) - counts[..., NOT_OFFERED]
+    complete, untouched = counts[..., COMPLETE], counts[..., NOT_INGESTED] + counts[..., PARTIAL]
+    share = complete / np.maximum(wanted, 1)
+    shade = np.select(
+        [
+            wanted == 0,
+            untouched == wanted,
+            complete == wanted,
+            complete + untouched == wanted,
+            share >= 0.99,
+            share >= 0.9,
+            share >= 0.5,
+            complete > 0,
+        ],
+        [np.nan, UNREAD, ALL, SO_FAR, 1, 2, 3, 4],
+        NONE,
+    )
+    return np.asarray(shade, dtype=np.float64)
+
+
+def _draw_map(axes: Axes, counts: NDArray[np.int64], columns: Columns, labels: Sequence[int], what: str) -> None:
+    from matplotlib.colors import ListedColormap  # noqa: PLC0415  only the plot needs matplotlib
+    from matplotlib.dates import date2num  # noqa: PLC0415
+
+    shade = _shade_of(counts)
+    few = columns.n <= 62 and len(labels) <= 49
+    axes.set_facecolor("white")
+    axes.pcolormesh(
+        date2num(columns.edges),  # type: ignore[no-untyped-call]
+        np.arange(len(labels) + 1) - 0.5,
+        np.ma.masked_invalid(shade.T),
+        cmap=ListedColormap([colour for _, colour in SHADES]),
+        vmin=-0.5,
+        vmax=len(SHADES) - 0.5,
+        edgecolors="white" if few else "none",
+        linewidth=0.4 if few else 0.0,
+    )
+    step = max(1, -(-len(labels) // 13))
+    step = next((nice for nice in (1, 2, 3, 6, 12) if nice >= step), step)
+    axes.set_yticks(range(0, len(labels), step), [str(label) for label in labels[::step]])
+    axes.set_ylabel(what)
+    keys = [swatch(colour, name) for k, (name, colour) in enumerate(SHADES) if (shade == k).any()]
+    if np.isnan(shade).any():
+        keys.append(swatch("white", "not in the archive"))
+    legend(axes, keys, "values that are there")
+
+
+def _draw_reasons(axes: Axes, counts: NDArray[np.int64], columns: Columns, reasons: Sequence[int]) -> None:
+    """Stacked shares of the values wanted in each column, by reason."""
+    from matplotlib.dates import date2num  # noqa: PLC0415  only the plot needs matplotlib
+
+    wanted = np.maximum(counts.sum(axis=1) - counts[:, NOT_OFFERED], 1)
+    edges = date2num(columns.edges)  # type: ignore[no-untyped-call]
+    names = {outcome.number: outcome.name for outcome in REASONS}
+    base = np.zeros(columns.n)
+    keys = []
+    for number in sorted(reasons, key=lambda number: -int(counts[:, number].sum())):
+        colour = REASON_COLOURS.get(names[number], OTHER_COLOUR)
+        top = base + 100 * counts[:, number] / wanted
+        drawn = np.where(counts[:, number] > 0, top, np.nan)
+        axes.stairs(drawn, edges, baseline=base, fill=True, facecolor=colour, linewidth=0)
+        keys.append(swatch(colour, f"{names[number]} {int(counts[:, number].sum()):,}"))
+        base = top
+    axes.set_yscale("function", functions=(root, np.square))
+    highest = min(1.2 * float(base.max()), 103.0)
+    axes.set_ylim(0, highest)
+    axes.set_yticks([tick for tick in SHARE_TICKS if highest / 70 < tick <= highest])
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_ylabel("missing [%]\n(root scale)")
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    legend(axes, keys, "values that are missing")

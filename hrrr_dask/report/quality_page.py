@@ -1,0 +1,204 @@
+"""What was found in a store's values, as a page of Markdown. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hrrr_dask.report.findings import ALL_FLAGS
+from hrrr_dask.report.results import Assessment, Example
+
+__all__ = ["quality_page", "spell_count", "spell_example", "spell_place", "spell_share", "spell_value"]
+
+RIGHT = "---:"
+LEFT = "---"
+
+
+def quality_page(found: Assessment) -> str:
+    """A page that can be read from top to bottom.
+
+    Parameters
+    ----------
+    found : Assessment
+        What was found.
+    """
+    parts = [_summary(found)]
+    if found.flags:
+        parts += [_flags(found), _examples(found), _where_and_when(found)]
+    parts += [_variables(found), _lead_times(found), _meanings(found)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _summary(found: Assessment) -> str:
+    flagged = (
+        f"**{found.flagged:,}** of them ({spell_share(found.flagged, found.values)}) are flagged"
+        if found.flagged
+        else "**None** of them is flagged"
+    )
+    share = spell_share(found.missing, found.values + found.missing)
+    missing = (
+        f"{found.missing:,} are missing ({share}), and the ledger says why" if found.missing else "none is missing"
+    )
+    return (
+        f"# Physical quality of {_code(found.store)}\n\n"
+        f"Runs from {found.first_init_time:%Y-%m-%d %H} to {found.last_init_time:%Y-%m-%d %H} UTC at "
+        f"{spell_count(found.n_points, 'point')}: **{found.values:,}** values are there, out of {found.files:,} files. "
+        f"{flagged}; {missing if found.missing else 'none is missing'}.\n\n"
+        "A flag says that a value is worth a look. No value was changed."
+    )
+
+
+def _flags(found: Assessment) -> str:
+    rows = [
+        (
+            _code(row.flag),
+            _code(row.variable),
+            f"{row.values:,}",
+            spell_share(row.values, found.values),
+            f"{row.points:,}",
+            _cell(spell_example(row.worst, bare=True)),
+        )
+        for row in found.flags
+    ]
+    header = ("flag", "variable", "values", "of all", "points", "most extreme")
+    return "## Flags\n\n" + _table(header, rows, (LEFT, LEFT, RIGHT, RIGHT, RIGHT, LEFT))
+
+
+def _examples(found: Assessment) -> str:
+    rows = [
+        (
+            _code(one.variable),
+            _cell(_value_of(one)),
+            f"{one.init_time:%Y-%m-%d %H}",
+            f"{one.lead_hours}",
+            f"{one.valid_time:%Y-%m-%d %H}",
+            _cell(one.point_id),
+            spell_place(one.latitude, one.longitude),
+            ", ".join(map(_code, one.flags)),
+        )
+        for one in found.examples
+    ]
+    header = ("variable", "value", "init time", "lead [h]", "valid time", "point", "place", "flags")
+    return "## The most extreme\n\n" + _table(header, rows, (LEFT, RIGHT, LEFT, RIGHT, LEFT, LEFT, LEFT, LEFT))
+
+
+def _where_and_when(found: Assessment) -> str:
+    points = [
+        (_cell(row.point_id), spell_place(row.latitude, row.longitude), f"{row.flagged:,}") for row in found.points
+    ]
+    runs = [(f"{row.init_time:%Y-%m-%d %H}", f"{row.flagged:,}") for row in found.runs]
+    return (
+        "## Where and when\n\nThe points with the most flagged values:\n\n"
+        + _table(("point", "place", "flagged"), points, (LEFT, LEFT, RIGHT))
+        + "\n\nThe runs with the most flagged values:\n\n"
+        + _table(("init time [UTC]", "flagged"), runs, (LEFT, RIGHT))
+    )
+
+
+def _variables(found: Assessment) -> str:
+    rows = [
+        (
+            _code(row.name),
+            row.units,
+            *("-" if value is None else spell_value(value) for value in (row.minimum, row.mean, row.maximum)),
+            f"{row.values:,}",
+            spell_share(row.missing, row.values + row.missing),
+            f"{row.flagged:,}",
+        )
+        for row in found.variables
+    ]
+    header = ("variable", "unit", "minimum", "mean", "maximum", "values", "missing", "flagged")
+    return "## Variables\n\n" + _table(header, rows, (LEFT, LEFT, *[RIGHT] * 6))
+
+
+def _lead_times(found: Assessment) -> str:
+    rows = [(f"{row.lead_hours}", f"{row.values:,}", f"{row.flagged:,}") for row in found.leads]
+    return "## Lead times\n\n" + _table(("lead [h]", "values", "flagged"), rows, (RIGHT, RIGHT, RIGHT))
+
+
+def _meanings(found: Assessment) -> str:
+    there = {row.flag for row in found.flags}
+    rows = [(_code(flag.name), flag.meaning, flag.source, "yes" if flag.name in there else "no") for flag in ALL_FLAGS]
+    return "## What the flags mean\n\n" + _table(("flag", "meaning", "source", "found"), rows, (LEFT,) * 4)
+
+
+def spell_example(one: Example, *, bare: bool = False) -> str:
+    """One value in a line.
+
+    Parameters
+    ----------
+    one : Example
+        Which.
+    bare : bool
+        Without the variable's name.
+    """
+    name = "" if bare else f"{one.variable} "
+    return f"{name}{_value_of(one)} at {one.point_id}, {one.init_time:%Y-%m-%dT%H}-f{one.lead_hours:02d}"
+
+
+def _value_of(one: Example) -> str:
+    units = "" if one.units == "1" else f" {one.units}"
+    return f"{spell_value(one.value)}{units}" + (
+        "" if one.before is None else f" after {spell_value(one.before)}{units}"
+    )
+
+
+def spell_value(value: float) -> str:
+    """Five figures, or all before the point.
+
+    Examples
+    --------
+    >>> spell_value(192.12479), spell_value(93412.3), spell_value(0.00012), spell_value(-999.0)
+    ('192.12', '93,412', '0.00012', '-999')
+    """
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.5g}"
+
+
+def spell_count(number: int, what: str) -> str:
+    """A number with its noun.
+
+    Examples
+    --------
+    >>> spell_count(1, "point"), spell_count(5016, "point")
+    ('1 point', '5,016 points')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def spell_share(part: int, whole: int) -> str:
+    """A share that is never rounded to nothing, nor to all.
+
+    Examples
+    --------
+    >>> spell_share(0, 10), spell_share(1, 3), spell_share(1, 10**9), spell_share(10**9 - 1, 10**9), spell_share(0, 0)
+    ('0 %', '33 %', '1e-07 %', '99.9999999 %', '0 %')
+    """
+    if not part:
+        return "0 %"
+    share = 100 * part / whole
+    return f"{share:.9g} %" if share > 99 else f"{share:.2g} %"
+
+
+def spell_place(latitude: float, longitude: float) -> str:
+    """Degrees with their quarter of the sky.
+
+    Examples
+    --------
+    >>> spell_place(43.66, -116.09)
+    '43.66 N 116.09 W'
+    """
+    longitude = (longitude + 180) % 360 - 180
+    north, east = "N" if latitude >= 0 else "S", "E" if longitude >= 0 else "W"
+    return f"{abs(latitude):.2f} {north} {abs(longitude):.2f} {east}"
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text)}`"
+
+
+def _cell(text: str) -> str:
+    """What ends no column of a table."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], align: Sequence[str]) -> str:
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, align, *rows))

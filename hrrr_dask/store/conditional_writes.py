@@ -1,0 +1,86 @@
+"""Objects that several may write at a time: each is put only if it still is what was read; if not, from the start."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrrr_dask.errors import StoreConflictError, StoreError
+from hrrr_dask.ledger.ledger import LEDGER_PREFIX
+from hrrr_dask.objects.objects import Blobs
+from hrrr_dask.store.shards import decode_shard, encode_shard, fill_shard
+
+__all__ = ["AT_ONCE", "TRIES", "change_shard", "pause", "put_over", "read_shard"]
+
+TRIES: Final = 50
+"""How often one object is tried against other writers."""
+
+_PAUSE_S: Final = 0.02
+"""About how long a writer that was beaten waits before it tries again [s]."""
+
+AT_ONCE: Final = 8
+"""Small objects read or written at once."""
+
+
+def put_over(blobs: Blobs, key: str, data: bytes, found: tuple[bytes, str] | None) -> None:
+    """Put an object if it still is what was found there.
+
+    Raises
+    ------
+    StoreConflictError
+        If another writer was there first.
+    """
+    if found is None:
+        blobs.put_new(key, data)
+    else:
+        blobs.replace(key, data, found[1])
+
+
+def read_shard(blobs: Blobs, key: str, document: Mapping[str, Any]) -> tuple[NDArray[Any], tuple[bytes, str] | None]:
+    """The values of a shard, and its object with the entity tag; of one that is not there fill values and None.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read.
+    """
+    found = blobs.get_with_etag(key)
+    if found is None:
+        return fill_shard(document).copy(), None
+    try:
+        return decode_shard(document, found[0]).copy(), found
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise StoreError(
+            f"the shard {blobs.url}/{key} cannot be read: {error}. Remove it and the ledger's entries below "
+            f"{LEDGER_PREFIX}/{int(key.split('/')[2]):06d} to have the partition read from the archive again"
+        ) from error
+
+
+def change_shard(
+    blobs: Blobs, key: str, document: Mapping[str, Any], change: Callable[[NDArray[np.float32]], list[bool]]
+) -> tuple[int, list[bool]]:
+    """Change a shard in place, again until no other writer came between; bytes written, and the answer."""
+    for _ in range(TRIES):
+        shard, found = read_shard(blobs, key, document)
+        before = shard.copy()
+        answer = change(shard)
+        if found is not None and shard.tobytes() == before.tobytes():
+            return 0, answer
+        data = encode_shard(document, shard)
+        try:
+            put_over(blobs, key, data, found)
+        except StoreConflictError:
+            pause()
+            continue
+        return len(data), answer
+    raise StoreConflictError(f"{blobs.url}/{key} is being written by too many others: run the command again")
+
+
+def pause() -> None:
+    """Wait a moment, because another writer was faster."""
+    time.sleep(random.uniform(0.5, 1.5) * _PAUSE_S)  # noqa: S311  only to keep two writers out of step

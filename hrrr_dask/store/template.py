@@ -1,0 +1,293 @@
+"""The Zarr store as documents: a pure function from its specification to every metadata object and coordinate chunk.
+
+Growing is the same function with more days. zarr writes into a dictionary; nothing here touches a disk or a bucket.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+from zarr.core.buffer import Buffer
+from zarr.storage import MemoryStore
+
+from hrrr_dask.catalog.variables import Variable, companion_of
+from hrrr_dask.outcomes import NEVER, NOT_INGESTED, OUTCOMES
+from hrrr_dask.quality.flags import OWN_FLAGS
+from hrrr_dask.store.spec import StoreSpec, settings_of
+
+__all__ = ["ROOT_KEY", "build_template"]
+
+ROOT_KEY: Final = "zarr.json"
+"""The root document: holds the consolidated metadata, and is written last."""
+
+AXIS_YEARS: Final = 40
+"""The init_time chunk holds this many years from the start, so that growing never rewrites it [a]."""
+
+VALID_TIME_DAYS: Final = 366
+"""Days of init times in one chunk of valid_time [d]."""
+
+_DIMS: Final = ("init_time", "lead_time", "point")
+_HOURS: Final = "hours since 1970-01-01 00:00:00"
+_COORDINATES: Final = (
+    "valid_time point_id name latitude longitude cell_latitude cell_longitude cell_y cell_x cell_distance "
+    "cell_projection_y cell_projection_x "
+    "status quality available_at"
+)
+
+
+def build_template(spec: StoreSpec) -> dict[str, bytes]:
+    """Every metadata document and coordinate chunk of a store.
+
+    Parameters
+    ----------
+    spec : StoreSpec
+        The store.
+
+    Returns
+    -------
+    dict of str to bytes
+        Key to object, in the order in which they must be written: the root document comes last.
+    """
+    objects: dict[str, Buffer] = {}
+    group = zarr.create_group(MemoryStore(objects), zarr_format=3, attributes=_group_attributes(spec))
+    _add_times(group, spec)
+    _add_points(group, spec)
+    _add_status(group, spec)
+    for variable in spec.selection.variables:
+        _add_variable(group, spec, variable)
+    documents = {key: buffer.to_bytes() for key, buffer in objects.items()}
+    _shorten(documents, "init_time", spec.n_init)
+    _shorten(documents, "valid_time", spec.n_init)
+    root = json.loads(documents.pop(ROOT_KEY))
+    names = sorted(key.removesuffix("/zarr.json") for key in documents if key.endswith("/zarr.json"))
+    root["consolidated_metadata"] = {
+        "kind": "inline",
+        "must_understand": False,
+        "metadata": {name: json.loads(documents[f"{name}/zarr.json"]) for name in names},
+    }
+    documents[ROOT_KEY] = json.dumps(root, indent=1).encode()
+    return documents
+
+
+def _group_attributes(spec: StoreSpec) -> dict[str, Any]:
+    return {
+        "Conventions": "CF-1.11",
+        "title": f"HRRR forecasts at {len(spec.points)} points",
+        "institution": "NOAA/NCEP; extracted with hrrr_dask",
+        "source": f"NOAA HRRR, {spec.selection.domain}, wrf{spec.selection.product} files",
+        "references": "https://registry.opendata.aws/noaa-hrrr-pds",
+        "history": f"made by hrrr_dask {spec.package_version}; its ledger says what was read when",
+        "featureType": "timeSeries",
+        "coordinates": "crs",  # for xarray: the grid mapping is no data variable
+        "hrrr_dask": settings_of(spec),
+    }
+
+
+def _add_times(group: zarr.Group, spec: StoreSpec) -> None:
+    epoch = datetime(1970, 1, 1)
+    start = int((spec.axis.first_day - epoch).total_seconds()) // 3600
+    cycles = np.asarray(spec.axis.cycles, dtype=np.int64)
+
+    def hours(days: int) -> NDArray[np.int64]:
+        return (start + 24 * np.arange(days, dtype=np.int64)[:, None] + cycles).ravel()
+
+    inits = hours(366 * AXIS_YEARS)
+    _add(
+        group,
+        "init_time",
+        ("init_time",),
+        inits,
+        {
+            "standard_name": "forecast_reference_time",
+            "long_name": "start of the model run",
+            "units": _HOURS,
+            "calendar": "proleptic_gregorian",
+            "units_metadata": "leap_seconds: none",
+            "axis": "T",
+        },
+    )
+    leads = np.asarray(spec.selection.lead_hours, dtype=np.int64)
+    _add(
+        group,
+        "lead_time",
+        ("lead_time",),
+        leads,
+        {
+            "standard_name": "forecast_period",
+            "long_name": "time since the start of the run",
+            "units": "hours",
+            "dtype": "timedelta64[ns]",
+        },
+    )
+    chunk = VALID_TIME_DAYS * len(cycles)
+    n_chunks = -(-spec.n_init // chunk)
+    _add(
+        group,
+        "valid_time",
+        ("init_time", "lead_time"),
+        hours(VALID_TIME_DAYS * n_chunks)[:, None] + leads,
+        {
+            "standard_name": "time",
+            "long_name": "time for which the forecast holds",
+            "units": _HOURS,
+            "calendar": "proleptic_gregorian",
+            "units_metadata": "leap_seconds: none",
+        },
+        chunks=(chunk, len(leads)),
+    )
+
+
+def _add_points(group: zarr.Group, spec: StoreSpec) -> None:
+    points, cells = spec.points, spec.cells
+    x, y = spec.grid.projected(cells.y, cells.x)
+    degrees = {"latitude": ("latitude", "degrees_north"), "longitude": ("longitude", "degrees_east")}
+
+    def place(axis: str, what: str) -> dict[str, Any]:
+        standard_name, units = degrees[axis]
+        return {"standard_name": standard_name, "units": units, "long_name": f"{axis} {what}"}
+
+    columns: list[tuple[str, NDArray[Any], dict[str, Any]]] = [
+        ("point_id", np.array(points.point_id, dtype=object), {"cf_role": "timeseries_id", "long_name": "point"}),
+        ("name", np.array(points.name, dtype=object), {"long_name": "name of the point"}),
+        ("latitude", points.latitude, place("latitude", "asked for")),
+        ("longitude", points.longitude, place("longitude", "asked for")),
+        ("cell_latitude", cells.latitude, place("latitude", "of the nearest grid cell's centre")),
+        ("cell_longitude", cells.longitude, place("longitude", "of the nearest grid cell's centre")),
+        ("cell_y", cells.y, {"long_name": "row of the nearest grid cell, from the south", "units": "1"}),
+        ("cell_x", cells.x, {"long_name": "column of the nearest grid cell, from the west", "units": "1"}),
+        ("cell_projection_y", y, _on_the_map("y")),
+        ("cell_projection_x", x, _on_the_map("x")),
+        ("cell_distance", cells.distance, {"long_name": "distance to the nearest grid cell's centre", "units": "m"}),
+    ]
+    for name, values, attributes in columns:  # in chunks with room, so that points are added without readers noticing
+        _add(group, name, ("point",), values, attributes, chunks=(spec.layout.shard_points,))
+    crs = group.create_array(
+        "crs",
+        shape=(),
+        dtype="int32",
+        fill_value=0,
+        attributes={"long_name": "map of the model's grid", **spec.grid.cf_attributes()},
+    )
+    crs[...] = 0
+
+
+def _on_the_map(axis: str) -> dict[str, Any]:
+    return {
+        "standard_name": f"projection_{axis}_coordinate",
+        "long_name": f"{axis} of the nearest grid cell's centre, on the map of crs",
+        "units": "m",
+    }
+
+
+def _add_status(group: zarr.Group, spec: StoreSpec) -> None:
+    status: dict[str, Any] = {
+        "long_name": "what came of the file",
+        "standard_name": "status_flag",
+        "units": "1",
+        "flag_values": [outcome.number for outcome in OUTCOMES.values()],
+        "flag_meanings": " ".join(outcome.name for outcome in OUTCOMES.values()),
+        "comment": "the gravest of its variables; each variable's own is in the ledger",
+    }
+    available_at: dict[str, Any] = {
+        "long_name": "since when the archive has had the object that the values came from",
+        "units": "seconds since 1970-01-01 00:00:00",
+        "calendar": "proleptic_gregorian",
+        "units_metadata": "leap_seconds: none",
+        "_FillValue": NEVER,
+        "comment": "its Last-Modified; a forecast was not known before",
+    }
+    quality: dict[str, Any] = {
+        "long_name": "what is physically out of place among the values of the file",
+        "standard_name": "quality_flag",
+        "units": "1",
+        "flag_masks": [flag.mask for flag in OWN_FLAGS],
+        "flag_meanings": " ".join(flag.name for flag in OWN_FLAGS),
+        "comment": "of any variable at any point, each looked at alone; hrrr-dask quality says which, and compares",
+    }
+    shape = (spec.n_init, len(spec.selection.lead_hours))
+    for name, dtype, fill, attributes in (
+        ("status", np.dtype(np.uint8), NOT_INGESTED, status),
+        ("quality", np.dtype(np.uint16), 0, quality),
+        ("available_at", np.dtype(np.int64), NEVER, available_at),
+    ):
+        group.create_array(
+            name,
+            shape=shape,
+            chunks=(spec.span, shape[1]),
+            dtype=dtype,
+            fill_value=fill,
+            compressors=_codecs(dtype.itemsize),
+            dimension_names=_DIMS[:2],
+            attributes=attributes,
+        )
+
+
+def _add_variable(group: zarr.Group, spec: StoreSpec, variable: Variable) -> None:
+    layout, n_leads = spec.layout, len(spec.selection.lead_hours)
+    discipline, category, number = variable.numbers
+    attributes: dict[str, Any] = {
+        "long_name": variable.long_name,
+        "units": variable.units,
+        "coordinates": _COORDINATES,
+        "grid_mapping": "crs",
+        "hrrr_selector": str(variable.selector),
+        "grib2_discipline": discipline,
+        "grib2_category": category,
+        "grib2_number": number,
+    }
+    optional = {"standard_name": variable.standard_name, "cell_methods": variable.cell_methods}
+    attributes |= {key: value for key, value in optional.items() if value}
+    if variable.units == "K":
+        attributes["units_metadata"] = "temperature: on_scale"
+    if companion_of(variable.selector):
+        attributes["comment"] = "earth-relative: turned from the model grid's axes to east and north"
+    group.create_array(
+        variable.name,
+        shape=(spec.n_init, n_leads, len(spec.points)),
+        chunks=(spec.span, n_leads, layout.chunk_points),
+        shards=(spec.span, n_leads, layout.shard_points),
+        dtype="float32",
+        fill_value=np.nan,
+        compressors=_codecs(4),
+        dimension_names=_DIMS,
+        attributes=attributes,
+    )
+
+
+def _add(
+    group: zarr.Group,
+    name: str,
+    dims: tuple[str, ...],
+    values: NDArray[Any],
+    attributes: dict[str, Any],
+    chunks: tuple[int, ...] | None = None,
+) -> None:
+    text = values.dtype == object
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        chunks=chunks or values.shape,
+        dtype=str if text else values.dtype,
+        compressors=(ZstdCodec(), Crc32cCodec()) if text else _codecs(values.dtype.itemsize),
+        dimension_names=dims,
+        attributes=attributes,
+    )
+    array[...] = values
+
+
+def _codecs(itemsize: int) -> tuple[BloscCodec, Crc32cCodec]:
+    """Every chunk carries a checksum: whatever reads it notices a bit that flipped."""
+    return BloscCodec(typesize=itemsize, cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()
+
+
+def _shorten(documents: dict[str, bytes], name: str, length: int) -> None:
+    """Let the array end where the axis ends; its last chunk goes on holding what comes after."""
+    document = json.loads(documents[f"{name}/zarr.json"])
+    document["shape"][0] = length
+    documents[f"{name}/zarr.json"] = json.dumps(document, indent=2).encode()

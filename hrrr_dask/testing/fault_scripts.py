@@ -1,0 +1,207 @@
+"""Which request of which object gets which wrong answer: written by hand, read from a file, or drawn by lot."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from hrrr_dask.errors import ConfigError
+from hrrr_dask.testing.archive import SyntheticArchive
+from hrrr_dask.testing.fault_modes import GRIB, IDX, MODES, check_mode, suits
+
+__all__ = ["FOREVER", "Script", "keys_of", "random_script"]
+
+FOREVER: Final = "..."
+"""At the end of a key's modes: the one before it holds for all further requests."""
+
+LONGEST: Final = 100_000
+"""More modes than this are not written by anybody: the iterator has no end."""
+
+STATUSES: Final = ("302", "403", "404", "416", "429", "500", "503")
+"""What is drawn by lot of all statuses."""
+
+LASTING: Final = {
+    GRIB: ("404", "403", "503", "cut", "empty", "other-run", "other-grid", "garbled"),
+    IDX: ("404", "cut", "empty", "other-run", "older", "beyond", "garbled"),
+}
+"""What lasts, where anything does: a file that cannot be had, an inventory that one can do without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Key to the modes of its requests, in order; after them all is well, unless they end with ``...``.
+
+    Examples
+    --------
+    >>> script = Script({"a.grib2": ("503", "ok", "cut", "..."), "b.grib2": ("404",)})
+    >>> [script.mode("a.grib2", request) for request in range(5)], script.mode("b.grib2", 1)
+    (['503', 'ok', 'cut', 'cut', 'cut'], 'ok')
+    >>> script.heals("a.grib2"), script.heals("b.grib2"), script.n_faults
+    (False, True, 3)
+    """
+
+    modes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Checked; keys have no slash at their beginning."""
+
+    def __post_init__(self) -> None:
+        checked = {key.lstrip("/"): _checked(key.lstrip("/"), modes) for key, modes in self.modes.items()}
+        object.__setattr__(self, "modes", checked)
+
+    @classmethod
+    def of(cls, script: Script | Mapping[str, Iterable[str]] | None) -> Script:
+        """Take a mapping for a script; any iterable that ends may stand for its modes.
+
+        Raises
+        ------
+        ConfigError
+            If it names a mode that does not exist, or is not for that key.
+        """
+        if isinstance(script, Script):
+            return script
+        return cls({key: tuple(islice(modes, LONGEST + 1)) for key, modes in (script or {}).items()})
+
+    @classmethod
+    def read(cls, path: str | Path) -> Script:
+        """Read a JSON file: an object of keys, each with a list of modes.
+
+        Raises
+        ------
+        ConfigError
+            If the file cannot be read, or is no script.
+        """
+        try:
+            found = json.loads(Path(path).read_bytes())
+        except OSError as error:
+            raise ConfigError(f"the script {path} cannot be read ({error.strerror}): give a JSON file") from None
+        except ValueError as error:
+            raise ConfigError(f"the script {path} is no JSON ({error}): write {_FORM}") from None
+        if not isinstance(found, dict) or not all(isinstance(modes, list) for modes in found.values()):
+            raise ConfigError(f"the script {path} does not give each key a list of modes: write {_FORM}")
+        return cls(found)
+
+    def check_keys(self, keys: Sequence[str]) -> None:
+        """Make sure that every key is one of these.
+
+        Raises
+        ------
+        ConfigError
+            Naming one that is not, and those like it.
+        """
+        for key in self.modes:
+            if key not in keys:
+                near = difflib.get_close_matches(key, keys, n=2, cutoff=0.5) or keys[:2]
+                raise ConfigError(
+                    f"the script names {key}, which is not in the archive: write one such as {', '.join(near)}"
+                )
+
+    def as_json(self) -> str:
+        """What :meth:`read` reads."""
+        return json.dumps({key: list(modes) for key, modes in self.modes.items()}, indent=1)
+
+    @property
+    def n_faults(self) -> int:
+        """How many answers are wrong; those that stay so for ever count once."""
+        return sum(mode not in ("ok", FOREVER) for modes in self.modes.values() for mode in modes)
+
+    def mode(self, key: str, request: int) -> str:
+        """What becomes of a request, counted from 0."""
+        modes = self.modes.get(key, ())
+        if modes and modes[-1] == FOREVER:
+            return modes[min(request, len(modes) - 2)]
+        return modes[request] if request < len(modes) else "ok"
+
+    def heals(self, key: str) -> bool:
+        """Whether the object is what it should be in the end, however often it was asked for before."""
+        modes = self.modes.get(key, ())
+        lasting = self.mode(key, len(modes))
+        return "replaced" not in modes and lasting in MODES and MODES[lasting].harmless
+
+
+_FORM: Final = '{"KEY": ["503", "cut", ...], ...}, with "..." at the end of a list whose last mode is to last'
+
+
+def _checked(key: str, modes: Sequence[str]) -> tuple[str, ...]:
+    if len(modes) > LONGEST:
+        raise ConfigError(f"the script of {key} has no end: let it end with {FOREVER!r} if its last mode is to last")
+    last = len(modes) - 1
+    return tuple(mode if mode == FOREVER and at == last > 0 else check_mode(mode, key) for at, mode in enumerate(modes))
+
+
+def keys_of(archive: SyntheticArchive | str | Path) -> tuple[str, ...]:
+    """Keys of the files and inventories of an archive in a directory, sorted.
+
+    Raises
+    ------
+    ConfigError
+        If there are none.
+    """
+    root = archive.root if isinstance(archive, SyntheticArchive) else Path(archive)
+    keys = sorted(
+        path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix in (GRIB, IDX) and path.is_file()
+    )
+    if not keys:
+        raise ConfigError(f"{root} holds no {GRIB} files: give a directory laid out like the bucket")
+    return tuple(keys)
+
+
+def random_script(
+    archive: SyntheticArchive | str | Path,
+    n_faults: int,
+    seed: int,
+    *,
+    lasting: float = 0.02,
+    spare: Iterable[str] = (),
+) -> Script:
+    """Draw faults by lot.
+
+    Parameters
+    ----------
+    archive : SyntheticArchive or path
+        Whose files and inventories are to answer wrongly.
+    n_faults : int
+        How many wrong answers; one that lasts counts once.
+    seed : int
+        The same seed draws the same script.
+    lasting : float
+        Share of the faults that never heal; as many at most as there are keys.
+    spare : iterable of str
+        Keys that answer well.
+
+    Returns
+    -------
+    Script
+        Its :meth:`Script.heals` says what becomes of each key.
+
+    Raises
+    ------
+    ConfigError
+        If the archive has no files, or a number is not one that can be met.
+    """
+    if n_faults < 0 or not 0 <= lasting <= 1:
+        raise ConfigError(f"a script has 0 or more faults, a share of 0 to 1 lasting; found {n_faults} and {lasting}")
+    chance = random.Random(seed)  # noqa: S311  a game of chance that can be played again, not a secret
+    spared = frozenset(spare)
+    keys = [key for key in keys_of(archive) if key not in spared]
+    n_lasting = min(round(n_faults * lasting), len(keys))
+    modes: dict[str, list[str]] = {}
+    for _ in range(n_faults - n_lasting):
+        key = chance.choice(keys)
+        modes.setdefault(key, []).append(chance.choice(_drawn_for(key)))
+    for key in chance.sample(keys, n_lasting):
+        modes.setdefault(key, []).extend((chance.choice(LASTING[_ending(key)]), FOREVER))
+    return Script({key: tuple(modes[key]) for key in sorted(modes)})
+
+
+def _ending(key: str) -> str:
+    return IDX if key.endswith(IDX) else GRIB
+
+
+def _drawn_for(key: str) -> list[str]:
+    names = [name for name in MODES if name not in ("ok", "replaced") and suits(name, key)]
+    return [*STATUSES, *names]

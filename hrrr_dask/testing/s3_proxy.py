@@ -1,0 +1,255 @@
+"""An S3 in front of another one, that refuses, forgets to answer, or is slow: by rules, which may change at any moment.
+
+::
+
+    with loopback_s3() as s3, StoreProxy(s3.endpoint) as proxy:
+        environment = s3.environment() | {"AWS_ENDPOINT_URL": proxy.url}
+        ...
+        proxy.follow(Rule("503", method="PUT"))        # nothing can be written
+        ...
+        proxy.follow()                                 # all is well again
+
+Requests are passed on as they come, signatures included. moto checks none, so any made-up keys will do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import http.client
+import json
+import re
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from hrrr_dask.errors import ConfigError
+from hrrr_dask.testing.http_servers import Handler, ThreadedServer
+
+__all__ = ["REFUSALS", "Rule", "StoreProxy", "read_rules"]
+
+REFUSALS: Final = {
+    "expired": "400 ExpiredToken: the credentials are no longer valid, as AWS says it",
+    "expired-403": "403 ExpiredToken: the same, as some gateways say it",
+    "reset": "the connection is reset before anything is done",
+    "lost": "it is done, and the connection is reset in place of the answer",
+    "slow": "it is done after a while",
+    "stall": "nothing is done, and nothing is said",
+}
+"""What becomes of a request. Besides, any status from 300 to 599: nothing is done."""
+
+_CODES: Final = {
+    "403": "AccessDenied",
+    "404": "NoSuchKey",
+    "409": "ConditionalRequestConflict",
+    "412": "PreconditionFailed",
+    "500": "InternalError",
+    "503": "SlowDown",
+    "expired": "ExpiredToken",
+    "expired-403": "ExpiredToken",
+}
+"""How S3 calls them."""
+
+_STATUS: Final = {"expired": 400, "expired-403": 403}
+
+_OF_A_CONNECTION: Final = ("connection", "transfer-encoding", "keep-alive", "content-length")
+"""Headers that are not passed on."""
+
+_TIMEOUT_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which requests fail, and how. The first rule that meets one decides.
+
+    Examples
+    --------
+    >>> Rule("503", method="PUT", key="/c/", after=2, times=3)  # of the shards: the third to the fifth put
+    Rule(refusal='503', method='PUT', key='/c/', after=2, times=3, each=False)
+    """
+
+    refusal: str
+    """One of :data:`REFUSALS`, or a status."""
+    method: str = ""
+    """Of the requests that are meant; empty for all."""
+    key: str = ""
+    """Regular expression, found anywhere in the path of those that are meant; empty for all."""
+    after: int = 0
+    """How many of those that are meant pass before."""
+    times: int | None = None
+    """How many fail then; None for all."""
+    each: bool = False
+    """Count for each path of its own."""
+
+    def __post_init__(self) -> None:
+        status = self.refusal.isdecimal() and 300 <= int(self.refusal) < 600
+        if not status and self.refusal not in REFUSALS:
+            near = difflib.get_close_matches(self.refusal, REFUSALS, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigError(
+                f"a rule has the refusal {self.refusal!r}: {hint}Write a status from 300 to 599 or one of "
+                f"{', '.join(REFUSALS)}"
+            )
+        if self.after < 0 or (self.times is not None and self.times < 0):
+            raise ConfigError(f"a rule counts from 0; found after={self.after} and times={self.times}")
+        try:
+            re.compile(self.key)
+        except re.error as error:
+            raise ConfigError(f"a rule has the key {self.key!r}, no regular expression: {error}") from None
+
+    def means(self, method: str, path: str) -> bool:
+        """Whether it is about that request."""
+        return self.method in ("", method) and re.search(self.key, path) is not None
+
+    def meets(self, count: int) -> bool:
+        """Whether it fails the request that is meant after so many others."""
+        return count >= self.after and (self.times is None or count < self.after + self.times)
+
+
+def read_rules(path: str | Path) -> tuple[Rule, ...]:
+    """Read a JSON file: a list of objects whose names are those of a rule's fields.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or holds no rules.
+    """
+    form = '[{"refusal": "503", "method": "PUT", "key": "/c/", "after": 2, "times": 3, "each": false}, ...]'
+    try:
+        return tuple(Rule(**each) for each in json.loads(Path(path).read_bytes()))
+    except OSError as error:
+        raise ConfigError(f"the rules {path} cannot be read ({error.strerror}): give a JSON file") from None
+    except ConfigError:
+        raise
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"the file {path} holds no rules ({error}): write {form}") from None
+
+
+@dataclass(slots=True)
+class _Counted:
+    """A rule, and how many requests it was about."""
+
+    rule: Rule
+    seen: Counter[str] = field(default_factory=Counter)
+
+
+class StoreProxy(ThreadedServer):
+    """Pass requests on to an S3, but for those that a rule fails.
+
+    Parameters
+    ----------
+    endpoint : str
+        URL of the S3 behind.
+    *rules : Rule
+        As for :meth:`follow`.
+    delay_s : float
+        What ``slow`` adds [s].
+    host, port
+        Where to listen; by default any free port of this machine, which no other machine sees.
+
+    Raises
+    ------
+    ConfigError
+        If the endpoint is no ``http://`` URL.
+    """
+
+    def __init__(
+        self, endpoint: str, *rules: Rule, delay_s: float = 0.2, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        parts = urlsplit(endpoint)
+        if parts.scheme != "http" or not parts.hostname:
+            raise ConfigError(f"the S3 behind is {endpoint!r}: give it as http://HOST:PORT")
+        self.behind: tuple[str, int] = (parts.hostname, parts.port or 80)
+        self.delay_s = delay_s
+        self.requests: Counter[str] = Counter()
+        self.served: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self.follow(*rules)
+        super().__init__(_Handler, host, port)
+
+    def follow(self, *rules: Rule) -> None:
+        """From now on fail what these rules say, and nothing else; they begin to count anew."""
+        with self._lock:
+            self._rules = [_Counted(rule) for rule in rules]
+
+    def begin(self, method: str, path: str) -> str:
+        """Count a request; what becomes of it: a refusal, or ``ok``."""
+        with self._lock:
+            self.requests[method] += 1
+            refusal = self._refusal(method, path)
+            self.served[refusal] += 1
+        return refusal
+
+    def _refusal(self, method: str, path: str) -> str:
+        for counted in self._rules:
+            if counted.rule.means(method, path):
+                place = path if counted.rule.each else ""
+                count, counted.seen[place] = counted.seen[place], counted.seen[place] + 1
+                if counted.rule.meets(count):
+                    return counted.rule.refusal
+        return "ok"
+
+
+class _Handler(Handler):
+    def answer(self) -> None:
+        proxy = cast("StoreProxy", self.owner)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        refusal = proxy.begin(self.command, urlsplit(self.path).path)
+        if refusal == "reset":
+            self.abort()
+        elif refusal == "stall":
+            self.stall()
+        elif refusal in ("ok", "slow", "lost"):
+            if refusal == "slow":
+                proxy.closing.wait(proxy.delay_s)
+            self._pass_on(proxy.behind, body, lost=refusal == "lost")
+        else:
+            self._refuse(refusal)
+
+    def _pass_on(self, behind: tuple[str, int], body: bytes, *, lost: bool) -> None:
+        connection = http.client.HTTPConnection(*behind, timeout=_TIMEOUT_S)
+        try:
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in _OF_A_CONNECTION}
+            connection.request(self.command, self.path, body or None, headers | _length(self.command, body))
+            answer = connection.getresponse()
+            content = answer.read()
+        except OSError as error:
+            self._send(502, _error("BadGateway", f"the S3 behind does not answer: {error}"))
+            return
+        finally:
+            connection.close()
+        if lost:
+            self.abort()
+            return
+        self._send(answer.status, content, answer.getheaders(), answer.getheader("Content-Length"))
+
+    def _refuse(self, refusal: str) -> None:
+        code = _CODES.get(refusal, f"Scripted{refusal}")
+        self._send(
+            _STATUS.get(refusal) or int(refusal), _error(code, "scripted"), [("Content-Type", "application/xml")]
+        )
+
+    def _send(
+        self, status: int, content: bytes, headers: list[tuple[str, str]] | None = None, length: str | None = None
+    ) -> None:
+        self.send_response_only(status)
+        for name, value in headers or []:
+            if name.lower() not in _OF_A_CONNECTION:
+                self.send_header(name, value)
+        silent = self.command == "HEAD"
+        self.send_header("Content-Length", length if silent and length else str(len(content)))
+        self.end_headers()
+        if not silent:
+            self.wfile.write(content)
+
+
+def _length(command: str, body: bytes) -> dict[str, Any]:
+    return {"Content-Length": str(len(body))} if body or command in ("PUT", "POST") else {}
+
+
+def _error(code: str, message: str) -> bytes:
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
+    ).encode()

@@ -1,0 +1,248 @@
+"""A store's values are looked at from end to end: a clean one, one with outliers in its archive, and NOAA's own day."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+from support.oracle import contents, without_dask, write_points
+from support.paths import SHARED_DATA
+
+import hrrr_dask
+from hrrr_dask.audit import assess as assessing
+from hrrr_dask.cli.commands import cli
+from hrrr_dask.errors import ConfigError, PlanError, StoreMismatchError
+from hrrr_dask.testing import DEFAULT_WINDOW, expected_field, write_archive
+from hrrr_dask.testing import messages as messages_module
+
+CELLS = [(2, 3), (9, 20), (20, 28)]
+NAMES = [
+    "temperature_2m",
+    "dewpoint_2m",
+    "relative_humidity_2m",
+    "visible_beam_downward_solar_flux",
+    "visible_diffuse_downward_solar_flux",
+    "downward_shortwave_flux",
+    "u_component_wind_10m",
+    "v_component_wind_10m",
+    "precipitation_1h",
+]
+NOON = datetime(2024, 7, 2, 18)
+
+PLANTED = {
+    ("visible_beam_downward_solar_flux", NOON, 0, 0): 9000.0,
+    ("dewpoint_2m", datetime(2024, 7, 1, 6), 6, 1): 192.125,
+    ("relative_humidity_2m", datetime(2024, 7, 1, 6), 6, 2): 1.0,
+    ("temperature_2m", datetime(2024, 7, 2, 0), 0, 1): 230.0,
+}
+"""Variable, run, lead time and position in CELLS to a value."""
+
+
+def planted(name, init_time, lead_hours, window):
+    field = np.array(expected_field(name, init_time, lead_hours, window))
+    for (variable, run, lead, point), value in PLANTED.items():
+        if (variable, run, lead) == (name, init_time, lead_hours):
+            field[CELLS[point]] = value
+    return field
+
+
+def store_of(root, name, **more):
+    latitude, longitude = DEFAULT_WINDOW.latlon(*np.transpose(CELLS))
+    with without_dask() as client:
+        hrrr_dask.backfill(
+            write_points(root / "points.csv", list(zip(latitude, longitude, strict=True))),
+            "2024-07-01",
+            "2024-07-02",
+            root / name,
+            client=client,
+            source=[str(root / "archive")],
+            cycles=[0, 6, 12, 18],
+            lead_hours=[0, 6],
+            variables=NAMES,
+            partition_days=1,
+            axis_start="2024-06-30",
+            **more,
+        )
+    return str(root / name)
+
+
+def archive_in(root):
+    return write_archive(
+        root / "archive",
+        start=datetime(2024, 7, 1),
+        end=datetime(2024, 7, 2, 18),
+        cycles=(0, 6, 12, 18),
+        lead_hours=(0, 6),
+        variables=NAMES,
+        decoys=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    root = tmp_path_factory.mktemp("clean")
+    archive_in(root)
+    return store_of(root, "x.zarr")
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory):
+    """With outliers in the messages, and a file that is not there."""
+    root = tmp_path_factory.mktemp("spoilt")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(messages_module, "expected_field", planted)
+        archive = archive_in(root)
+    (gone,) = [file for file in archive.files if (file.init_time, file.lead_hours) == (datetime(2024, 7, 2), 6)]
+    archive.path(gone).unlink()
+    return store_of(root, "x.zarr")
+
+
+def test_a_clean_store_has_no_flags_and_all_its_values_are_looked_at(clean):
+    before = contents(clean)
+    found = hrrr_dask.assess(clean)
+    assert found.flagged == 0, found.flags
+    assert (found.first_init_time, found.last_init_time) == (datetime(2024, 7, 1), NOON)
+    assert (found.files, found.n_points) == (16, 3)
+    assert [row.name for row in found.variables] == NAMES
+    with xr.open_zarr(clean) as opened:
+        for row in found.variables:
+            values = opened[row.name].to_numpy()
+            n = np.isfinite(values).sum()
+            assert (row.values, row.missing) == (n, 0), row.name
+            assert (row.minimum, row.maximum) == (np.nanmin(values), np.nanmax(values))
+            assert row.mean == pytest.approx(np.nanmean(values, dtype=np.float64))
+    assert found.values == 8 * 16 * 3 + 8 * 3, "an hour's precipitation is not there at lead 0, and not missing"
+    assert contents(clean) == before, "no value is changed"
+
+
+def counts_of(found):
+    return {(row.flag, row.variable): row.values for row in found.flags}
+
+
+def test_planted_outliers_are_found_with_their_place_and_time(spoilt):
+    found = hrrr_dask.assess(spoilt)
+    beam = "visible_beam_downward_solar_flux"
+    assert counts_of(found) == {
+        ("above-limits", beam): 1,
+        ("beam-above-solar-constant", beam): 1,
+        ("solar-closure", beam): 1,
+        ("solar-closure", "visible_diffuse_downward_solar_flux"): 1,
+        ("solar-closure", "downward_shortwave_flux"): 1,
+        ("below-limits", "dewpoint_2m"): 1,
+        ("moisture-sentinel", "dewpoint_2m"): 2,
+        ("moisture-sentinel", "relative_humidity_2m"): 1,
+        ("step-between-runs", "temperature_2m"): 1,
+        ("dewpoint-above-temperature", "dewpoint_2m"): 1,
+    }
+    assert found.flagged == 3 + 3 + 2
+    assert (found.files, found.missing) == (15, 9 * 3)
+    first, second, *_ = found.examples
+    assert (first.variable, first.value, first.init_time, first.lead_hours) == (beam, 9000, NOON, 0)
+    assert first.flags == ("above-limits", "beam-above-solar-constant", "solar-closure")
+    assert first.point_id == "p0"
+    latitude, longitude = DEFAULT_WINDOW.latlon(*CELLS[0])
+    assert (first.latitude, first.longitude % 360) == pytest.approx((latitude, longitude))
+    assert (second.variable, second.value, second.before) == ("temperature_2m", 230, 288.375)
+    assert second.init_time == datetime(2024, 7, 2), "over a partition's border"
+    assert {(row.point_id, row.flagged) for row in found.points} == {("p0", 3), ("p1", 3), ("p2", 2)}
+    assert [(row.lead_hours, row.flagged) for row in found.leads] == [(0, 5), (6, 3)]
+
+
+def test_small_blocks_find_the_same(spoilt, monkeypatch):
+    whole = hrrr_dask.assess(spoilt)
+    monkeypatch.setattr(assessing, "BLOCK_BYTES", 1)
+    existing = assessing.must_exist(spoilt, {})
+    assert existing.layout.chunk_points >= 3, "else several blocks are made above already"
+    monkeypatch.setattr(assessing, "_blocks_of_points", lambda _: [slice(0, 1), slice(1, 3)])
+    assert hrrr_dask.assess(spoilt) == whole
+
+
+def test_a_period_is_looked_at_alone(spoilt):
+    found = hrrr_dask.assess(spoilt, start="2024-07-01T06", end="2024-07-01")
+    assert (found.first_init_time.hour, found.last_init_time.hour, found.files) == (6, 18, 6)
+    assert {row.variable for row in found.flags} == {"dewpoint_2m", "relative_humidity_2m"}
+    last = hrrr_dask.assess(spoilt, start=datetime(2024, 7, 2, 6))
+    assert (last.first_init_time, last.last_init_time) == (datetime(2024, 7, 2, 6), NOON)
+    with pytest.raises(PlanError, match="has runs from 2024-07-01T00 to 2024-07-02T18, and none from 2024-06-01T00"):
+        hrrr_dask.assess(spoilt, start="2024-06-01", end="2024-06-02")
+
+
+def test_what_cannot_be_done_is_said_before_anything_is_read(tmp_path, clean):
+    with pytest.raises(StoreMismatchError, match="holds no store"):
+        hrrr_dask.assess(tmp_path / "nothing")
+    for what in ("markdown", "plot"):
+        with pytest.raises(ConfigError, match=r"there is no directory .*nowhere: make it first"):
+            hrrr_dask.assess(clean, **{what: tmp_path / "nowhere" / "x"})
+
+
+def run(*args):
+    return CliRunner().invoke(cli, ["quality", *map(str, args)])
+
+
+def test_the_command_writes_a_page_and_a_picture_and_ends_with_0(spoilt, tmp_path):
+    page, picture = tmp_path / "q.md", tmp_path / "q.png"
+    result = run("--store", spoilt, "--markdown", page, "--plot", picture)
+    assert result.exit_code == 0, result.output
+    assert "flagged 8 (2.1 %); none is changed" in " ".join(result.stdout.split())
+    assert f"plot     {picture}" in result.stdout
+    assert "9000 W m-2 at p0, 2024-07-02T18-f00" in page.read_text()
+    assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_json_says_the_same(spoilt):
+    result = run("--store", spoilt, "--json", "--start", "2024-07-02", "--end", "2024-07-02T18")
+    assert result.exit_code == 0
+    answer = json.loads(result.stdout)
+    assert answer["first_init_time"] == "2024-07-02T00:00:00"
+    assert answer["flagged"] == 4
+    assert answer["examples"][0]["value"] == 9000
+    assert [row["lead_hours"] for row in answer["leads"]] == [0, 6]
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        ("solar-closure", 3, "found solar-closure\n"),
+        ("no-data-sentinel,above-limits, moisture-sentinel", 3, "found above-limits, moisture-sentinel\n"),
+        ("no-data-sentinel", 0, ""),
+        ("", 0, ""),
+        ("solar-closures", 2, "error: there is no flag 'solar-closures': did you mean solar-closure?\n"),
+        ("x", 2, "known are below-limits, "),
+    ],
+)
+def test_a_flag_that_must_not_be_ends_with_3(spoilt, flags, code, said):
+    result = run("--store", spoilt, "--fail-on", flags, "--json")
+    assert (result.exit_code, said in result.stderr) == (code, True), result.stderr
+    assert json.loads(result.stdout)
+
+
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs real HRRR bytes, which are not shipped")
+def test_noaas_day_has_one_point_without_moisture_for_one_hour(tmp_path):
+    dry = (43.65979956, 243.91050253 - 360)  # the driest of 3,198 cells: 1 % at 09Z, lead 1
+    with without_dask() as client:
+        hrrr_dask.backfill(
+            write_points(tmp_path / "points.csv", [(43.2157, -116.5539), dry]),
+            "2018-07-22",
+            "2018-07-22",
+            tmp_path / "x.zarr",
+            client=client,
+            source=[str(SHARED_DATA / "archive")],
+            lead_hours=1,
+            axis_start="2018-07-22",
+            variables=["temperature_2m", "dewpoint_2m", "relative_humidity_2m", "CPOFP:surface"],
+        )
+    found = hrrr_dask.assess(tmp_path / "x.zarr")
+    assert counts_of(found) == {
+        ("moisture-sentinel", "dewpoint_2m"): 1,
+        ("moisture-sentinel", "relative_humidity_2m"): 1,
+        ("no-data-sentinel", "cpofp_surface"): 48,
+    }
+    assert (found.values, found.missing, found.flagged) == (24 * 2 * 4, 0, 2)
+    humid, dew = found.examples
+    for one, value in ((humid, 1.0), (dew, 209.44637)):
+        assert one.value == pytest.approx(value, abs=1e-5)
+        assert (one.init_time, one.lead_hours, one.point_id) == (datetime(2018, 7, 22, 9), 1, "p1")

@@ -1,0 +1,47 @@
+"""The table of plausible values is sound; that real fields lie within it is tested with the flags."""
+
+from __future__ import annotations
+
+import pytest
+
+from hrrr_dask.catalog.elements import ELEMENTS
+from hrrr_dask.catalog.levels import check_level
+from hrrr_dask.catalog.limits import LIMITS
+from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.catalog.variables import CATALOG, parse_variables
+
+
+@pytest.mark.parametrize("key", LIMITS)
+def test_every_row_is_sound(key):
+    row = LIMITS[key]
+    assert row.low < row.high
+    assert row.source
+    assert row.hourly_step is None or 0 < row.hourly_step < (row.high - row.low) / 5
+    element, *rest = key.split(":", maxsplit=1)
+    assert element in ELEMENTS
+    if rest:
+        selector = Selector.parse(key)
+        check_level(selector.level)
+        assert str(selector) == key
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_catalogued_variable_has_limits(name):
+    assert CATALOG[name].limits is not None
+
+
+@pytest.mark.parametrize(
+    ("variable", "limits"),
+    [
+        ("temperature_2m", (203.15, 333.15)),
+        ("TMP:850 mb", (150, 340)),
+        ("APCP:surface:1 hour acc", (0, 500)),
+        ("APCP:surface:run acc", (0, 2_000)),
+        ("UGRD:80 m above ground", (-120, 120)),
+        ("UGRD:250 mb", (-150, 150)),
+        ("HGT:500 mb", None),
+        ("PRES:80 m above ground", None),
+    ],
+)
+def test_the_longest_row_that_fits_holds(variable, limits):
+    assert parse_variables([variable])[0].limits == limits

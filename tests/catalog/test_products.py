@@ -1,0 +1,102 @@
+"""What the archive publishes, at the exact edges of its eras."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from hrrr_dask.catalog.products import ARCHIVE_START, DOMAINS, ERAS, PRODUCTS, inventory_key, last_lead_hour, object_key
+from hrrr_dask.records import GribFile
+
+
+@pytest.mark.parametrize(
+    ("init_time", "reach"),
+    [
+        (datetime(2014, 7, 29, 23), None),
+        (datetime(2014, 7, 30, 0), 15),
+        (datetime(2016, 8, 23, 11), 15),
+        (datetime(2016, 8, 23, 12), 18),
+        (datetime(2016, 8, 23, 18), 18),
+        (datetime(2018, 7, 12, 6), 18),
+        (datetime(2018, 7, 12, 11), 18),
+        (datetime(2018, 7, 12, 12), 36),
+        (datetime(2018, 7, 12, 13), 18),
+        (datetime(2018, 7, 13, 0), 36),
+        (datetime(2020, 12, 2, 6), 36),
+        (datetime(2020, 12, 2, 11), 18),
+        (datetime(2020, 12, 2, 12), 48),
+        (datetime(2020, 12, 2, 13), 18),
+        (datetime(2020, 12, 2, 18), 48),
+        (datetime(2024, 1, 1, 23), 18),
+    ],
+)
+def test_conus_runs_reach_as_far_as_their_model_version(init_time, reach):
+    assert last_lead_hour(init_time) == reach
+
+
+@pytest.mark.parametrize("product", ["prs", "nat"])
+def test_other_hourly_products_reach_as_far_as_the_surface_one(product):
+    for init_time in (datetime(2018, 7, 12, 6), datetime(2018, 7, 12, 12), datetime(2024, 1, 1, 6)):
+        assert last_lead_hour(init_time, product) == last_lead_hour(init_time, "sfc")
+
+
+@pytest.mark.parametrize(
+    ("init_time", "reach"),
+    [(datetime(2016, 8, 23, 11), 15), (datetime(2024, 1, 1, 6), 18), (datetime(2024, 1, 1, 7), 18)],
+)
+def test_the_subhourly_product_ends_at_18_hours(init_time, reach):
+    assert last_lead_hour(init_time, "subh") == reach
+
+
+def test_alaska_runs_every_three_hours():
+    runs = [hour for hour in range(24) if last_lead_hour(datetime(2024, 1, 1, hour), domain="alaska") is not None]
+    assert runs == list(range(0, 24, 3))
+
+
+@pytest.mark.parametrize(
+    ("init_time", "reach"),
+    [
+        (datetime(2018, 7, 12, 9), None),
+        (datetime(2018, 7, 12, 12), 36),
+        (datetime(2018, 7, 12, 15), 18),
+        (datetime(2020, 12, 2, 6), 36),
+        (datetime(2020, 12, 2, 12), 48),
+        (datetime(2020, 12, 2, 15), 18),
+    ],
+)
+def test_alaska_runs_reach_as_far_as_their_model_version(init_time, reach):
+    assert last_lead_hour(init_time, domain="alaska") == reach
+
+
+def test_a_day_of_today_has_576_surface_files():
+    day = datetime(2024, 1, 1)
+    reaches = [last_lead_hour(day + timedelta(hours=hour)) for hour in range(24)]
+    assert sum(reach + 1 for reach in reaches if reach is not None) == 576
+
+
+def test_eras_follow_one_another():
+    for domain, eras in ERAS.items():
+        starts = [era.start for era in eras]
+        assert starts == sorted(starts)
+        assert domain in DOMAINS
+    assert ERAS["conus"][0].start == ARCHIVE_START
+
+
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        (GribFile(datetime(2024, 1, 1, 6), 5), "hrrr.20240101/conus/hrrr.t06z.wrfsfcf05.grib2"),
+        (GribFile(datetime(2024, 12, 31, 23), 0, "prs"), "hrrr.20241231/conus/hrrr.t23z.wrfprsf00.grib2"),
+        (GribFile(datetime(2024, 1, 1, 0), 48, "nat"), "hrrr.20240101/conus/hrrr.t00z.wrfnatf48.grib2"),
+        (GribFile(datetime(2024, 1, 1, 3), 18, "subh"), "hrrr.20240101/conus/hrrr.t03z.wrfsubhf18.grib2"),
+        (
+            GribFile(datetime(2024, 1, 1, 6), 5, domain="alaska"),
+            "hrrr.20240101/alaska/hrrr.t06z.wrfsfcf05.ak.grib2",
+        ),
+    ],
+)
+def test_keys_are_those_of_the_bucket(file, key):
+    assert file.product in PRODUCTS
+    assert object_key(file) == key
+    assert inventory_key(file) == f"{key}.idx"

@@ -1,0 +1,186 @@
+"""What people see: every figure is there, in words, and ranges are short."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from hrrr_dask.catalog.variables import parse_variables
+from hrrr_dask.cli.progress import live_progress, plan_table, report_table, status_tables
+from hrrr_dask.config.settings import Period, Selection
+from hrrr_dask.job.costs import estimate
+from hrrr_dask.job.loop import Progress
+from hrrr_dask.planning.layout import Axis, Layout
+from hrrr_dask.planning.plan import Plan, make_plan
+from hrrr_dask.report.results import Report, Status
+
+REPORT = Report(
+    store="s3://bucket/x.zarr",
+    files_wanted=1200,
+    files_done_before=200,
+    files_read=1000,
+    gaps={},
+    gaps_by_variable={},
+    partitions_written=2,
+    bytes_read=2_500_000_000,
+    requests=6000,
+    bytes_written=1_234_567,
+    seconds=10.0,
+    interrupted=False,
+)
+
+
+def shown(table: Table) -> str:
+    console = Console(file=StringIO(), width=200)
+    console.print(table)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(" ".join(line.split()) for line in text.splitlines())
+
+
+def plan_table_of(plan: Plan) -> Table:
+    return plan_table(plan, estimate(plan))
+
+
+def plan_of(leads, start, end, *, names=("temperature_2m",), now=datetime(2030, 1, 1)) -> Plan:
+    selection = Selection(parse_variables(names), leads)
+    axis = Axis(datetime(2014, 7, 30), selection.cycles)
+    return make_plan(selection, Period(start, end), n_points=1500, layout=Layout(7, 1000, 50), now=now, axis=axis)
+
+
+def test_a_plan_is_shown_with_its_figures():
+    text = shown(plan_table_of(plan_of((0, 1, 2, 6), datetime(2024, 1, 1), datetime(2024, 1, 10, 23))))
+    for line in (
+        "runs 240 from 2024-01-01T00 to 2024-01-10T23",
+        "lead hours 0-2, 6",
+        "variables temperature_2m",
+        "points 1,500, nearest",
+        "files 960 of wrfsfc, conus",
+        "to read about 1.44 GB of 144 GB, in about 1,920 requests",
+        "partitions 3 of 7 days, 5.38 MB raw each",
+        "shards 7 days x all leads x 1000 points, 2.69 MB raw, in chunks of 50 points",
+        "store about 318 objects and ",
+        "one point's year of a variable is 106 requests, ",
+    ):
+        assert line in text
+    assert "memory about " in text
+    assert "not reached" not in text
+    assert "never there" not in text
+    assert "in the future" not in text
+
+
+def test_a_plan_says_what_is_left_out_and_why():
+    now = datetime(2016, 8, 23, 13)
+    plan = plan_of(
+        (14, 15, 16, 17, 18),
+        datetime(2016, 8, 23, 10),
+        datetime(2016, 8, 23, 23),
+        now=now,
+    )
+    text = shown(plan_table_of(plan))
+    assert "not reached lead hour 16-18: 2 runs do not reach it" in text
+    assert "in the future 10 runs have not started yet and are left out" in text
+
+
+def test_a_plan_names_variables_that_are_never_there():
+    plan = plan_of(
+        (0,), datetime(2016, 8, 1), datetime(2016, 8, 1, 5), names=("temperature_2m", "relative_humidity_2m")
+    )
+    assert "never there relative_humidity_2m" in shown(plan_table_of(plan))
+
+
+@pytest.mark.parametrize(
+    ("n_files", "size"), [(1, "1.5 MB"), (100, "150 MB"), (1000, "1.5 GB"), (10**6, "1.5 TB"), (10**9, "1.5e+03 TB")]
+)
+def test_sizes_have_three_digits_and_a_unit(n_files, size):
+    plan = plan_of((0,), datetime(2024, 1, 1), datetime(2024, 1, 1))
+    text = shown(plan_table_of(replace(plan, n_files=n_files)))
+    assert f"about {size} of" in text
+
+
+def test_a_report_shows_what_was_done():
+    text = shown(report_table(REPORT))
+    assert text.splitlines()[0] == "done"
+    for line in (
+        "store s3://bucket/x.zarr",
+        "files 1,000 read, 200 done before, of 1,200",
+        "read 2.5 GB in 6,000 requests, 250.0 MB/s",
+        "written 1.23 MB in 2 partitions",
+        "time 10.0 s",
+    ):
+        assert line in text
+    assert "gaps" not in text
+
+
+def test_a_report_explains_gaps_and_interruptions():
+    gaps = replace(REPORT, gaps={"not-published": 11, "truncated": 2}, gaps_by_variable={"temperature_2m": 13})
+    text = shown(report_table(gaps))
+    assert text.splitlines()[0] == "done-with-gaps"
+    assert "gaps 11 values not-published: the archive does not have the file" in text
+    assert "gaps 2 values truncated: the object ends too early" in text
+    assert "temperature_2m 13" in text
+    stopped = shown(report_table(replace(REPORT, interrupted=True, seconds=0.0, bytes_read=0)))
+    assert stopped.splitlines()[0] == "interrupted"
+    assert "interrupted: run the same command again for the rest" in stopped
+    assert "0 B" in stopped
+
+
+@pytest.mark.parametrize(
+    ("gaps", "interrupted", "outcome", "code"),
+    [
+        ({}, False, "done", 0),
+        ({"truncated": 1}, False, "done-with-gaps", 3),
+        ({"truncated": 1}, True, "interrupted", 1),
+    ],
+)
+def test_an_outcome_has_its_exit_code(gaps, interrupted, outcome, code):
+    report = replace(REPORT, gaps=gaps, interrupted=interrupted)
+    assert (report.outcome, report.exit_code) == (outcome, code)
+
+
+def test_a_status_shows_what_is_there_and_what_is_not():
+    status = Status(
+        "x.zarr", datetime(2024, 1, 1), datetime(2024, 12, 31, 23), 3, ("a", "b"), 1000, 20, 3, {"unreachable": 40}
+    )
+    (table,) = status_tables(status)
+    text = shown(table)
+    assert "runs 2024-01-01T00 to 2024-12-31T23" in text
+    assert "files 1,000 complete, 20 with gaps, 3 to do" in text
+    assert "variables a, b" in text
+    assert "gaps 40 values unreachable: the source gave no complete answer" in text
+
+
+def test_progress_is_silent_until_the_first_file():
+    console = Console(file=StringIO(), width=160)
+    with live_progress(console):
+        pass
+    assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_progress_counts_files_bytes_and_gaps():
+    console = Console(file=StringIO(), width=200, force_terminal=True)
+    progress = Progress(files_total=10, dashboard="http://127.0.0.1:8787/status")
+    with live_progress(console) as show:
+        show(progress)
+        progress.files_done, progress.gaps, progress.bytes_read = 4, 7, 5_000_000
+        show(progress)
+        progress.draining = True
+        show(progress)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.count("Dask dashboard") == 1
+    assert "http://127.0.0.1:8787/status" in text
+    assert "4/10" in text
+    assert "7 values missing" in text
+    assert "MB/s" in text
+    assert "committing what is read" in text
+
+
+def test_progress_without_a_dashboard_does_not_name_one():
+    console = Console(file=StringIO(), width=160)
+    with live_progress(console) as show:
+        show(Progress(files_total=1))
+    assert "dashboard" not in console.file.getvalue()  # type: ignore[attr-defined]

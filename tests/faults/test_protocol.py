@@ -1,0 +1,478 @@
+"""The store's protocol under an adversary: every step of several writers, in any order, with kills and lost answers.
+
+The writers are the package's own code. Each of their requests to the store waits for the adversary, who carries out one
+at a time, in an order that Hypothesis chooses and shrinks; he may kill a writer before a request or after it, or carry
+it out and lose the answer. The store is a bucket as S3 is: an entity tag is a digest of the bytes, so that the same
+bytes have the same tag again. After each change everything that was promised is looked up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from dataclasses import replace
+from datetime import datetime
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
+
+from hrrr_dask.archive.fetch import FetchSettings
+from hrrr_dask.catalog.variables import parse_variables
+from hrrr_dask.config.settings import Selection
+from hrrr_dask.errors import ConfigError, PointsError
+from hrrr_dask.grid.definition import nearest, read_grid
+from hrrr_dask.grid.points import Points
+from hrrr_dask.job.pipeline import Job, write_partition
+from hrrr_dask.ledger import ledger
+from hrrr_dask.objects import objects as blobs
+from hrrr_dask.outcomes import COMPLETE
+from hrrr_dask.planning.layout import Axis, Layout
+from hrrr_dask.records import Extract, FileOutcome, GribFile, Origin, Partition, Reading
+from hrrr_dask.store import conditional_writes as contention
+from hrrr_dask.store import published as showing
+from hrrr_dask.store import store
+from hrrr_dask.store.existing import find_store, load_spec
+from hrrr_dask.store.published import stale_status
+from hrrr_dask.store.shards import decode_shard
+from hrrr_dask.store.spec import Growth, StoreSpec
+from hrrr_dask.store.store import Store
+from hrrr_dask.testing import DEFAULT_WINDOW
+
+NAMES = ("temperature_2m", "dewpoint_2m")
+SELECTION = Selection(parse_variables(NAMES[:1]), (1, 2), (0, 12))
+LAYOUT = Layout(partition_days=1, shard_points=2, chunk_points=1)
+FILES = [GribFile(datetime(2024, 1, 1, cycle), lead) for cycle in (0, 12) for lead in (1, 2)]
+
+
+# A bucket, and who is allowed to ask it next
+
+
+class KillError(BaseException):
+    """Stands for SIGKILL."""
+
+
+class Bucket:
+    """What the package uses of obstore, on a dictionary; each call waits for the adversary."""
+
+    def __init__(self):
+        self.objects = {}
+        self.gate = lambda work: work()
+        self.changed = lambda: None
+
+    def put(self, _, key, data, *, mode="overwrite", use_multipart=False):
+        def work():
+            if mode == "create" and key in self.objects:
+                raise AlreadyExistsError(key)
+            if isinstance(mode, dict) and self._tag(key) != mode["e_tag"]:
+                raise PreconditionError(key)
+            self.objects[key] = bytes(data)
+            self.changed()
+
+        self.gate(work)
+
+    def get(self, _, key):
+        data, tag = self.gate(lambda: (self._known(key), self._tag(key)))
+        return SimpleNamespace(bytes=lambda: data, meta={"e_tag": tag})
+
+    def head(self, _, key):
+        return self.gate(lambda: {"e_tag": self._known(key) and self._tag(key)})
+
+    def list(self, _, prefix, offset=None):
+        keys = self.gate(lambda: [key for key in sorted(self.objects) if key.startswith(f"{prefix}/")])
+        return [[{"path": key} for key in keys if offset is None or key > offset]]
+
+    def list_with_delimiter(self, _):
+        return self.gate(lambda: {"common_prefixes": {key.split("/")[0] for key in self.objects}, "objects": []})
+
+    def open_reader(self, _, key):
+        return io.BytesIO(self.gate(lambda: self._known(key)))
+
+    def delete(self, _, keys):
+        self.gate(lambda: [self.objects.pop(key, None) for key in keys])
+
+    def _known(self, key):
+        if key not in self.objects:
+            raise FileNotFoundError(key)
+        return self.objects[key]
+
+    def _tag(self, key):
+        return f'"{hashlib.md5(self.objects[key]).hexdigest()}"' if key in self.objects else None
+
+
+class Adversary:
+    """Runs actors in threads of their own, one request at a time."""
+
+    def __init__(self, bucket, random, *, kills):
+        self.bucket, self.random, self.kills = bucket, random, kills
+        self.turn = threading.Condition()
+        self.waiting, self.chosen, self.done = set(), None, {}
+        bucket.gate = self.gate
+
+    def gate(self, work):
+        me = threading.get_ident()
+        if me not in self.done:
+            return work()  # the adversary's own look at the store
+        with self.turn:
+            self.waiting.add(me)
+            self.turn.notify_all()
+            self.turn.wait_for(lambda: self.chosen is not None and self.chosen[0] == me)
+            _, what = self.chosen
+            self.chosen = None
+            self.waiting.discard(me)
+        if what == "kill before":
+            raise KillError
+        answer = work()
+        if what == "kill after":
+            raise KillError
+        if what == "lose the answer":
+            raise GenericError("connection reset")
+        return answer
+
+    def run(self, actions):
+        """Name to how each action ended: its value, or what it raised."""
+        ended, threads = {}, []
+
+        def act(name, action):
+            me = threading.get_ident()
+            with self.turn:
+                self.done[me] = False
+            try:
+                ended[name] = action()
+            except BaseException as error:  # noqa: BLE001  how it ended is the answer
+                ended[name] = error
+            finally:
+                with self.turn:
+                    self.done[me] = True
+                    self.turn.notify_all()
+
+        for name, action in actions.items():
+            thread = threading.Thread(target=act, args=(name, action), daemon=True)
+            threads.append(thread)
+            thread.start()
+        while True:
+            with self.turn:
+                assert self.turn.wait_for(lambda: self._settled(len(threads)), timeout=60), "an actor hangs"
+                ready = sorted(self.waiting, key=list(self.done).index)
+                if not ready:
+                    break
+                self.chosen = (self.random.choice(ready), self._mischief())
+                self.turn.notify_all()
+                self.turn.wait_for(lambda: self.chosen is None, timeout=60)
+        for thread in threads:
+            thread.join(timeout=60)
+        self.done.clear()
+        return ended
+
+    def _settled(self, n_threads):
+        running = [me for me, over in self.done.items() if not over and me not in self.waiting]
+        return len(self.done) == n_threads and not running and self.chosen is None
+
+    def _mischief(self):
+        if not self.kills or self.random.random() > 0.06:
+            return "carry out"
+        return self.random.choice(["kill before", "kill after", "lose the answer"])
+
+
+class Serial:
+    """An executor that leaves the order of requests to the adversary."""
+
+    def __init__(self, *_):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return False
+
+    map = staticmethod(map)
+
+
+# What the archive says, and what has been promised of it
+
+
+def truth(variable, file, point):
+    """The one right value."""
+    return np.float32(1000 * NAMES.index(variable) + 100 * FILES.index(file) + point)
+
+
+def points(n, prefix="p"):
+    latitude, longitude = DEFAULT_WINDOW.latlon(np.arange(n) + 1, np.arange(n) + len(prefix))
+    ids = tuple(f"{prefix}{k}" for k in range(n))
+    return Points(ids, ids, latitude, longitude)
+
+
+def new_spec():
+    section = DEFAULT_WINDOW.section3()
+    places = points(1)
+    return StoreSpec(
+        selection=SELECTION,
+        points=places,
+        cells=nearest(read_grid(section), places.latitude, places.longitude),
+        grid_section=section,
+        layout=LAYOUT,
+        axis=Axis(datetime(2024, 1, 1), SELECTION.cycles),
+        asked_from=0,
+        n_days=1,
+        package_version="1",
+        sources=("aws",),
+    )
+
+
+def job_of(spec, name):
+    return Job(name, spec, "s3://bucket/x", (), (), FetchSettings(), "eccodes", 0, "1")
+
+
+def commit(spec, name, files, gaps=()):
+    """Write what a reader with that specification found in some files, some of them gaps."""
+    names = tuple(variable.name for variable in spec.selection.variables)
+    extracts = []
+    for file in files:
+        there = file not in gaps
+        values = [[truth(v, file, p) if there else np.nan for p in range(len(spec.points))] for v in names]
+        outcome = FileOutcome(
+            file,
+            names,
+            {} if there else dict.fromkeys(names, "unreachable"),
+            origin=Origin(published=datetime(2024, 1, 2)),
+            n_points=len(spec.points),
+        )
+        extracts.append(Extract(np.array(values, np.float32), outcome))
+    partition = Partition(0, tuple(Reading(file, names) for file in files))
+    return write_partition(partition, extracts, job_of(spec, name))
+
+
+class Watch:
+    """Looks up, after each change of the bucket, all that the store promises at that moment."""
+
+    def __init__(self, bucket):
+        self.bucket = bucket
+        self.looks = 0
+        bucket.changed = self.look
+
+    def look(self):
+        gate, self.bucket.gate, self.bucket.changed = self.bucket.gate, lambda work: work(), lambda: None
+        try:
+            self._look()
+        finally:
+            self.bucket.gate, self.bucket.changed = gate, self.look
+        self.looks += 1
+
+    def _look(self):
+        here = blobs.Blobs("s3://bucket/x", {})
+        existing = find_store(here)
+        if existing is None:
+            return
+        n = existing.n_points
+        ids = decode_shard(existing.documents["point_id"], here.get("point_id/c/0"))[:n] if n <= 2 else None
+        assert ids is None or all(ids), "a reader sees a point without an id"
+        shards = {}
+        for name in existing.documents:
+            if name in NAMES:
+                shards[name] = self._values(here, existing, name)
+                right = [[[truth(name, file_at(i, k), p) for p in range(n)] for k in (0, 1)] for i in (0, 1)]
+                seen = shards[name][:, :, :n]
+                assert (np.isnan(seen) | (seen == np.array(right))).all(), "a value is wrong"
+        for row in ledger.Ledger(here).read().to_pylist():
+            if row["outcome"] == "complete":
+                at = ((0, 12).index(row["init_time"].hour), row["lead_hours"] - 1)
+                own = shards[row["variable"]][at][row["first_point"] : row["n_points"]]
+                assert np.isfinite(own).all(), "the ledger promises what is not there"
+
+    @staticmethod
+    def _values(here, existing, name):
+        found = []
+        for block in range(-(-existing.n_points // LAYOUT.shard_points)):
+            data = here.get(f"{name}/c/0/0/{block}")
+            shape = (2, 2, LAYOUT.shard_points)
+            found.append(np.full(shape, np.nan) if data is None else decode_shard(existing.documents[name], data))
+        return np.concatenate(found, axis=2)
+
+
+def file_at(init, lead):
+    return FILES[2 * init + lead]
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    made = Bucket()
+    for name in ("put", "get", "head", "list", "list_with_delimiter", "open_reader", "delete"):
+        monkeypatch.setattr(blobs.obstore, name, getattr(made, name))
+    monkeypatch.setattr(blobs, "open_object_store", lambda *_, **__: None)
+    monkeypatch.setattr(store, "ThreadPoolExecutor", Serial)
+    monkeypatch.setattr(ledger, "ThreadPoolExecutor", Serial)
+    monkeypatch.setattr(showing, "ThreadPoolExecutor", Serial)
+    monkeypatch.setattr(contention, "_PAUSE_S", 0)
+    return made
+
+
+ADVERSARIAL = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+SOME_FILES = st.lists(st.sampled_from(FILES), min_size=1, max_size=4, unique=True)
+WISHES = st.lists(st.tuples(SOME_FILES, SOME_FILES), min_size=2, max_size=3)
+"""For each writer the files it reads, and those of which it gets nothing."""
+
+
+def begin(bucket):
+    """An empty bucket with a store of one point and one variable in it."""
+    bucket.objects.clear()
+    bucket.gate, bucket.changed = lambda work: work(), lambda: None
+    return Store("s3://bucket/x", {}, new_spec()).ready(Growth()).spec
+
+
+@ADVERSARIAL
+@given(
+    st.lists(st.tuples(SOME_FILES, SOME_FILES), min_size=2, max_size=3),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
+def test_writers_of_one_partition_lose_nothing_in_any_order(bucket, wishes, kills, random):
+    spec = begin(bucket)
+    watch = Watch(bucket)
+    actions = {
+        f"w{k}": (lambda k=k, files=files, gaps=gaps: commit(spec, f"w{k}", files, gaps))
+        for k, (files, gaps) in enumerate(wishes)
+    }
+    ended = Adversary(bucket, random, kills=kills).run(actions)
+    assert watch.looks > 0 or any(isinstance(how, BaseException) for how in ended.values())
+    bucket.gate = lambda work: work()
+    if not kills:
+        assert not [how for how in ended.values() if isinstance(how, BaseException)]
+    target = Store("s3://bucket/x", {}, spec)
+    acknowledged = target.folded(slice(0, 2))
+    for k, (files, gaps) in enumerate(wishes):
+        if not isinstance(ended[f"w{k}"], BaseException):
+            for file in set(files) - set(gaps):
+                init, lead = divmod(FILES.index(file), 2)
+                assert acknowledged.codes[0, init, lead] == COMPLETE, "what was acknowledged is not there"
+    # The same commands again, one after the other: as if nothing had happened.
+    for k, (files, gaps) in enumerate(wishes):
+        commit(spec, f"again{k}", files, gaps)
+    after = {key: data for key, data in bucket.objects.items() if not key.startswith(".hrrr/")}
+    begin(bucket)
+    for k, (files, gaps) in enumerate(wishes):
+        commit(spec, f"alone{k}", files, gaps)
+    adopted = any(isinstance(how, BaseException) for how in ended.values())
+    for key, data in after.items():
+        if not (adopted and key.startswith(("status", "available_at"))):
+            assert bucket.objects[key] == data, key
+
+
+@ADVERSARIAL
+@given(
+    st.sets(st.sampled_from(["days", "variables", "points", "other points", "compact"]), min_size=1, max_size=3),
+    st.tuples(SOME_FILES, SOME_FILES),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
+def test_growing_and_writing_at_once_keep_every_promise(bucket, growths, files, kills, random):
+    spec = begin(bucket)
+    commit(spec, "before", [FILES[0]])
+    Watch(bucket)
+    old = Store("s3://bucket/x", {}, spec)
+    wishes = {
+        "days": lambda: old.grow(Growth(n_days=3)),
+        "variables": lambda: old.grow(Growth(variables=parse_variables(NAMES))),
+        "points": lambda: old.grow(Growth(points=points(1, "new"))),
+        "other points": lambda: old.grow(Growth(points=points(2, "other"))),
+        "compact": lambda: ledger.Ledger(blobs.Blobs("s3://bucket/x", {})).compact(datetime(2024, 1, 3)),
+    }
+    actions = {name: wishes[name] for name in sorted(growths)}
+    actions["writer"] = lambda: commit(spec, "w", files[0])
+    actions["other writer"] = lambda: commit(spec, "o", files[1])
+    ended = Adversary(bucket, random, kills=kills).run(actions)
+    bucket.gate = lambda work: work()
+    for name in sorted(growths - {"compact"}):
+        wishes[name]()
+    after = load_spec(blobs.Blobs("s3://bucket/x", {}))
+    existing = find_store(blobs.Blobs("s3://bucket/x", {}))
+    assert existing.settings["growth"] == after.growth
+    assert ("days" in growths) == (after.n_days == 3)
+    assert ("variables" in growths) == (len(after.selection.variables) == 2)
+    wanted = (
+        {"p0"}
+        | ({"new0"} if "points" in growths else set())
+        | ({"other0", "other1"} if "other points" in growths else set())
+    )
+    assert set(after.points.point_id) == wanted
+    assert_readers_see(existing, after)
+    whole = Store("s3://bucket/x", {}, after)
+    everything = commit(after, "last", FILES)
+    assert everything.files == 4
+    assert whole.folded(slice(0, 2)).whole.all()
+    assert not stale_status(whole, whole.folded(slice(0, 2)), slice(0, 2))
+    if not kills:
+        assert not [how for how in ended.values() if isinstance(how, BaseException) and not isinstance(how, KillError)]
+
+
+@ADVERSARIAL
+@given(st.sampled_from(["points", "variables"]), st.booleans(), st.randoms(use_true_random=False))
+def test_of_two_that_add_another_thing_under_one_name_one_is_told(bucket, what, kills, random):
+    old = Store("s3://bucket/x", {}, begin(bucket))
+    Watch(bucket)
+    place = points(1, "new")
+    elsewhere = replace(place, latitude=place.latitude + 0.1)
+    if what == "points":
+        wishes = {"a": Growth(points=place), "b": Growth(points=elsewhere)}
+    else:
+        wishes = {key: Growth(variables=parse_variables([f"x={key}:surface"])) for key in ("DPT", "GUST")}
+    told = PointsError if what == "points" else ConfigError
+    ended = Adversary(bucket, random, kills=kills).run({name: lambda w=w: old.grow(w) for name, w in wishes.items()})
+    bucket.gate = lambda work: work()
+    acknowledged = {name for name, how in ended.items() if isinstance(how, Store)}
+    if not kills:
+        assert len(acknowledged) == 1
+        assert [type(how) for name, how in ended.items() if name not in acknowledged] == [told]
+    refused = set()
+    for name, wish in wishes.items():
+        try:
+            old.grow(wish)
+        except told:
+            refused.add(name)
+    assert len(refused) == 1
+    assert not refused & acknowledged, "what was acknowledged is there to stay"
+    wishes[min(set(wishes) - refused)].check(load_spec(blobs.Blobs("s3://bucket/x", {})), "x")
+
+
+def assert_readers_see(existing, spec):
+    """The coordinates of the points are those of the steps of growth."""
+    here = blobs.Blobs("s3://bucket/x", {})
+    n_blocks = -(-len(spec.points) // LAYOUT.shard_points)
+    for name, right in (("latitude", spec.points.latitude), ("cell_y", spec.cells.y)):
+        parts = [decode_shard(existing.documents[name], here.get(f"{name}/c/{block}")) for block in range(n_blocks)]
+        assert np.array_equal(np.concatenate(parts)[: len(spec.points)], right)
+
+
+@ADVERSARIAL
+@given(st.booleans(), st.booleans(), st.randoms(use_true_random=False))
+def test_one_of_two_makers_makes_the_store(bucket, alike, kills, random):
+    bucket.objects.clear()
+    bucket.changed = lambda: None
+    mine = new_spec()
+    other = mine if alike else replace(mine, axis=Axis(datetime(2023, 1, 1), (0, 12)))
+
+    def make(spec):
+        return lambda: Store("s3://bucket/x", {}, spec).ready(Growth())
+
+    ended = Adversary(bucket, random, kills=kills).run({"a": make(mine), "b": make(other)})
+    bucket.gate = lambda work: work()
+    there = load_spec(blobs.Blobs("s3://bucket/x", {}))
+    if there is None:
+        assert all(isinstance(how, BaseException) for how in ended.values())
+        return
+    winner = mine if there.axis == mine.axis else other
+    before = dict(bucket.objects)
+    make(winner)()
+    alone = dict(bucket.objects)
+    bucket.objects.clear()
+    make(winner)()
+    assert {k: v for k, v in alone.items() if k != ".hrrr/README"} == {
+        k: v for k, v in bucket.objects.items() if k != ".hrrr/README"
+    }
+    assert set(before) <= set(alone)

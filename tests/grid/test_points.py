@@ -1,0 +1,495 @@
+"""Points files: every form that is read, every fault that is named."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hrrr_dask.errors import PointsError
+from hrrr_dask.grid import point_files as point_rows
+from hrrr_dask.grid.points import Points, read_points
+
+PAIR = Points(("boise", "kuna"), ("Boise", "Kuna"), np.array([43.6, 43.5]), np.array([-116.2, -116.4]))
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Write text or bytes to a file and read points from it."""
+
+    def read_content(content):
+        path = tmp_path / "points.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return read_points(path)
+
+    return read_content
+
+
+@pytest.fixture
+def complaint(read):
+    """Write text or bytes to a file and return what is wrong with it."""
+
+    def read_content(content):
+        with pytest.raises(PointsError) as caught:
+            read(content)
+        return str(caught.value)
+
+    return read_content
+
+
+def places(points):
+    return list(zip(points.latitude.tolist(), points.longitude.tolist(), strict=True))
+
+
+# --- CSV ---
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "point_id,name,latitude,longitude\nboise,Boise,43.6,-116.2\nkuna,Kuna,43.5,-116.4\n",
+        "\ufeffpoint_id,name,latitude,longitude\nboise,Boise,43.6,-116.2\nkuna,Kuna,43.5,-116.4",
+        "point_id,name,latitude,longitude\r\nboise,Boise,43.6,-116.2\r\n\r\nkuna,Kuna,43.5,-116.4\r\n",
+        " Longitude , LAT, ID ,\tName \n -116.2, 43.6, boise, Boise\n# closed: 1,2,x,y\n\n-116.4 ,43.5 ,kuna ,Kuna ",
+        'Point ID,name,lon,lat,height\nboise,"Boise",-116.2,43.6,800\nkuna, "Kuna" ,-116.4,43.5,\n',
+        "point_id,name,latitude,lng\rboise,Boise,43.6,-116.2\rkuna,Kuna,43.5,-116.4\r",
+        "id,name,lat,long\nboise,Boise,43.6,-116.2,,\nkuna,Kuna,4.35e1,-116.4",
+    ],
+)
+def test_csv_with_a_header_is_read_whatever_its_order_case_spaces_and_line_ends(read, text):
+    assert read(text.replace(' "Kuna" ', ' "Kuna"')) == PAIR
+
+
+def test_csv_without_a_header_is_read_with_comments(read):
+    points = read('# sites, of old\n43.6,-116.2\n\n 43.5 , -116.4  # Kuna, "south\n43,-116,\n')
+    assert places(points) == [(43.6, -116.2), (43.5, -116.4), (43.0, -116.0)]
+    assert points.point_id == points.name == ("p0000", "p0001", "p0002")
+
+
+def test_a_name_may_hold_commas_and_any_letters(read):
+    points = read('latitude,longitude,name\n1,2,"Reykjavík, Ísland"\n3,4,日本 #2\n')
+    assert points.name == ("Reykjavík, Ísland", "日本 #2")
+
+
+def test_points_without_a_name_are_named_by_their_id(read):
+    assert read("id,lat,lon,name\na,1,2,Alpha\nb,3,4,").name == ("Alpha", "b")
+
+
+def test_ids_keep_their_leading_zeros(read):
+    assert read("id,lat,lon\n007,1,2").point_id == ("007",)
+
+
+def test_default_ids_follow_the_order_whatever_the_number_of_points(read):
+    ids = read("\n".join(["1,2"] * 10_001)).point_id
+    assert (ids[0], ids[9_999], ids[10_000]) == ("p0000", "p9999", "p10000")
+
+
+def test_longitudes_may_run_from_0_to_360(read):
+    assert read("0,0\n0,180\n0,180.5\n0,360\n0,-180\n").longitude.tolist() == [0, 180, -179.5, 0, -180]
+
+
+def test_the_same_place_may_have_several_ids(read):
+    assert len(read("1,2\n1,2")) == 2
+
+
+# --- GeoJSON and tables ---
+
+
+def feature(longitude, latitude, **members):
+    geometry = {"type": "Point", "coordinates": [longitude, latitude]}
+    return {"type": "Feature", "geometry": geometry, "properties": None} | members
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        feature(-116.4, 43.5, properties={"point_id": "kuna", "name": "Kuna", "id": 7}),
+        feature(243.6, 43.5, properties={"id": "kuna", "name": " Kuna\n"}),
+        feature(-116.4, 43.5, id="kuna", properties={"name": "Kuna"}),
+    ],
+)
+def test_geojson_features_are_read(read, second):
+    first = feature(-116.2, 43.6, properties={"point_id": "boise", "name": "Boise"})
+    points = read(json.dumps({"type": "FeatureCollection", "features": [first, second]}, indent=1))
+    assert points.point_id == PAIR.point_id
+    assert points.name == PAIR.name
+    assert points.longitude == pytest.approx(PAIR.longitude)
+    assert points.latitude.tolist() == PAIR.latitude.tolist()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        feature(2, 1),
+        {"type": "Point", "coordinates": [2, 1, 800]},
+        {"type": "MultiPoint", "coordinates": [[2, 1]]},
+    ],
+)
+def test_a_single_feature_or_geometry_is_read(read, document):
+    points = read("\ufeff\n " + json.dumps(document))
+    assert (places(points), points.point_id) == ([(1, 2)], ("p0000",))
+
+
+def test_a_table_is_read_like_csv_whatever_its_index():
+    table = pd.DataFrame(
+        {"Lon": [243.75, -116.5], "Latitude": [43.5, 44], "id": [7, 8], "name": ["x", None]}, index=[9, 9]
+    )
+    points = read_points(table)
+    assert places(points) == [(43.5, -116.25), (44, -116.5)]
+    assert (points.point_id, points.name) == (("7", "8"), ("x", "8"))
+
+
+def test_points_are_passed_through():
+    assert read_points(PAIR) is PAIR
+
+
+def test_a_path_may_be_a_string(tmp_path):
+    path = tmp_path / "points.txt"
+    path.write_text("1,2")
+    assert read_points(str(path)) == read_points(path)
+
+
+# --- rows that cannot be used ---
+
+
+def test_all_bad_rows_are_listed_at_once_with_line_text_and_reason(complaint):
+    text = complaint(
+        "# sites\npoint_id,latitude,longitude\n"
+        "a,43.6,-116.2\n"
+        "b,north,-116.2\n"
+        "c,nan,-116.2\n"
+        "d,43.6,inf\n"
+        "\n"
+        "e,-116.2,43.6\n"
+        "f,95,-116.2\n"
+        "g,43.6,361\n"
+        "h,43.6\n"
+        "i,,-116\n"
+        "a,44,-116\n"
+        ",44,-116\n"
+        "j,43,6,-116,2\n"
+        '"k,43,6\n'
+        "l,4_3,6\n"
+    )
+    head, *lines = text.splitlines()
+    assert head.endswith("points.csv': 13 of 14 points cannot be used; mend or remove them:")
+    assert lines == [
+        "  line 4: latitude 'north' is not a number, in 'b,north,-116.2'",
+        "  line 5: latitude nan is not finite, in 'c,nan,-116.2'",
+        "  line 6: longitude inf is not finite, in 'd,43.6,inf'",
+        "  line 8: latitude -116.2 is not within -90 to 90: are latitude and longitude swapped?, in 'e,-116.2,43.6'",
+        "  line 9: latitude 95 is not within -90 to 90, in 'f,95,-116.2'",
+        "  line 10: longitude 361 is not within -180 to 180 or 0 to 360, in 'g,43.6,361'",
+        "  line 11: longitude is missing, in 'h,43.6'",
+        "  line 12: latitude is missing, in 'i,,-116'",
+        "  line 13: point_id 'a' is already at line 3, in 'a,44,-116'",
+        "  line 14: point_id is missing: give all or none, in ',44,-116'",
+        "  line 15: 5 fields where 3 were wanted, in 'j,43,6,-116,2'",
+        "  line 16: it is no line of CSV (unexpected end of data), in '\"k,43,6'",
+        "  line 17: latitude '4_3' is not a number, in 'l,4_3,6'",
+    ]
+
+
+def test_lines_without_a_header_are_checked_as_strictly(complaint):
+    text = complaint("43.6,-116.2\n43.6;-116.2\n43,6,-116,2\n")
+    assert "line 2: longitude is missing" not in text
+    assert "line 2: latitude '43.6;-116.2' is not a number" in text
+    assert "line 3: 4 fields where 2 were wanted" in text
+
+
+def test_twenty_bad_rows_are_listed_and_the_others_counted(complaint):
+    text = complaint("lat,lon\n" + "x,y\n" * 27)
+    assert text.count("is not a number") == 20
+    assert text.endswith("… and 7 more")
+
+
+def test_long_rows_are_shortened(complaint):
+    assert max(map(len, complaint("lat,lon\n" + "x" * 5000 + ",1").splitlines())) < 300
+
+
+def test_an_id_of_control_characters_is_refused(complaint):
+    assert "control characters" in complaint("id,lat,lon\na\x07,1,2")
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"type": "Feature", "geometry": None}, "no Point geometry"),
+        ("nonsense", "no Point geometry"),
+        (feature("east", 1), "longitude 'east' is not a number"),
+        (feature(True, 1), "longitude True is not a number"),
+        (feature(None, 1), "longitude is missing"),
+        (feature(math.nan, 1), "longitude nan is not finite"),
+        (feature(10**400, 1), "longitude 1000"),
+        (feature([1], 1), "longitude [1] is not a number"),
+        (feature(1, 1, id="\ud800"), "halves of characters"),
+        (feature(43.6, -116.2, id="b"), "swapped"),
+    ],
+)
+def test_bad_features_are_named_by_their_place(complaint, bad, reason):
+    text = complaint(json.dumps({"type": "FeatureCollection", "features": [feature(1, 2, id="a"), bad]}))
+    assert "  feature 1: " in text
+    assert reason in text
+
+
+def test_bad_rows_of_a_table_are_named_by_their_position():
+    with pytest.raises(PointsError, match="row 1: latitude is missing"):
+        read_points(pd.DataFrame({"lat": [1, pd.NA], "lon": [2, 3]}))
+    with pytest.raises(PointsError, match="row 0: latitude nan is not finite"):
+        read_points(pd.DataFrame({"lat": [math.nan], "lon": [2]}))
+
+
+# --- files that cannot be used ---
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "is empty"),
+        (" \n\n", "is empty"),
+        ("# only\n# comments\n", "has no points"),
+        ("latitude,longitude\n", "has no points"),
+        ('{"type": "FeatureCollection", "features": []}', "has no points"),
+        (b"PK\x03\x04\0\0", "binary"),
+        ("1,2".encode("utf-16"), "UTF-16"),
+        ("id,lat,lon\nMünchen,48,11".encode("latin-1"), "not UTF-8"),
+        ("lattitude,longitude\n1,2", "found 'lattitude', 'longitude'; 'lattitude' may mean 'latitude'"),
+        ("north,east\n1,2", "wanted columns latitude and longitude, between commas; found 'north', 'east'"),
+        ('"north,east\n1,2', "found '\"north,east'"),
+        ("lat,latitude,lon\n1,2,3", "two columns for latitude, 'lat' and 'latitude'"),
+        ("{broken", "wanted GeoJSON"),
+        ("[1, 2]", "its type is 'list'"),
+        ('{"type": "Polygon"}', "its type is 'Polygon'"),
+        ("[" * 100_000, "wanted GeoJSON"),
+    ],
+)
+def test_a_file_that_is_no_points_file_says_why(complaint, content, reason):
+    assert reason in complaint(content)
+
+
+def test_a_file_of_more_than_64_mib_is_refused(complaint, monkeypatch):
+    monkeypatch.setattr(point_rows, "_FILE_LIMIT_BYTES", 2**20)
+    assert "larger than 1 MiB" in complaint("1,2\n" * 2**18 + "3,4")
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("absent.csv", "does not exist; check its name"),
+        ("s3://bucket/points.csv", "download it first"),
+        (".", "is a directory"),
+        ("a\0b", "cannot be opened"),
+        ("a" * 5000, "cannot be opened"),
+    ],
+)
+def test_a_path_that_cannot_be_opened_says_why(tmp_path, monkeypatch, path, reason):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PointsError, match=reason):
+        read_points(path)
+
+
+def test_another_kind_of_source_is_refused():
+    with pytest.raises(PointsError, match="found list"):
+        read_points([(1, 2)])
+
+
+def test_an_empty_table_is_refused():
+    with pytest.raises(PointsError, match="found none"):
+        read_points(pd.DataFrame())
+
+
+# --- the noun ---
+
+
+def test_points_are_equal_when_all_their_members_are():
+    same = Points(PAIR.point_id, PAIR.name, PAIR.latitude.copy(), PAIR.longitude + 360)
+    other = Points(PAIR.point_id, PAIR.name, PAIR.latitude, PAIR.longitude + 1)
+    assert Points(("a",), ("a",), np.array([0.0]), np.array([-0.0])) == Points(("a",), ("a",), [-0.0], [360])
+    assert same.longitude == pytest.approx(PAIR.longitude)
+    assert pickle.loads(pickle.dumps(PAIR)) == PAIR
+    assert hash(pickle.loads(pickle.dumps(PAIR))) == hash(PAIR)
+    assert other != PAIR
+    assert PAIR != "points"
+
+
+def test_the_digest_is_stable_and_ignores_names():
+    assert PAIR.digest() == "0df77e04b74073da"
+    assert Points(PAIR.point_id, ("x", "y"), PAIR.latitude, PAIR.longitude).digest() == PAIR.digest()
+    assert Points(("boise", "x"), PAIR.name, PAIR.latitude, PAIR.longitude).digest() != PAIR.digest()
+    assert Points(PAIR.point_id, PAIR.name, PAIR.latitude + 1e-9, PAIR.longitude).digest() != PAIR.digest()
+
+
+def test_points_cannot_be_changed_not_even_after_a_pickle():
+    for points in (PAIR, pickle.loads(pickle.dumps(PAIR))):
+        with pytest.raises(ValueError, match="read-only"):
+            points.latitude[0] = 0
+        with pytest.raises(AttributeError):
+            points.name = ()
+
+
+def test_points_do_not_keep_the_arrays_of_the_caller():
+    latitude = np.array([1.0])
+    points = Points(("a",), ("a",), latitude, [2])
+    latitude[0] = 5
+    assert points.latitude.tolist() == [1.0]
+
+
+def test_a_short_text_stands_for_many_points():
+    assert repr(PAIR) == f"<Points: 2 from 'boise' to 'kuna', digest {PAIR.digest()}>"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (((), (), [], []), "are none"),
+        ((("a",), ("a",), [1, 2], [1, 2]), "one point_id, name, latitude and longitude for each"),
+        ((("a", "a"), ("a", "a"), [1, 2], [1, 2]), "point 1: point_id 'a' is already at point 0"),
+        ((("",), ("a",), [1], [1]), "point 0: point_id is missing"),
+        ((("a",), ("a",), [91], [100]), "point 0: latitude 91 is not within"),
+    ],
+)
+def test_points_made_by_hand_are_checked(arguments, reason):
+    with pytest.raises(PointsError, match=reason):
+        Points(*arguments)
+
+
+# --- some of them, and more of them ---
+
+
+def test_some_points_are_taken_in_the_order_that_is_given():
+    taken = PAIR.take([1])
+    assert (taken.point_id, taken.name) == (("kuna",), ("Kuna",))
+    assert places(taken) == [(43.5, -116.4)]
+    assert PAIR.take([1, 0]).point_id == ("kuna", "boise")
+    assert PAIR.take(range(2)) == PAIR
+    with pytest.raises(PointsError, match="are none"):
+        PAIR.take([])
+
+
+def test_points_are_found_by_their_ids():
+    assert PAIR.places() == dict(zip(("boise", "kuna"), places(PAIR), strict=True))
+
+
+def test_points_are_joined_one_after_the_other_and_none_twice():
+    more = Points(("nampa",), ("Nampa",), np.array([43.54]), np.array([243.44]))
+    both = PAIR.joined(more)
+    assert both.point_id == ("boise", "kuna", "nampa")
+    assert both.name == ("Boise", "Kuna", "Nampa")
+    assert places(both) == places(PAIR) + places(more)
+    assert PAIR.point_id == ("boise", "kuna")
+    with pytest.raises(PointsError, match="point_id 'kuna' is already at point 1"):
+        PAIR.joined(PAIR.take([1]))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 9).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n))))
+def test_what_was_taken_apart_is_joined_again(sizes):
+    n, cut = sizes
+    ids = tuple(f"p{k}" for k in range(n))
+    points = Points(ids, ids[::-1], np.linspace(-90, 90, n), np.linspace(-180, 180, n))
+    first = points.take(range(cut))
+    whole = first if cut == n else first.joined(points.take(range(cut, n)))
+    assert whole == points
+    assert whole.digest() == points.digest()
+    assert (first.digest() == points.digest()) == (cut == n)
+
+
+# --- anything at all ---
+
+in_one_file = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+def points_or_complaint(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    try:
+        points = read_points(path)
+    except PointsError:
+        return
+    assert len(points) > 0
+    assert (np.abs(points.latitude) <= 90).all()
+    assert (np.abs(points.longitude) <= 180).all()
+    assert len(set(points.point_id)) == len(points)
+    assert read_points(path).digest() == points.digest()
+
+
+@in_one_file
+@given(st.text() | st.text(alphabet='latlon,id"#\n\r0123456789.-+e ').map("lat,lon,id\n{}".format))
+def test_arbitrary_text_is_points_or_a_complaint(tmp_path, text):
+    points_or_complaint(tmp_path / "any", text.encode("utf-8", "surrogatepass"))
+
+
+@in_one_file
+@given(st.binary())
+def test_arbitrary_bytes_are_points_or_a_complaint(tmp_path, content):
+    points_or_complaint(tmp_path / "any", content)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "id", "name"]) | st.text(), inner)
+    ),
+    max_leaves=8,
+)
+features = st.fixed_dictionaries(
+    {"geometry": st.fixed_dictionaries({"type": st.just("Point"), "coordinates": json_values}) | json_values},
+    optional={"id": json_values, "properties": json_values},
+)
+
+
+@in_one_file
+@given(json_values | st.lists(features).map(lambda some: {"type": "FeatureCollection", "features": some}))
+def test_arbitrary_json_is_points_or_a_complaint(tmp_path, document):
+    points_or_complaint(tmp_path / "any", json.dumps(document).encode())
+
+
+@in_one_file
+@given(st.lists(st.tuples(st.floats(-90, 90), st.floats(-180, 180)), min_size=1))
+def test_written_places_are_read_back_exactly(tmp_path, pairs):
+    path = tmp_path / "pairs"
+    path.write_text("latitude,longitude\n" + "\n".join(f"{latitude!r},{longitude!r}" for latitude, longitude in pairs))
+    assert places(read_points(path)) == pairs
+
+
+@pytest.mark.parametrize("number", ["\u0664\u0665", "\uff14\uff15", "\u221245", "4_5", "0x10", "1,5"])
+def test_only_plain_digits_make_a_number(complaint, number):
+    assert "is not a number" in complaint(f'latitude,longitude\n"{number}",-116\n')
+
+
+def test_a_member_that_stands_twice_in_an_object_is_refused_as_readers_differ(complaint):
+    text = '{"type": "Point", "coordinates": [-116, 43], "coordinates": [-100, 32]}'
+    assert "'coordinates' stands twice in one object" in complaint(text)
+
+
+@pytest.mark.parametrize(("letters", "fits"), [(256, True), (257, False)])
+def test_an_id_or_a_name_has_an_end(read, complaint, letters, fits):
+    for row in (f"{'a' * letters},x,43,-116", f"x,{'a' * letters},43,-116"):
+        text = f"point_id,name,latitude,longitude\n{row}\n"
+        if fits:
+            assert len(read(text)) == 1
+        else:
+            assert "its point_id or name has more than 256 letters" in complaint(text)
+
+
+def test_a_small_file_that_would_become_a_large_one_in_memory_is_refused_before_it_is_taken_apart(
+    complaint, monkeypatch
+):
+    monkeypatch.setattr(point_rows, "_MOST_POINTS", 10)
+    monkeypatch.setattr(point_rows, "_MOST_BRACKETS", 80)
+    monkeypatch.setattr(point_rows, "_split", None)
+    monkeypatch.setattr(point_rows.json, "loads", None)
+    assert "has 21 lines, at most 20 are read" in complaint("1,2\n" * 21)
+    assert "has 21 lines, at most 20 are read" in complaint("1,2\r" * 21)
+    assert "has 82 objects and arrays, at most 80 are read" in complaint('{"features": [' + "{}," * 80)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"type":"Point","coordinates":' + "[" * 100_000])
+def test_nesting_without_end_is_an_error_of_ours(complaint, text):
+    assert "wanted GeoJSON" in complaint(text)

@@ -1,0 +1,224 @@
+"""Stores that grow: newer runs, older runs, new points and new variables, while others write to them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from support.oracle import bits, contents, ledger_keys, objects, without_dask
+from support.specs import raced
+
+import hrrr_dask
+from hrrr_dask import api
+from hrrr_dask.errors import ConfigError, PointsError, StoreMismatchError
+from hrrr_dask.ledger.ledger import to_dataframe
+from hrrr_dask.store.existing import GROWTH_PREFIX
+from hrrr_dask.store.store import Store
+from hrrr_dask.testing import GridWindow, expected_field, write_archive
+
+WINDOW = GridWindow(288, 794, 8, 10)
+NAMES = ["temperature_2m", "wind_gust_surface"]
+CELLS = [(2, 3), (5, 8), (3, 4)]
+"""Row and column of the cell under each point."""
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """Four days of two runs, two lead times."""
+    root = tmp_path_factory.mktemp("growing")
+    return write_archive(
+        root / "archive",
+        start=datetime(2024, 1, 1),
+        end=datetime(2024, 1, 4, 12),
+        cycles=[0, 12],
+        lead_hours=[0, 1],
+        variables=NAMES,
+        window=WINDOW,
+    )
+
+
+def places(*which):
+    latitude, longitude = WINDOW.latlon(*np.array([CELLS[k] for k in which], dtype=float).T)
+    return pd.DataFrame({"point_id": [f"p{k}" for k in which], "latitude": latitude, "longitude": longitude})
+
+
+@pytest.fixture
+def fill(archive, tmp_path):
+    def one(start="2024-01-02", end="2024-01-02", points=(0, 1), name="x.zarr", reorder=reversed, **settings):
+        wanted = {"cycles": [0, 12], "lead_hours": [0, 1], "variables": NAMES[:1], "partition_days": 1} | settings
+        with without_dask(reorder) as client:
+            return hrrr_dask.backfill(
+                places(*points), start, end, str(tmp_path / name), client=client, source=[str(archive.root)], **wanted
+            )
+
+    return one
+
+
+def assert_right(store, *, points, names, days):
+    """Every value of those days is the archive's, and every file is complete."""
+    with hrrr_dask.open_dataset(str(store)) as found:
+        part = found.sel(init_time=slice(f"2024-01-0{days[0]}", f"2024-01-0{days[-1]}"))
+        assert part.sizes == {"init_time": 2 * len(days), "lead_time": 2, "point": len(points)}
+        assert sorted(part.data_vars) == sorted(names)
+        assert (part.status == 1).all()
+        for name in names:
+            for i, init in enumerate(part.init_time.values.astype("datetime64[s]").tolist()):
+                for lead in (0, 1):
+                    field = expected_field(name, init, lead, WINDOW)
+                    right = [field[CELLS[k]] for k in points]
+                    assert np.array_equal(bits(part[name][i, lead]), bits(right)), (name, init, lead)
+
+
+def test_runs_before_and_after_what_is_there_are_added_and_nothing_else_is_read(fill, tmp_path):
+    store = tmp_path / "x.zarr"
+    assert fill().files_read == 4
+    before = objects(store)
+    assert fill("2024-01-01", "2024-01-03").files_read == 8
+    after = objects(store)
+    data = {key for key in before if "/c/" in key and not key.startswith("valid_time")}
+    assert {key for key in data if before[key] != after[key]} == set(), "no shard was rewritten"
+    assert_right(store, points=(0, 1), names=NAMES[:1], days=(1, 2, 3))
+    fill("2024-01-01", "2024-01-03", name="at_once.zarr")
+    assert contents(store) == contents(tmp_path / "at_once.zarr")
+
+
+def test_an_update_reads_the_runs_that_came_since(fill, archive, tmp_path):
+    store = str(tmp_path / "x.zarr")
+    fill("2024-01-01", "2024-01-02")
+    with without_dask() as client:
+        report = hrrr_dask.update(store, end="2024-01-04", client=client)
+        again = hrrr_dask.update(store, end="2024-01-04", client=client)
+    assert (report.files_read, report.files_done_before, report.outcome) == (8, 8, "done")
+    assert again.files_read == 0
+    assert_right(store, points=(0, 1), names=NAMES[:1], days=(1, 2, 3, 4))
+    assert set(to_dataframe(store).source.str.startswith(str(archive.root))) == {True}, "the store knows its source"
+
+
+def test_an_update_gathers_a_ledger_of_many_entries(fill, tmp_path, monkeypatch):
+    monkeypatch.setattr(api, "MOST_ENTRIES", 2)
+    store = tmp_path / "x.zarr"
+    fill("2024-01-01", "2024-01-03")
+    rows = len(to_dataframe(str(store)))
+    with without_dask() as client:
+        hrrr_dask.update(str(store), end="2024-01-03", client=client)
+    assert ledger_keys(store) == []
+    assert len(to_dataframe(str(store))) == rows
+    assert fill("2024-01-01", "2024-01-03").files_read == 0
+
+
+def test_new_points_are_read_out_of_every_file_that_is_there(fill, archive, tmp_path):
+    store = tmp_path / "x.zarr"
+    fill("2024-01-01", "2024-01-01")
+    fill("2024-01-04", "2024-01-04")
+    with without_dask() as client:
+        report = hrrr_dask.add_points(str(store), places(1, 2), client=client)
+        assert (report.files_read, report.outcome) == (8, "done"), "and not the days between"
+        assert hrrr_dask.add_points(str(store), places(2), client=client).files_read == 0
+    for day in (1, 4):
+        assert_right(store, points=(0, 1, 2), names=NAMES[:1], days=(day,))
+    rows = to_dataframe(str(store))
+    assert sorted(zip(rows.first_point, rows.n_points, strict=True)) == [(0, 2)] * 8 + [(2, 3)] * 8
+    assert fill("2024-01-01", "2024-01-01").files_read == 0, "the command of old goes on"
+
+
+def test_new_variables_are_read_out_of_every_file_that_is_there(fill, tmp_path):
+    store = tmp_path / "x.zarr"
+    fill("2024-01-01", "2024-01-02")
+    before = objects(store)
+    with without_dask() as client:
+        report = hrrr_dask.add_variables(str(store), NAMES, client=client)
+    assert (report.files_read, report.outcome) == (8, "done")
+    after = objects(store)
+    assert {key: after[key] for key in before if key.startswith("temperature_2m/")} == {
+        key: before[key] for key in before if key.startswith("temperature_2m/")
+    }
+    assert_right(store, points=(0, 1), names=NAMES, days=(1, 2))
+    rows = to_dataframe(str(store))
+    assert sorted(rows.variable) == sorted([NAMES[0]] * 8 + [NAMES[1]] * 8), "nothing was read twice"
+
+
+@pytest.mark.parametrize("what", ["points", "variables"])
+def test_a_store_grows_while_a_backfill_writes_to_it(fill, tmp_path, what):
+    store = str(tmp_path / "x.zarr")
+    fill("2024-01-01", "2024-01-01")
+    seen = []
+
+    def grow_once(_):
+        if not seen:
+            seen.append(xr.open_zarr(store, chunks=None))
+            with without_dask() as client:
+                if what == "points":
+                    hrrr_dask.add_points(store, places(2), client=client)
+                else:
+                    hrrr_dask.add_variables(store, NAMES, client=client)
+
+    assert fill("2024-01-01", "2024-01-03", reorder=grow_once).files_read == 8
+    assert np.isfinite(seen[0].temperature_2m.isel(init_time=slice(-2, None))).all(), "who read before reads on"
+    points, names = ((0, 1, 2), NAMES[:1]) if what == "points" else ((0, 1), NAMES)
+    assert_right(store, points=points, names=names, days=(1,))
+    with hrrr_dask.open_dataset(store) as found:
+        assert set(found.status.values[2:].ravel()) == {12}, "the writer of old knew no more"
+    assert fill("2024-01-01", "2024-01-03").files_read == 8
+    assert_right(store, points=points, names=names, days=(1, 2, 3))
+
+
+def added(what, store, *, other):
+    """Add p2 or a gust, or with ``other`` something else under the same name."""
+    with without_dask() as client:
+        if what == "points":
+            return hrrr_dask.add_points(store, places(0).assign(point_id="p2") if other else places(2), client=client)
+        return hrrr_dask.add_variables(store, f"gust={'TMP' if other else 'GUST'}:surface", client=client)
+
+
+@pytest.mark.parametrize("at", ["reads the store", "puts its step"])
+@pytest.mark.parametrize("what", ["points", "variables"])
+def test_of_two_that_add_another_thing_under_one_name_the_later_is_told(fill, tmp_path, monkeypatch, what, at):
+    store = str(tmp_path / "x.zarr")
+    fill()
+    first = []
+
+    def faster():
+        if not first:
+            first.append("came")
+            first[0] = added(what, store, other=False), objects(store, ledger=True)
+
+    def grow_late(self, growth):
+        faster()
+        return grow(self, growth)
+
+    if at == "puts its step":
+        raced(monkeypatch, "put_new", faster, lambda key: key.startswith(GROWTH_PREFIX))
+    else:
+        grow = Store.grow
+        monkeypatch.setattr(Store, "grow", grow_late)
+    refusal = {"points": PointsError, "variables": ConfigError}[what]
+    with pytest.raises(refusal) as told:
+        added(what, store, other=True)
+    ((report, after),) = first
+    assert (report.files_read, report.outcome) == (4, "done")
+    assert objects(store, ledger=True) == after, "the later one has written nothing"
+    with pytest.raises(refusal) as told_again:
+        added(what, store, other=True)
+    assert str(told.value) == str(told_again.value), "as if it had come when all was over"
+    assert added(what, store, other=False).files_read == 0
+    with hrrr_dask.open_dataset(store) as found:
+        assert bool(np.isfinite(found.temperature_2m if what == "points" else found.gust).all())
+
+
+def test_what_cannot_be_added_is_refused_before_anything_is_written(fill, tmp_path):
+    store = tmp_path / "x.zarr"
+    with pytest.raises(StoreMismatchError, match="holds no store"):
+        hrrr_dask.add_points(str(store), places(2))
+    fill()
+    before = objects(store, ledger=True)
+    elsewhere = places(2).assign(point_id="p0")
+    with pytest.raises(PointsError, match="p0: the store has that point_id elsewhere"):
+        hrrr_dask.add_points(str(store), elsewhere)
+    with pytest.raises(PointsError, match="1 of 1 points lie outside the grid"):
+        hrrr_dask.add_points(str(store), places(2).assign(latitude=80.0))
+    with pytest.raises(ConfigError, match="give TMP:surface another name"):
+        hrrr_dask.add_variables(str(store), "temperature_2m=TMP:surface")
+    assert objects(store, ledger=True) == before

@@ -1,0 +1,160 @@
+"""The page says in words and tables what was found, and is Markdown that renders."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from hrrr_dask.report.quality_page import quality_page, spell_example, spell_share
+from hrrr_dask.report.results import (
+    Assessment,
+    Example,
+    FlagFinding,
+    LeadFinding,
+    PointFinding,
+    RunFinding,
+    VariableFinding,
+)
+
+SPIKE = Example(
+    variable="visible_beam_downward_solar_flux",
+    value=9876.0,
+    units="W m-2",
+    flags=("above-limits", "beam-above-solar-constant"),
+    init_time=datetime(2024, 3, 1, 12),
+    lead_hours=1,
+    point_id="ros|coe",
+    latitude=32.27,
+    longitude=-100.36,
+)
+STEP = replace(SPIKE, variable="temperature_2m", value=301.5, units="K", flags=("step-between-runs",), before=275.25)
+
+CLEAN = Assessment(
+    store="s3://bucket/x.zarr",
+    first_init_time=datetime(2024, 3, 1),
+    last_init_time=datetime(2024, 3, 2, 23),
+    n_points=3,
+    files=912,
+    values=30_000,
+    missing=96,
+    flagged=0,
+    variables=(
+        VariableFinding("temperature_2m", "K", 15_000, 48, 0, 271.0625, 303.5, 285.1234567),
+        VariableFinding("surface_pressure", "Pa", 15_000, 48, 0, 93_000.0, 94_321.0, 93_700.5),
+        VariableFinding("RETOP", "m", 0, 0, 0, None, None, None),
+    ),
+    flags=(),
+    points=(),
+    runs=(),
+    leads=(LeadFinding(0, 15_000, 0), LeadFinding(1, 15_000, 0)),
+    examples=(),
+)
+FLAGGED = replace(
+    CLEAN,
+    flagged=3,
+    flags=(
+        FlagFinding("above-limits", SPIKE.variable, 2, 1, SPIKE),
+        FlagFinding("beam-above-solar-constant", SPIKE.variable, 2, 1, SPIKE),
+        FlagFinding("step-between-runs", "temperature_2m", 1, 1, STEP),
+    ),
+    points=(PointFinding("ros|coe", 32.27, 259.64, 3),),
+    runs=(RunFinding(datetime(2024, 3, 1, 12), 3),),
+    examples=(SPIKE, STEP),
+)
+
+
+def tables(page: str) -> dict[str, list[list[str]]]:
+    """First heading cell of each table to its rows."""
+    found: dict[str, list[list[str]]] = {}
+    for block in page.split("\n\n"):
+        rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in block.splitlines() if line.startswith("|")]
+        if rows:
+            assert len({len(row) for row in rows}) == 1, block
+            assert all(re.fullmatch(r" -+:? ", cell) for cell in rows[1])
+            cells = [[cell.strip() for cell in row] for row in rows]
+            found[" ".join(cells[0])] = cells[2:]
+    return found
+
+
+def test_a_clean_store_says_so_and_shows_its_ranges():
+    page = quality_page(CLEAN)
+    assert page.startswith("# Physical quality of `s3://bucket/x.zarr`\n")
+    assert "Runs from 2024-03-01 00 to 2024-03-02 23 UTC at 3 points: **30,000** values are there" in page
+    assert "out of 912 files. **None** of them is flagged; 96 are missing (0.32 %)" in page
+    assert ", and the ledger says why." in page
+    assert "flagged; none is missing." in quality_page(replace(CLEAN, missing=0))
+    assert "No value was changed." in page
+    assert "## Flags" not in page
+    assert "## The most extreme" not in page
+    shown = tables(page)
+    assert shown["variable unit minimum mean maximum values missing flagged"] == [
+        ["`temperature_2m`", "K", "271.06", "285.12", "303.5", "15,000", "0.32 %", "0"],
+        ["`surface_pressure`", "Pa", "93,000", "93,700", "94,321", "15,000", "0.32 %", "0"],
+        ["`RETOP`", "m", "-", "-", "-", "0", "0 %", "0"],
+    ]
+    assert shown["lead [h] values flagged"] == [["0", "15,000", "0"], ["1", "15,000", "0"]]
+    assert {row[3] for row in shown["flag meaning source found"]} == {"no"}
+
+
+def test_flags_come_with_their_most_extreme_example():
+    page = quality_page(FLAGGED)
+    assert "**3** of them (0.01 %) are flagged" in page
+    shown = tables(page)
+    assert shown["flag variable values of all points most extreme"] == [
+        [
+            "`above-limits`",
+            "`visible_beam_downward_solar_flux`",
+            "2",
+            "0.0067 %",
+            "1",
+            "9876 W m-2 at ros\\|coe, 2024-03-01T12-f01",
+        ],
+        [
+            "`beam-above-solar-constant`",
+            "`visible_beam_downward_solar_flux`",
+            "2",
+            "0.0067 %",
+            "1",
+            "9876 W m-2 at ros\\|coe, 2024-03-01T12-f01",
+        ],
+        [
+            "`step-between-runs`",
+            "`temperature_2m`",
+            "1",
+            "0.0033 %",
+            "1",
+            "301.5 K after 275.25 K at ros\\|coe, 2024-03-01T12-f01",
+        ],
+    ]
+    examples = shown["variable value init time lead [h] valid time point place flags"]
+    assert examples[0] == [
+        "`visible_beam_downward_solar_flux`",
+        "9876 W m-2",
+        "2024-03-01 12",
+        "1",
+        "2024-03-01 13",
+        "ros\\|coe",
+        "32.27 N 100.36 W",
+        "`above-limits`, `beam-above-solar-constant`",
+    ]
+    assert shown["point place flagged"] == [["ros\\|coe", "32.27 N 100.36 W", "3"]]
+    assert shown["init time [UTC] flagged"] == [["2024-03-01 12", "3"]]
+    found = {row[0]: row[3] for row in shown["flag meaning source found"]}
+    assert found["`above-limits`"] == "yes"
+    assert found["`solar-closure`"] == "no"
+    assert page.endswith("|\n")
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [(99, 100, "99 %"), (9949, 10_000, "99.49 %"), (100, 100, "100 %"), (1, 3_000_000, "3.3e-05 %"), (0, 0, "0 %")],
+)
+def test_a_share_is_never_rounded_to_nothing_or_all(part, whole, text):
+    assert spell_share(part, whole) == text
+
+
+def test_pure_numbers_have_no_unit():
+    assert spell_example(replace(SPIKE, units="1", value=2.0, variable="x")) == "x 2 at ros|coe, 2024-03-01T12-f01"

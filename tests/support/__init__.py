@@ -1,0 +1,1 @@
+"""What tests share: oracles, builders of specifications and messages, and where things lie."""
