@@ -1,15 +1,20 @@
-"""What holds for every test."""
+"""What holds for every test: no network, and skipped tests are summarised by reason."""
 
 from __future__ import annotations
 
+import os
 import socket
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-collect_ignore = ["kube", "support"]  # what other tests stand on, with libraries of their own
+collect_ignore = ["kube", "support"]  # imported by tests, with libraries that may not be installed
 
 _LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
+
+MUST_RUN_ALL = "HRRR_DASK_MUST_RUN_ALL_TESTS"
+"""Environment variable: a skipped test is a failure. For CI, which has all that tests need."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -20,10 +25,33 @@ def _no_network() -> Iterator[None]:
     def guarded(self: socket.socket, address: object) -> None:
         host = address[0] if isinstance(address, tuple) else "127."  # a path is a local socket
         if not str(host).startswith(_LOOPBACK):
-            raise AssertionError(f"a test reached for {host}: tests stay on this machine")
+            raise AssertionError(f"a test connected to {host}: tests stay on this machine")
         connect(self, address)  # type: ignore[arg-type]
 
     patch = pytest.MonkeyPatch()
     patch.setattr(socket.socket, "connect", guarded)
     yield
     patch.undo()
+
+
+def _skipped(terminalreporter: pytest.TerminalReporter) -> Counter[str]:
+    """Reason to the number of tests, or of whole modules, that were skipped for it."""
+    return Counter(
+        report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        for report in terminalreporter.stats.get("skipped", ())
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print one line for each reason for which tests were skipped."""
+    for reason, number in _skipped(terminalreporter).most_common():
+        terminalreporter.write_line(
+            f"skipped: {number} {'test or module' if number == 1 else 'tests or modules'}: {reason}"
+        )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where nothing may be skipped."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get(MUST_RUN_ALL) and reporter is not None and _skipped(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
