@@ -1,4 +1,4 @@
-"""Point series out of the whole HRRR archive, through Dask, into one Zarr store."""
+"""Point series of the whole HRRR archive, through Dask, in one Zarr store."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hrrr_dask.api import backfill, plan, update
+    from hrrr_dask.api import add_points, add_variables, backfill, plan, update
     from hrrr_dask.audit.assess import assess
     from hrrr_dask.audit.checksums import verify_checksums
     from hrrr_dask.audit.status import compact, status
     from hrrr_dask.audit.verify import verify
     from hrrr_dask.grid.points import read_points
-    from hrrr_dask.job.growth import add_points, add_variables
     from hrrr_dask.read.opening import open_dataset
     from hrrr_dask.report.differences import VerifyReport
     from hrrr_dask.report.results import Assessment, Report, Status
@@ -44,8 +43,8 @@ _HOMES = {
     "Report": "report.results",
     "Status": "report.results",
     "VerifyReport": "report.differences",
-    "add_points": "job.growth",
-    "add_variables": "job.growth",
+    "add_points": "api",
+    "add_variables": "api",
     "assess": "audit.assess",
     "backfill": "api",
     "compact": "audit.status",
@@ -60,7 +59,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: a worker that only extracts loads no more than it needs."""
+    """Import names on first use, so that a worker loads only what it needs."""
     if name not in _HOMES:
         raise AttributeError(f"module 'hrrr_dask' has no attribute {name!r}")
     return getattr(import_module(f"hrrr_dask.{_HOMES[name]}"), name)

@@ -1,9 +1,8 @@
-"""What the package does, as functions: plan, backfill, update. The command line calls these and prints."""
+"""The public functions that plan and read: plan, backfill, update, add_points, add_variables."""
 
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -11,51 +10,50 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from distributed import Client
 
-from hrrr_dask.job.execution import carry_out, count_files, todo_of
-from hrrr_dask.job.request import asked_period, prepare, store_at, target_of, url_of, utc_now, whole_partitions
+from hrrr_dask.archive.grid_probe import find_point_cells
+from hrrr_dask.catalog.variables import parse_variables
+from hrrr_dask.config.settings import resolve_settings
+from hrrr_dask.grid.points import read_points
+from hrrr_dask.job.backfill import count_files_to_read, run_backfill
+from hrrr_dask.job.request import check_request, open_store, requested_period, url_of, utc_now
 from hrrr_dask.ledger.state import HEALING_DAYS
-from hrrr_dask.planning.plan import Plan, all_of
+from hrrr_dask.planning.plan import Plan
 from hrrr_dask.report.results import Report
-from hrrr_dask.store.published import mended
 from hrrr_dask.store.spec import Growth
 
 if TYPE_CHECKING:
-    from hrrr_dask.job.execution import Show
+    from hrrr_dask.job.backfill import Show
     from hrrr_dask.job.request import PointsLike
 
-__all__ = ["backfill", "plan", "update"]
+__all__ = ["add_points", "add_variables", "backfill", "plan", "update"]
 
-MOST_ENTRIES: Final = 200
-"""So many entries of the ledger an update leaves as they are: each one is read whenever its partition is written."""
+MAX_ENTRIES: Final = 200
+"""Number of ledger entries above which an update compacts them; writing to a partition reads all its entries."""
 
 
 def plan(
     points: PointsLike | None, start: str | datetime, end: str | datetime, *, store: str = "", **settings: Any
 ) -> Plan:
-    """Say what a backfill would do; nothing is written, and the archive is not read.
+    """Plan a backfill, without writing anything or reading the archive.
 
     Parameters
     ----------
     points : path, DataFrame or Points, optional
-        The places; see :func:`hrrr_dask.grid.points.read_points`. None for a store that is there: it has its own.
+        The points, see :func:`hrrr_dask.read_points`. None for an existing store, which has its own.
     start, end : str or datetime
         First and last init time, both included, UTC.
     store : str
-        A store to continue: its layout then holds, and what it has is not planned again.
+        URL of an existing store to continue: its layout is used, and files that it has are not planned again.
     **settings
-        As in :data:`hrrr_dask.config.DEFAULTS`, with underscores.
+        Settings as in :data:`hrrr_dask.config.DEFAULTS`, with underscores.
 
     Raises
     ------
     UsageError
         If the request cannot be met.
     """
-    request = prepare(points, start, end, store, settings)
-    if request.spec is None:
-        return request.plan
-    folded = target_of(request, store).folded(whole_partitions(request))
-    to_read = count_files(request, todo_of(request, folded, retry_gaps=False))
-    return replace(request.plan, n_done=request.plan.n_files - to_read)
+    request = check_request(points, start, end, store, settings)
+    return replace(request.plan, n_done=request.plan.n_files - count_files_to_read(request))
 
 
 def backfill(
@@ -69,30 +67,30 @@ def backfill(
     show: Show | None = None,
     **settings: Any,
 ) -> Report:
-    """Read every file of a period that the store does not have yet.
+    """Read every file of a period that the store does not have yet, and write its values.
 
     Parameters
     ----------
     points : path, DataFrame or Points, optional
-        The places; see :func:`hrrr_dask.grid.points.read_points`. None for a store that is there: it has its own.
+        The points, see :func:`hrrr_dask.read_points`. None for an existing store, which has its own.
     start, end : str or datetime
         First and last init time, both included, UTC: dates (as an end: that day's last run) or full hours.
     store : str or path
-        URL or directory of the Zarr store; made when it is not there, continued when it is.
+        URL or directory of the Zarr store; made if it does not exist, continued if it does.
     client : distributed.Client, optional
-        A cluster of your own; by default the setting ``cluster`` decides.
+        Client of an existing cluster; by default the setting ``cluster`` decides.
     retry_gaps : bool
-        Read files with gaps again even when their gaps are not expected to heal.
+        Read files with gaps again, however old.
     show : callable, optional
-        Called with :class:`~hrrr_dask.job.loop.Progress` as the work goes on.
+        Called with :class:`~hrrr_dask.job.loop.Progress` as files are read.
     **settings
-        As in :data:`hrrr_dask.config.DEFAULTS`, with underscores. A store that is there has its own for those that
-        are left out.
+        Settings as in :data:`hrrr_dask.config.DEFAULTS`, with underscores. An existing store keeps its own for those
+        that are not given.
 
     Returns
     -------
     Report
-        What was done, and the gaps of the period.
+        What was read, and the gaps of the period.
 
     Raises
     ------
@@ -107,13 +105,8 @@ def backfill(
     --------
     >>> report = backfill("farms.csv", "2024-01-01", "2024-01-31", "s3://my-bucket/farms.zarr")  # doctest: +SKIP
     """
-    began, url = time.perf_counter(), url_of(store)
-    request = prepare(points, start, end, url, settings)
-    target = target_of(request, url)
-    todo = all_of(request.plan, request.axis)
-    if request.spec is not None and target.is_open:
-        todo = todo_of(request, mended(target, whole_partitions(request)), retry_gaps=retry_gaps)
-    return carry_out(request, target, todo, Growth(), client, show, began)
+    request = check_request(points, start, end, url_of(store), settings)
+    return run_backfill(request, client=client, show=show, retry_gaps=retry_gaps)
 
 
 def update(
@@ -124,18 +117,18 @@ def update(
     end: str | datetime | None = None,
     **settings: Any,
 ) -> Report:
-    """Read the newest runs, and what was missing in the days before them; keep the ledger compact.
+    """Read the newest runs, retry gaps of the days before them, and compact the ledger if needed.
 
     Parameters
     ----------
     store : str or path
-        A store that is there.
+        An existing store.
     client, show
         As for :func:`backfill`.
     end : str or datetime, optional
-        The last init time; now by default.
+        Last init time; by default now.
     **settings
-        As for :func:`backfill`; what fixes a store is its own.
+        As for :func:`backfill`, except settings that are fixed in the store.
 
     Raises
     ------
@@ -143,15 +136,95 @@ def update(
         If there is no store.
     """
     url = url_of(store)
-    target = store_at(url, settings)
+    target = open_store(url, settings)
     spec, cycles = target.spec, len(target.spec.axis.cycles)
-    folded = target.folded(slice(spec.asked_from * cycles, spec.n_days * cycles))
-    touched = np.flatnonzero(folded.touched.any(axis=1))
-    period = asked_period(spec)
-    begin = spec.axis.init_time(spec.asked_from * cycles + int(touched[-1])) if touched.size else None
+    states = target.value_states(slice(spec.asked_from * cycles, spec.n_days * cycles))
+    attempted = np.flatnonzero(states.attempted.any(axis=1))
+    period = requested_period(spec)
+    begin = spec.axis.init_time(spec.asked_from * cycles + int(attempted[-1])) if attempted.size else None
     start = period.start if begin is None else max(period.start, begin - timedelta(days=HEALING_DAYS))
     last = end or utc_now().replace(minute=0, second=0, microsecond=0)
     report = backfill(None, start, last, url, client=client, show=show, **settings)
-    if target.ledger.n_entries() > MOST_ENTRIES:
+    if target.ledger.n_entries() > MAX_ENTRIES:
         target.ledger.compact(utc_now())
     return report
+
+
+def add_points(
+    store: str | os.PathLike[str],
+    points: PointsLike,
+    *,
+    client: Client | None = None,
+    show: Show | None = None,
+    **settings: Any,
+) -> Report:
+    """Add points to a store, and read them from every file that the store has.
+
+    Parameters
+    ----------
+    store : str or path
+        An existing store; it can be in use.
+    points : path, DataFrame or Points
+        The new points; can include points that the store has.
+    client, show, **settings
+        As for :func:`hrrr_dask.backfill`.
+
+    Returns
+    -------
+    Report
+        Report of the backfill. After a kill or an interrupt, the same call does the rest.
+
+    Raises
+    ------
+    PointsError
+        If a point is outside the grid, or at other coordinates in the store, even if added just now. Nothing was
+        written.
+    """
+    url, new = url_of(store), read_points(points)
+    spec, growth = open_store(url, settings).spec, Growth(points=new)
+    growth.check(spec, url)
+    find_point_cells(new, spec.grid_section, spec.selection.method)
+    return _grow(url, growth, settings, client, show)
+
+
+def add_variables(
+    store: str | os.PathLike[str],
+    variables: str | list[str],
+    *,
+    client: Client | None = None,
+    show: Show | None = None,
+    **settings: Any,
+) -> Report:
+    """Add variables to a store, and read them from every file that the store has.
+
+    Parameters
+    ----------
+    store : str or path
+        An existing store; it can be in use.
+    variables : str or list of str
+        Names or selectors, as for :func:`hrrr_dask.backfill`; can include variables that the store has.
+    client, show, **settings
+        As for :func:`hrrr_dask.backfill`.
+
+    Returns
+    -------
+    Report
+        Report of the backfill. After a kill or an interrupt, the same call does the rest.
+
+    Raises
+    ------
+    ConfigError
+        If a variable is unknown, or the store has another one by that name, even if added just now. Nothing was
+        written.
+    """
+    url = url_of(store)
+    growth = Growth(variables=parse_variables(resolve_settings(variables=variables)["variables"]))
+    growth.check(open_store(url, settings).spec, url)
+    return _grow(url, growth, settings, client, show)
+
+
+def _grow(url: str, growth: Growth, settings: dict[str, Any], client: Client | None, show: Show | None) -> Report:
+    """Grow the store, then read what is new in it from every file that it has."""
+    period = requested_period(open_store(url, settings).grow(growth).spec)
+    request = check_request(None, period.start, period.end, url, settings)
+    return run_backfill(request, client=client, show=show, only_attempted=True)

@@ -1,4 +1,4 @@
-"""The main job in small, offline: a synthetic archive, a backfill on local workers, a store, a plot."""
+"""The demo: writes a synthetic archive, runs a backfill on local workers, and plots the store. Works offline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hrrr_dask.read.opening import open_dataset
 from hrrr_dask.report.results import Report
 from hrrr_dask.testing import write_archive
 
-__all__ = ["DemoResult", "draw_fan", "run_demo"]
+__all__ = ["DemoResult", "plot_fan", "run_demo"]
 
 START: Final = datetime(2024, 7, 1)
 END: Final = datetime(2024, 7, 2, 18)
@@ -35,27 +35,27 @@ POINTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """Where everything is."""
+    """Results of the demo."""
 
     report: Report
-    """Of the backfill."""
+    """Report of the backfill."""
     store: Path
     """The Zarr store."""
     plot: Path
-    """The picture."""
+    """The plot."""
 
 
 def run_demo(directory: str | Path, *, show: Callable[[Progress], None], say: Callable[[str], None]) -> DemoResult:
-    """Write an archive, back-fill it, draw what came out. A second call reads nothing again.
+    """Write an archive, run a backfill, plot the result. A second call reads nothing again.
 
     Parameters
     ----------
     directory : str or Path
-        Made if need be.
+        Made if it does not exist.
     show : callable
-        Follows the backfill.
+        Called with the progress of the backfill.
     say : callable
-        Told what happens next.
+        Called with a line of text before each step.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def run_demo(directory: str | Path, *, show: Callable[[Progress], None], say: Ca
         say(f"writing a synthetic archive, laid out like NOAA's bucket, to {archive}")
         write_archive(archive, start=START, end=END, cycles=CYCLES, lead_hours=LEAD_HOURS)
     pd.DataFrame(POINTS, columns=["point_id", "name", "latitude", "longitude"]).to_csv(points, index=False)
-    say(f"reading {len(POINTS)} points out of every file into {store}")
+    say(f"reading {len(POINTS)} points from every file into {store}")
     report = backfill(
         points,
         START,
@@ -80,19 +80,19 @@ def run_demo(directory: str | Path, *, show: Callable[[Progress], None], say: Ca
         lead_hours=list(LEAD_HOURS),
         variables=[*DEFAULTS["variables"], "wind_gust_surface", "precipitation_1h"],
     )
-    draw_fan(open_dataset(str(store)), POINTS[0][0], plot)
+    plot_fan(open_dataset(str(store)), POINTS[0][0], plot)
     return DemoResult(report, store, plot)
 
 
-def draw_fan(dataset: xr.Dataset, point_id: str, path: Path) -> None:
-    """Draw every run's forecast of temperature and wind at one point over its valid times.
+def plot_fan(dataset: xr.Dataset, point_id: str, path: Path) -> None:
+    """Plot every run's forecast of temperature and wind at one point against valid time.
 
     Parameters
     ----------
     dataset : xarray.Dataset
         An open store.
     point_id : str
-        Which point.
+        Id of the point.
     path : Path
         PNG to write.
     """

@@ -1,12 +1,14 @@
-"""For ``dask worker --preload hrrr_dask.preload --preload-nanny hrrr_dask.preload``: ready early, gone in good order.
+"""Worker preload for Dask: loads the decoder at start, and shuts workers down without losing results.
 
-A worker loads the decoder before it tells the scheduler that it is there. On SIGTERM (a pod is deleted, a spot machine
-is taken away, a cluster shrinks) it takes no more tasks, ends those that it is at, hands the results that it holds to
-other workers, gives back what it has not begun, and ends with code 0. ``dask worker`` alone does none of this: its
-results are lost and their files are read again.
+Use it as ``dask worker --preload hrrr_dask.preload --preload-nanny hrrr_dask.preload``.
 
-The signal comes to the first process. With a nanny that is the nanny, which asks its worker to drain and waits for it;
-with ``--no-nanny`` it is the worker.
+A worker loads the decoder before it registers with the scheduler. On SIGTERM (a pod is deleted, a spot instance is
+reclaimed, a cluster shrinks) it accepts no more tasks, finishes running ones, hands its results to other workers,
+returns tasks that it has not started, and exits with code 0. ``dask worker`` alone does none of this: its results are
+lost and their files are read again.
+
+The signal arrives at the first process. With a nanny that is the nanny, which asks its worker to drain and waits for
+it; with ``--no-nanny`` it is the worker.
 """
 
 from __future__ import annotations
@@ -27,48 +29,49 @@ from hrrr_dask.errors import ConfigError
 __all__ = ["GRACE_VARIABLE", "Drain", "dask_setup", "dask_teardown", "grace_s"]
 
 GRACE_VARIABLE: Final = "HRRR_DASK_GRACE_S"
-"""In a worker's environment: for how long it may drain; less than the pod's ``terminationGracePeriodSeconds``."""
+"""Environment variable with the time that a worker has to drain; must be less than
+``terminationGracePeriodSeconds``."""
 
 _GRACE_S: Final = 25.0
-"""When that is not set: a pod has 30 s before it is killed [s]."""
+"""Default time to drain: a pod has 30 s before it is killed [s]."""
 
 _HANDING_OVER: Final = 0.25
-"""Share of that which is kept for handing over results and for the end."""
+"""Share of that time reserved for handing over results and for closing."""
 
 _LOOK_S: Final = 0.05
-"""How often it is looked whether something has ended; longer than a result takes to reach the scheduler [s]."""
+"""Interval at which running tasks are checked; longer than a result takes to reach the scheduler [s]."""
 
 _ENGINE: Final = "auto"
 
 _DRAIN: Final = "hrrr_dask_drain"
-"""What a nanny asks its worker for."""
+"""Name of the handler with which a nanny asks its worker to drain."""
 
-_log = logging.getLogger("distributed.hrrr_dask")  # where a worker's own words go
+_log = logging.getLogger("distributed.hrrr_dask")  # the logger of workers
 
 
 async def dask_setup(server: Worker | Nanny) -> None:
-    """Make a worker ready, and have it drain when it is told to; a nanny needs nothing yet."""
+    """Load the decoder in a worker and install the drain handlers; a nanny needs no setup."""
     if not isinstance(server, Worker):
         return
-    from hrrr_dask.job.tasks import WarmStart  # noqa: PLC0415  a nanny should not load all that a worker needs
+    from hrrr_dask.job.tasks import WarmStart  # noqa: PLC0415  a nanny does not need what a worker loads
 
     drain = Drain(server, grace_s())
     server.handlers[_DRAIN] = drain.once
     await WarmStart(_ENGINE).setup(server)
     await asyncio.to_thread(_load_writing)
-    if threading.current_thread() is threading.main_thread():  # signals come nowhere else
+    if threading.current_thread() is threading.main_thread():  # signal handlers are possible here only
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, drain.begin_to_end)
 
 
 def _load_writing() -> None:
-    """Load what the first commit would: with its first array pyarrow looks for pandas, which takes 60 MB."""
+    """Load what the first commit needs: pyarrow imports pandas with its first array, which takes 60 MB."""
     import pyarrow as pa  # noqa: PLC0415  see dask_setup
 
     pa.array([0])
 
 
 async def dask_teardown(server: Worker | Nanny) -> None:
-    """Have a nanny's worker drain before the nanny ends it."""
+    """Let a nanny's worker drain before the nanny stops it."""
     if not isinstance(server, Nanny) or not server.is_alive() or not server.worker_address:
         return
     async with server.rpc(server.worker_address) as worker:
@@ -80,12 +83,12 @@ async def dask_teardown(server: Worker | Nanny) -> None:
 
 
 def grace_s() -> float:
-    """For how long a worker may drain [s].
+    """Return the time that a worker has to drain [s].
 
     Raises
     ------
     ConfigError
-        If the environment says no number.
+        If the environment variable is not a number.
     """
     text = os.environ.get(GRACE_VARIABLE, str(_GRACE_S))
     try:
@@ -98,14 +101,14 @@ def grace_s() -> float:
 
 
 class Drain:
-    """The end of a worker in good order, once.
+    """Drains and closes a worker, once.
 
     Parameters
     ----------
     worker : distributed.Worker
-        Of this process.
+        Worker of this process.
     allowed_s : float
-        Tasks that are not done a little before then are given back [s].
+        Time to drain; tasks that are still running shortly before its end are returned [s].
     """
 
     def __init__(self, worker: Worker, allowed_s: float) -> None:
@@ -115,26 +118,26 @@ class Drain:
         self._ending: asyncio.Task[None] | None = None
 
     async def once(self) -> None:
-        """End tasks, hand over results, leave the scheduler; whoever asks again waits for the same."""
+        """Finish tasks, hand over results, and leave the scheduler; concurrent calls wait for the same drain."""
         if self._draining is None:
             self._draining = asyncio.create_task(self._drain())
         await asyncio.shield(self._draining)
 
     def begin_to_end(self) -> None:
-        """Do so and close the worker. Further signals mean the same: a group's and a nanny's come together."""
+        """Drain and close the worker. Repeated signals, as from a process group and a nanny, have no further effect."""
         if self._ending is None:
             self._ending = asyncio.create_task(self._end())
 
     async def _end(self) -> None:
         await self.once()
-        # A nanny, if there is one, ends by itself or starts another worker: whichever it was told.
+        # A nanny, if there is one, stops by itself or starts another worker, as it was told.
         await self._worker.close(nanny=False, executor_wait=False, reason="drained")
 
     async def _drain(self) -> None:
         worker, began = self._worker, time.monotonic()
         if worker.status not in (Status.running, Status.paused, Status.closing_gracefully):
             return
-        worker.status = Status.closing_gracefully  # neither the scheduler nor the worker begins another task
+        worker.status = Status.closing_gracefully  # neither the scheduler nor the worker starts another task
         until = began + self._allowed_s * (1 - _HANDING_OVER)
         while worker.state.executing_count and time.monotonic() < until:
             await asyncio.sleep(_LOOK_S)
@@ -150,7 +153,7 @@ class Drain:
 
 
 async def _hand_over(worker: Worker, allowed_s: float) -> bool:
-    """Let the scheduler move the results elsewhere and forget the worker; False when nobody takes them."""
+    """Let the scheduler move the results to other workers and remove the worker; False if no worker takes them."""
     asked = worker.scheduler.retire_workers(workers=[worker.address], close_workers=False, remove=True)
     try:
         return bool(await asyncio.wait_for(asked, max(allowed_s, _LOOK_S)))

@@ -1,4 +1,7 @@
-"""Carrying out what was asked: the store made or grown, its partitions given to the cluster, and the report."""
+"""Runs a backfill: open or make the store, find what is missing, read it on a cluster, report.
+
+:func:`run_backfill` is the whole sequence; every public function that reads the archive into a store ends in it.
+"""
 
 from __future__ import annotations
 
@@ -16,87 +19,158 @@ from distributed import Client
 from numpy.typing import NDArray
 
 import hrrr_dask
+from hrrr_dask.archive.grid_probe import find_point_cells, read_grid_section
 from hrrr_dask.clusters import check_workers, open_client, parse_cluster
 from hrrr_dask.job.batching import parse_files_per_task
 from hrrr_dask.job.loop import Progress, RunResult, run
 from hrrr_dask.job.pipeline import Job
-from hrrr_dask.job.request import Request, whole_partitions
-from hrrr_dask.ledger.state import Folded, count_gaps, missing, unfinished
+from hrrr_dask.job.request import Request
+from hrrr_dask.ledger.state import count_gaps, find_missing_values, missing
 from hrrr_dask.objects.locations import normal_url
-from hrrr_dask.planning.plan import Todo, iter_partitions
+from hrrr_dask.planning.plan import MissingValues, all_values_of, iter_partitions
 from hrrr_dask.records import GribFile
 from hrrr_dask.report.results import Report
-from hrrr_dask.store.spec import Growth
+from hrrr_dask.store.published import repair_status
+from hrrr_dask.store.spec import Growth, StoreSpec
 from hrrr_dask.store.store import Store
 
 if TYPE_CHECKING:
     Show = Callable[[Progress], None]
 
-__all__ = ["carry_out", "count_files", "todo_of"]
+__all__ = ["count_files_to_read", "run_backfill"]
 
-MOST_NAMED: Final = 20
-"""Files with gaps that a report names; the ledger has all."""
+MAX_NAMED_FILES: Final = 20
+"""Most files with gaps that a report names; the ledger has all."""
 
 
-def carry_out(
-    request: Request, target: Store, todo: Todo, growth: Growth, client: Client | None, show: Show | None, began: float
+def run_backfill(
+    request: Request,
+    *,
+    client: Client | None = None,
+    show: Show | None = None,
+    retry_gaps: bool = False,
+    only_attempted: bool = False,
 ) -> Report:
-    """Read what is to do into the store, and say what came of it.
+    """Read what is missing of a request into its store.
 
     Parameters
     ----------
     request : Request
-        What was asked for.
-    target : Store
-        Where it goes; made first when it is not there yet.
-    todo : Todo
-        What is to be read of it.
-    growth : Growth
-        What the store is to have at least, besides the period's days.
+        Of :func:`hrrr_dask.job.request.check_request`.
     client : distributed.Client, optional
         A cluster of the user's; by default the setting ``cluster`` decides.
     show : callable, optional
-        Called as the work goes on.
-    began : float
-        When the command did, of :func:`time.perf_counter` [s].
+        Called with :class:`~hrrr_dask.job.loop.Progress` as the work goes on.
+    retry_gaps : bool
+        Read files with gaps again, however old.
+    only_attempted : bool
+        Read only files that the store has attempted before, for the points and variables that are new.
+
+    Returns
+    -------
+    Report
+        What was read, and the gaps of the request's period.
+
+    Raises
+    ------
+    UsageError, StoreError, RunError
+        As for :func:`hrrr_dask.backfill`.
     """
-    to_read = count_files(request, todo)
+    store = open_or_describe(request)
+    missing_values = find_missing(request, store, retry_gaps=retry_gaps, only_attempted=only_attempted)
+    to_read = _count_files(request, missing_values)
     result = RunResult((), interrupted=False)
     if to_read:
-        period = request.plan.period
-        growth = replace(
-            growth, asked_from=request.axis.days_to(period.start) - 1, n_days=request.axis.days_to(period.end)
-        )
         with _cluster(client, request.settings) as connected:
-            target = target.ready(growth)
+            first_day, n_days = request.days
+            store = store.make_or_grow(Growth(asked_from=first_day, n_days=n_days))
             progress = Progress(files_total=to_read, dashboard=connected.dashboard_link or "")
-            partitions = iter_partitions(request.plan, request.axis, todo)
-            result = run(connected, _job(request, target), partitions, progress, show or _silent)
-    return _report(request, target, result, to_read, time.perf_counter() - began)
+            partitions = iter_partitions(request.plan, request.axis, missing_values)
+            result = run(connected, _job(request, store), partitions, progress, show or _silent)
+    return _report(request, store, result, to_read)
 
 
-def todo_of(request: Request, folded: Folded, *, retry_gaps: bool) -> Todo:
-    """What of the request is not in the store."""
-    return unfinished(folded, request.axis, whole_partitions(request), request.now, retry_gaps=retry_gaps)
+def open_or_describe(request: Request) -> Store:
+    """Open the request's store, or describe the store that will be made. Writes nothing.
+
+    For a new store, the grid is read from the archive, and every point is checked to lie on it.
+    """
+    spec = request.spec
+    if spec is None:
+        section = read_grid_section(_probe_files(request), request.sources, request.fetch)
+        first_day, n_days = request.days
+        spec = StoreSpec(
+            selection=request.plan.selection,
+            points=request.points,
+            cells=find_point_cells(request.points, section, request.plan.selection.method),
+            grid_section=section,
+            layout=request.plan.layout,
+            axis=request.axis,
+            asked_from=first_day,
+            n_days=n_days,
+            package_version=hrrr_dask.__version__,
+            sources=tuple(request.settings["source"]),
+        )
+    return Store(request.store_url, request.settings["store-options"], spec)
 
 
-def count_files(request: Request, todo: Todo) -> int:
-    """How many files that is."""
+def find_missing(
+    request: Request, store: Store, *, retry_gaps: bool = False, only_attempted: bool = False
+) -> MissingValues:
+    """Find the values of a request that the store lacks, and repair ``status`` where it is stale.
+
+    Parameters
+    ----------
+    request : Request
+    The request.
+    store : Store
+        Of :func:`open_or_describe`.
+    retry_gaps, only_attempted : bool
+        As for :func:`run_backfill`.
+    """
+    if request.spec is None or not store.is_open:
+        return all_values_of(request.plan, request.axis)
+    inits = request.whole_partitions
+    states = repair_status(store, inits)
+    todo = find_missing_values(states, request.axis, inits, request.now, retry_gaps=retry_gaps)
+    return replace(todo, wanted=todo.wanted & states.attempted[None]) if only_attempted else todo
+
+
+def count_files_to_read(request: Request) -> int:
+    """Count the files that :func:`run_backfill` would read. Writes nothing and does not read the archive."""
+    if request.spec is None:
+        return request.plan.n_files
+    inits = request.whole_partitions
+    states = open_or_describe(request).value_states(inits)
+    return _count_files(request, find_missing_values(states, request.axis, inits, request.now))
+
+
+def _count_files(request: Request, todo: MissingValues) -> int:
     return sum(len(partition.readings) for partition in iter_partitions(request.plan, request.axis, todo))
 
 
-def _report(request: Request, target: Store, result: RunResult, to_read: int, seconds: float) -> Report:
-    made, reports = request.plan, result.reports
-    inits = slice(request.axis.index(made.period.start), request.axis.index(made.period.end) + 1)
-    codes = target.folded(inits).codes
+def _probe_files(request: Request) -> Iterator[GribFile]:
+    """Yield one file of each run, so that a day without files is skipped quickly."""
+    last = None
+    for partition in iter_partitions(request.plan, request.axis, all_values_of(request.plan, request.axis)):
+        for reading in partition.readings:
+            if reading.file.init_time != last:
+                yield reading.file
+            last = reading.file.init_time
+
+
+def _report(request: Request, store: Store, result: RunResult, to_read: int) -> Report:
+    plan, reports = request.plan, result.reports
+    inits = slice(request.axis.index(plan.period.start), request.axis.index(plan.period.end) + 1)
+    codes = store.value_states(inits).codes
     by_variable = {
         variable.name: sum(count_gaps(own).values())
-        for variable, own in zip(made.selection.variables, codes, strict=True)
+        for variable, own in zip(plan.selection.variables, codes, strict=True)
     }
     return Report(
-        store=target.url,
-        files_wanted=made.n_files,
-        files_done_before=made.n_files - to_read,
+        store=store.url,
+        files_wanted=plan.n_files,
+        files_done_before=plan.n_files - to_read,
         files_read=sum(report.files for report in reports),
         gaps=count_gaps(codes),
         gaps_by_variable={name: count for name, count in by_variable.items() if count},
@@ -104,15 +178,15 @@ def _report(request: Request, target: Store, result: RunResult, to_read: int, se
         bytes_read=sum(report.bytes_read for report in reports),
         requests=sum(report.requests for report in reports),
         bytes_written=sum(report.bytes_written for report in reports),
-        seconds=seconds,
+        seconds=time.perf_counter() - request.started,
         interrupted=result.interrupted,
         decoded_by=dict(sum((Counter(report.decoded_by) for report in reports), Counter())),
-        first_files_with_gaps=tuple(islice(_with_gaps(request, inits.start, codes), MOST_NAMED)),
+        first_files_with_gaps=tuple(islice(_with_gaps(request, inits.start, codes), MAX_NAMED_FILES)),
     )
 
 
 def _with_gaps(request: Request, first: int, codes: NDArray[np.uint8]) -> Iterator[str]:
-    """Labels of the files of which something is missing, by init time and lead time."""
+    """Yield the labels of files with gaps, ordered by init time and lead time."""
     selection = request.plan.selection
     for at, lead in np.argwhere(missing(codes).any(axis=0)).tolist():
         init_time, lead_hours = request.axis.init_time(first + at), selection.lead_hours[lead]

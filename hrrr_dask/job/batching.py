@@ -1,7 +1,7 @@
-"""How many files one task carries, and how much is in flight: decided from the size of the cluster. Pure.
+"""Decides how many files one task reads and how many tasks are in flight, from the size of the cluster. Pure.
 
-A task costs the scheduler about as much whether it reads one file or twenty. On a laptop that is nothing beside
-reading a file; with a thousand threads it is what bounds the run, and a task then carries several lead hours of a run.
+A task costs the scheduler about the same whether it reads one file or twenty. On a laptop that is negligible; with a
+thousand threads it limits the run, and each task then reads several lead times of a run.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from hrrr_dask.records import Reading
 __all__ = ["ASSUMED_FILE_S", "InFlight", "files_per_task", "group", "has_room", "parse_files_per_task", "tasks_ahead"]
 
 ASSUMED_FILE_S: Final = 0.3
-"""What reading a file takes, until it has been measured [s]."""
+"""Time to read a file, assumed until it is measured [s]."""
 
 TASKS_PER_S: Final = 600
-"""Tasks that leave a scheduler under a third busy, at about 0.55 ms each [1/s]."""
+"""Tasks per second that keep a scheduler less than one third busy, at about 0.55 ms each [1/s]."""
 
 TASKS_PER_THREAD: Final = 4
-"""Tasks in the window for each thread, so that none waits for the next step to be submitted."""
+"""Tasks in flight for each thread, so that no thread waits for the next step to be submitted."""
 
 AHEAD_S: Final = 12.0
-"""Work in the window for each thread [s]: adaptive clusters add workers while there is more than
-``distributed.adaptive.target-duration``, 5 s, and so grow to twice their size and a bit, again and again."""
+"""Seconds of work in flight for each thread. Adaptive clusters add workers while there is more work than
+``distributed.adaptive.target-duration``, 5 s; with this they can double repeatedly [s]."""
 
-MOST_PER_THREAD: Final = 500
-"""Tasks in the window for each thread, however short they are."""
+MAX_TASKS_PER_THREAD: Final = 500
+"""Maximum number of tasks in flight for each thread."""
 
-MOST_TASKS: Final = 50_000
-"""In flight: what they cost the scheduler and the client stays under half a gigabyte."""
+MAX_TASKS_IN_FLIGHT: Final = 50_000
+"""Maximum number of tasks in flight: they take under half a gigabyte in the scheduler and in the client."""
 
-HELD_BYTES: Final = 25_000_000
-"""Values in flight for each thread, read and not yet written, when writing is what takes the time [B]."""
+MAX_UNWRITTEN_BYTES: Final = 25_000_000
+"""Maximum bytes of values for each thread that are read and not yet written, when writing is the bottleneck [B]."""
 
 
 def parse_files_per_task(text: str) -> int | None:
@@ -72,18 +72,18 @@ def parse_files_per_task(text: str) -> int | None:
 
 
 def files_per_task(n_threads: int, file_s: float, n_leads: int, files_left: int) -> int:
-    """The fewest files that one task must carry for the scheduler to keep up with the threads.
+    """Return the smallest number of files for each task with which the scheduler keeps up with the threads.
 
     Parameters
     ----------
     n_threads : int
-        Of the whole cluster.
+        Threads of the whole cluster.
     file_s : float
-        What reading one file takes a thread [s].
+        Time that a thread needs to read one file [s].
     n_leads : int
         Lead hours of a run: a task reads one run only.
     files_left : int
-        Files that are still to be handed out; near the end tasks get smaller, so that all threads have some.
+        Files that are not submitted yet. Near the end tasks become smaller, so that all threads have work.
 
     Examples
     --------
@@ -98,14 +98,14 @@ def files_per_task(n_threads: int, file_s: float, n_leads: int, files_left: int)
 
 
 def group(readings: Iterable[Reading], size: int) -> list[tuple[Reading, ...]]:
-    """Put neighbours of the same run together, at most ``size`` of them and about equally many.
+    """Group consecutive files of the same run into groups of about equal size, at most ``size``.
 
     Parameters
     ----------
     readings : iterable of Reading
-        Ascending.
+        In ascending order.
     size : int
-        Most files of one task.
+        Maximum number of files in a group.
 
     Returns
     -------
@@ -123,58 +123,58 @@ def group(readings: Iterable[Reading], size: int) -> list[tuple[Reading, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """What was submitted and is not committed yet."""
+    """Counts of what is submitted and not yet committed."""
 
     steps: int
     """Steps of partitions."""
     tasks: int
-    """Tasks that read."""
+    """Tasks that read files."""
     files: int
     """Files, read or not."""
     unread: int
-    """Of them, those that are still to be read."""
+    """Files that are not read yet."""
 
 
 def tasks_ahead(n_threads: int, size: int, file_s: float) -> int:
-    """Tasks that are to be in the window, still to be read: some for each thread, and enough to ask for more threads.
+    """Return how many unread tasks to keep in flight: some for each thread, and enough to make adaptive clusters grow.
 
     Parameters
     ----------
     n_threads : int
-        Of the whole cluster.
+        Threads of the whole cluster.
     size : int
-        Files of one task.
+        Files for each task.
     file_s : float
-        What reading one file takes a thread [s].
+        Time that a thread needs to read one file [s].
 
     Examples
     --------
     >>> tasks_ahead(4, 1, 0.3), tasks_ahead(4, 1, 30.0), tasks_ahead(1_000, 6, 0.3)
     (160, 16, 6667)
     """
-    each = min(max(TASKS_PER_THREAD, AHEAD_S / max(size * file_s, 1e-6)), MOST_PER_THREAD)
+    each = min(max(TASKS_PER_THREAD, AHEAD_S / max(size * file_s, 1e-6)), MAX_TASKS_PER_THREAD)
     return math.ceil(each * n_threads)
 
 
-def has_room(flying: InFlight, n_threads: int, size: int, file_bytes: int, file_s: float = ASSUMED_FILE_S) -> bool:
-    """Whether another step is to be submitted.
+def has_room(in_flight: InFlight, n_threads: int, size: int, file_bytes: int, file_s: float = ASSUMED_FILE_S) -> bool:
+    """Return whether to submit another step.
 
-    The next step is always there while the oldest one is written. Beyond that the threads decide: there are tasks for
-    each of them, and for those that would come if they were asked for. When writing falls behind, what is read and
-    waits is bounded.
+    One step is always read ahead while the oldest one is written. Beyond that there are enough tasks for all threads,
+    and for those that an adaptive cluster would add. When writing falls behind, the bytes that are read and wait to
+    be written are bounded.
 
     Parameters
     ----------
-    flying : InFlight
-        What is in flight.
+    in_flight : InFlight
+        Counts of what is in flight.
     n_threads : int
-        Of the whole cluster.
+        Threads of the whole cluster.
     size : int
-        Files of one task.
+        Files for each task.
     file_bytes : int
-        Values of one file [B].
+        Bytes of the values of one file [B].
     file_s : float
-        What reading one file takes a thread [s].
+        Time that a thread needs to read one file [s].
 
     Examples
     --------
@@ -185,8 +185,8 @@ def has_room(flying: InFlight, n_threads: int, size: int, file_bytes: int, file_
     >>> has_room(InFlight(12, 4_000, 24_000, 22_000), n_threads=1_000, size=6, file_bytes=4_400)
     True
     """
-    if flying.steps < 2:
+    if in_flight.steps < 2:
         return True
-    if flying.tasks >= MOST_TASKS or flying.files * file_bytes >= n_threads * HELD_BYTES:
+    if in_flight.tasks >= MAX_TASKS_IN_FLIGHT or in_flight.files * file_bytes >= n_threads * MAX_UNWRITTEN_BYTES:
         return False
-    return flying.unread < tasks_ahead(n_threads, size, file_s) * size
+    return in_flight.unread < tasks_ahead(n_threads, size, file_s) * size

@@ -1,4 +1,4 @@
-"""How fast this machine decodes: a message as large as the real ones, in a process set up as a worker is."""
+"""Measures how fast this machine decodes a full-size message, in a process configured like a worker."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from typing import Final
 
 import numpy as np
 
-from hrrr_dask.decode import check_engine, engine_named
+from hrrr_dask.decode import check_engine, get_engine
 from hrrr_dask.errors import RunError
 from hrrr_dask.job.costs import DEFAULT_CALIBRATION, Calibration
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import GridWindow
-from hrrr_dask.testing.group_packing import in_short_groups
+from hrrr_dask.testing.group_packing import repack_in_short_groups
 from hrrr_dask.testing.messages import MESSAGES, encode_message
 
 __all__ = ["calibrate", "cpu_seconds"]
 
 FILE: Final = GribFile(datetime(2024, 7, 1, 18), 6)
 N_CELLS: Final = 500
-"""Cells taken out of the field: they cost next to nothing, as a backfill's do."""
+"""Cells extracted from the field; their number has almost no effect on the time."""
 
 REPEATS: Final = 15
 PATIENCE_S: Final = 120.0
 
 WORKER_ENVIRONMENT: Final = {"MALLOC_TRIM_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
-"""What Dask's nanny gives its workers where the environment says nothing else: the first makes large arrays dearer."""
+"""Environment that Dask's nanny gives its workers by default; the first setting makes large arrays slower."""
 
 
 def calibrate(engine: str = "auto") -> Calibration:
@@ -39,19 +39,19 @@ def calibrate(engine: str = "auto") -> Calibration:
     Parameters
     ----------
     engine : str
-        Decoder; a key of :data:`hrrr_dask.decode.ENGINES`.
+        Decoding engine, a key of :data:`hrrr_dask.decode.ENGINES`.
 
     Returns
     -------
     Calibration
-        With this machine's cores. The time for the rest of a file, which depends on the network, is the default's.
+        For the cores of this machine. The time for the rest of a file depends on the network and is the default.
 
     Raises
     ------
     ConfigError
-        If there is no such engine.
+        If the engine is unknown.
     RunError
-        If the process that measures fails.
+        If the measuring process fails.
     """
     check_engine(engine)
     command = [sys.executable, "-m", "hrrr_dask.job.calibrate", engine]
@@ -75,25 +75,26 @@ def calibrate(engine: str = "auto") -> Calibration:
 
 
 def cpu_seconds(engine: str, window: GridWindow, repeats: int = REPEATS) -> float:
-    """CPU time of this process to decode one message, the median of several times.
+    """Measure the CPU time that this process needs to decode one message, as a median.
 
     Parameters
     ----------
     engine : str
-        Decoder.
+        Decoding engine.
     window : GridWindow
-        Which cells the message has.
+        Cells of the message.
     repeats : int
-        How often it is decoded; once more before that, unmeasured, for tables that are read and code that is compiled.
+        Number of measured decodings; one before them, unmeasured, loads tables and compiles code.
 
     Returns
     -------
     float
-        Of complex packing with second-order spatial differencing in short groups, as most of HRRR's messages are [s].
+        Median time for complex packing with second-order spatial differencing in short groups, as in most HRRR
+        messages [s].
     """
     message = encode_message(MESSAGES["temperature_2m"], FILE, window)
-    message = in_short_groups(message, np.random.default_rng(2024))
-    decoder = engine_named(engine)
+    message = repack_in_short_groups(message, np.random.default_rng(2024))
+    decoder = get_engine(engine)
     cells = np.linspace(0, window.ny * window.nx - 1, N_CELLS).astype(np.int64)
     decoder.points(message, cells)
     seconds = []
@@ -105,7 +106,7 @@ def cpu_seconds(engine: str, window: GridWindow, repeats: int = REPEATS) -> floa
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

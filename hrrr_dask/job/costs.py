@@ -1,7 +1,7 @@
-"""What a backfill costs, and what its store will be: estimates from a plan. Pure; every figure says where it is from.
+"""Estimates what a backfill costs and how large its store will be, from a plan. Pure; every figure names its source.
 
-What is not counted: the archive and requests to it (NOAA's buckets are free to read, and stay free within their own
-region), workers that idle, the scheduler, and the store's some thirty documents of metadata and coordinates.
+Not included: the archive and requests to it (NOAA's buckets are free to read, and transfers are free within their
+region), idle workers, the scheduler, and the store's about thirty objects of metadata and coordinates.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from hrrr_dask.planning.plan import STEP_FILES, Plan, offered, runs
 __all__ = ["DEFAULT_CALIBRATION", "DOLLARS_PER_CORE_HOUR", "Calibration", "Costs", "estimate"]
 
 DOLLARS_PER_CORE_HOUR: Final = 0.045
-"""Assumption: list price of a core of a general purpose machine on demand, in a large region [USD/(core h)]."""
+"""Assumed list price of an on-demand core of a general purpose machine in a large region [USD/(core h)]."""
 
 COMPRESSION: Final = 2.5
-"""Raw over stored bytes, without rounding: blosc with zstd 3 and shuffle, measured on two-dimensional fields."""
+"""Ratio of raw to stored bytes, without rounding: blosc with zstd 3 and shuffle, measured on two-dimensional fields."""
 
 YEAR_DAYS: Final = 365
-"""Days of the year that figures a year are for; it begins with a partition [d]."""
+"""Days of the year for annual figures; the year starts with a partition [d]."""
 
 VALUE_BYTES: Final = 4
-"""A float32 [B]."""
+"""Size of a float32 [B]."""
 
 OBJECTS_BESIDE_VARIABLES: Final = 3
-"""Of a partition: its chunks of ``status``, ``quality`` and ``available_at``; ledger entries, one for each step, come
-on top."""
+"""Objects of a partition besides shards: its chunks of ``status``, ``quality`` and ``available_at``. Ledger entries,
+one for each step, are counted separately."""
 
 INDEX_BYTES_PER_CHUNK: Final = 16
 """Zarr 3 sharding codec: offset and length of each inner chunk, as 64-bit integers [B]."""
 
 INDEX_CHECKSUM_BYTES: Final = 4
-"""Zarr 3 sharding codec: the index ends with its crc32c [B]."""
+"""Zarr 3 sharding codec: CRC-32C at the end of the index [B]."""
 
 REQUESTS_PER_SHARD: Final = 2
-"""Zarr reads the shard's index, then the inner chunk."""
+"""Requests for one chunk of a shard: Zarr reads the shard's index, then the inner chunk."""
 
 _CONUS_CELLS: Final = 1799 * 1059
 _CELLS: Final = {"conus": _CONUS_CELLS, "alaska": 1299 * 919}
-"""Domain to cells of its grid; decoding takes time in proportion."""
+"""Cells of the grid of each domain; decoding time is proportional to them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How fast a machine reads files.
+    """Speed at which a machine reads files.
 
     Raises
     ------
@@ -63,13 +63,13 @@ class Calibration:
     seconds_per_message: float
     """CPU time to decode one message of the full CONUS grid [s]."""
     seconds_per_file: float
-    """CPU time for the rest of a file: fetch, checks, Dask, its share of the shards [s]."""
+    """CPU time for the rest of a file: download, checks, Dask, its share of the shards [s]."""
     cores: int = 1
-    """Cores that work."""
+    """Number of cores."""
     measured: bool = False
-    """By :func:`hrrr_dask.job.calibrate.calibrate` on this machine, rather than by us on ours."""
+    """Whether :func:`hrrr_dask.job.calibrate.calibrate` measured it on this machine."""
     engine: str = "auto"
-    """Decoder, as ``--engine`` takes it."""
+    """Decoding engine, as for ``--engine``."""
 
     def __post_init__(self) -> None:
         figures = (self.seconds_per_message, self.seconds_per_file)
@@ -78,40 +78,40 @@ class Calibration:
 
 
 DEFAULT_CALIBRATION: Final = Calibration(seconds_per_message=0.002, seconds_per_file=0.025)
-"""Our machine, a core of a shared server: the kernels take 1 to 2.5 ms a message, where ecCodes takes 27 in a quiet
-process and 35 with the memory settings that Dask's nanny gives its workers; about 25 ms a file go elsewhere."""
+"""Measured on one core of a shared server: the kernels take 1 to 2.5 ms a message. ecCodes takes 27 ms in a plain
+process and 35 ms with the memory settings that Dask's nanny gives its workers. The rest of a file takes about 25 ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a plan costs and what the store will be."""
+    """Costs of a plan and size of its store."""
 
     files: int
-    """Files to read: those of the plan that the store does not have yet."""
+    """Files to read: those of the plan that the store lacks."""
     messages: int
-    """Messages to decode, the other components of vectors included."""
+    """Messages to decode, including the companions of vector components."""
     core_hours: float
-    """CPU time [core h]; a worker that waits for the archive is paid for longer."""
+    """CPU time; a worker that waits for the archive is paid for longer [core h]."""
     dollars: float
     """Price of the core hours [USD]."""
     objects: int
-    """Objects of the store that hold the plan's period, at most: the ledger can be compacted."""
+    """Maximum number of objects for the plan's period; compacting the ledger reduces it."""
     objects_a_year: int
-    """The same for a year of the plan's cycles."""
+    """Maximum number of objects for a year of the plan's cycles."""
     stored_bytes: int
-    """Values of the plan's period, compressed [B]."""
+    """Compressed size of the plan's values [B]."""
     stored_bytes_a_year: int
-    """The same for a year, as densely offered by the archive as the plan's period [B]."""
+    """Compressed size of a year of values, if the archive offers as many as in the plan's period [B]."""
     shard_bytes: int
     """Raw size of one shard of one variable [B]."""
     series_requests: int
-    """Requests that read one variable at one point for a year."""
+    """Requests to read one variable at one point for a year."""
     series_bytes: int
-    """Bytes that they read: whole inner chunks, compressed, and the shards' indexes [B]."""
+    """Bytes to read them: whole inner chunks, compressed, and the shards' indexes [B]."""
     calibration: Calibration
-    """What the core hours rest on."""
+    """Calibration behind the core hours."""
     dollars_per_core_hour: float
-    """What the dollars rest on [USD/(core h)]."""
+    """Price behind the dollars [USD/(core h)]."""
 
     @property
     def hours(self) -> float:
@@ -124,21 +124,21 @@ def estimate(
     calibration: Calibration = DEFAULT_CALIBRATION,
     dollars_per_core_hour: float = DOLLARS_PER_CORE_HOUR,
 ) -> Costs:
-    """Say what a plan costs.
+    """Estimate what a plan costs.
 
     Parameters
     ----------
     plan : Plan
-        What is to be done.
+        The plan.
     calibration : Calibration
-        How fast files are read.
+        Speed at which files are read.
     dollars_per_core_hour : float
         Price of a core [USD/(core h)].
 
     Returns
     -------
     Costs
-        Files that the store has already cost nothing; their messages are taken to be as many as the others'.
+        Files that the store already has cost nothing; they are assumed to have as many messages as the others.
     """
     there = offered(plan.selection, runs(plan.period, plan.selection.cycles))
     files = plan.n_files - plan.n_done
@@ -167,7 +167,7 @@ def estimate(
 
 
 def _count_messages(variables: tuple[Variable, ...], there: NDArray[np.bool_]) -> int:
-    """Messages of all files: one is read where any of the variables that need it is offered."""
+    """Count the messages of all files: a message is read if any variable that needs it is offered."""
     needed: dict[Selector, NDArray[np.bool_]] = {}
     for variable, own in zip(variables, there, strict=True):
         for selector in wanted_messages([variable]):
@@ -176,14 +176,14 @@ def _count_messages(variables: tuple[Variable, ...], there: NDArray[np.bool_]) -
 
 
 def _objects_a_partition(plan: Plan) -> int:
-    """Shards, the chunks beside them, and a ledger entry for each step of a partition that is read once."""
+    """Count a partition's shards, the chunks beside them, and one ledger entry for each step."""
     blocks = -(-plan.n_points // plan.layout.shard_points)
     files = plan.layout.partition_days * len(plan.selection.cycles) * len(plan.selection.lead_hours)
     return len(plan.selection.variables) * blocks + OBJECTS_BESIDE_VARIABLES + -(-files // STEP_FILES)
 
 
 def _series_bytes_a_shard(plan: Plan, density: float) -> int:
-    """The index, and the chunk; what is not offered or is room for points is NaN, compressed to next to nothing [B]."""
+    """Bytes to read of a shard for one point: index and chunk; values not offered take almost none [B]."""
     layout = plan.layout
     chunks = layout.shard_points // layout.chunk_points
     index = chunks * INDEX_BYTES_PER_CHUNK + INDEX_CHECKSUM_BYTES

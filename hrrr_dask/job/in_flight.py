@@ -1,4 +1,4 @@
-"""What of a run is in flight: the tasks and the write of each step, and the files that are suspected of killing."""
+"""Tracks submitted tasks and writes, and the files that may have crashed a worker."""
 
 from __future__ import annotations
 
@@ -13,69 +13,69 @@ from hrrr_dask.errors import RunError, StoreError, UsageError
 from hrrr_dask.job.batching import InFlight, group
 from hrrr_dask.records import Partition, Reading
 
-__all__ = ["Flight", "Suspects", "Task", "first_steps", "in_flight"]
+__all__ = ["SubmittedStep", "SuspectFiles", "Task", "count_in_flight", "next_to_write"]
 
 FAILURES: Final = 3
-"""How often a step may fail before the run gives up, not counting when that told which files kill workers."""
+"""Maximum failures of a step before the run stops, not counting those that identified a crashing file."""
 
 ATTEMPTS: Final = 8
-"""How often it may fail at all."""
+"""Maximum attempts of a step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One that reads."""
+    """One submitted task that reads files."""
 
     readings: tuple[Reading, ...]
-    """What it reads, all of one run."""
+    """The files it reads, all of one run."""
     future: Future
-    """Of a list of extracts."""
+    """Future of its list of extracts."""
 
     @property
     def killed_a_worker(self) -> bool:
-        """Whether workers ended again and again while they had it, not something that it needs."""
+        """Whether its workers crashed repeatedly while they ran this task, rather than one that it depends on."""
         error = self.future.exception() if self.future.status == "error" else None
         return isinstance(error, KilledWorker) and error.task == self.future.key
 
 
 @dataclass(slots=True)
-class Flight:
-    """One step of a partition in flight."""
+class SubmittedStep:
+    """One submitted step of a partition: its tasks and its write."""
 
     partition: Partition
-    """The step, as far as it is to be committed."""
+    """The step, reduced to the files that will be committed."""
     order: int
-    """How many steps were drawn before it."""
+    """Number of steps submitted before it."""
     tasks: list[Task] = field(default_factory=list)
-    """Together they read it."""
+    """Tasks that together read the files of the step."""
     write: Future | None = None
-    """Of its report; None while an earlier step of the partition is in flight."""
+    """Future of its report; None until the earlier steps of the partition are written."""
     attempt: int = 1
-    """Tells apart the keys of what is submitted again."""
+    """Number of the attempt; part of the task keys."""
     failures: int = 0
-    """Attempts that failed, and nobody knows why."""
+    """Failed attempts without a known cause."""
 
     @property
-    def place(self) -> tuple[int, int]:
-        """What no other flight has."""
+    def key(self) -> tuple[int, int]:
+        """Unique key of the step: numbers of the partition and of the step in it."""
         return self.partition.number, self.partition.step
 
-    def ends_with(self, future: Future) -> bool:
-        """Whether that is its write."""
+    def is_write(self, future: Future) -> bool:
+        """Whether a future is the write of this step."""
         return self.write is not None and self.write.key == future.key
 
-    def unassigned(self) -> list[Reading]:
-        """What none of its tasks reads."""
+    def unsubmitted_readings(self) -> list[Reading]:
+        """Files that none of its tasks reads."""
         known = {reading for task in self.tasks for reading in task.readings}
         return [reading for reading in self.partition.readings if reading not in known]
 
-    def try_again(self) -> None:
-        """Get ready for another attempt; tasks that did not fail stay."""
+    def prepare_retry(self) -> None:
+        """Prepare another attempt: keep the tasks that did not fail."""
         self.attempt += 1
         self.tasks = [task for task in self.tasks if task.future.status in ("finished", "pending")]
 
-    def keep_what_is_read(self) -> list[Future]:
-        """Give up the rest, and the write that waits for it; returns what is to be cancelled."""
+    def drop_unread(self) -> list[Future]:
+        """Reduce the step to the files that are already read, and return the futures to cancel."""
         ready = [task for task in self.tasks if task.future.status == "finished"]
         if len(ready) == len(self.tasks):
             return []
@@ -87,13 +87,13 @@ class Flight:
         self.attempt += 1
         return dropped
 
-    def refuse_hopeless(self, error: BaseException) -> None:
-        """Raise what another attempt cannot mend.
+    def raise_if_hopeless(self, error: BaseException) -> None:
+        """Raise the error if another attempt cannot help.
 
         Raises
         ------
         StoreError, UsageError
-            As it was raised on the worker, unless it may heal.
+            As raised on the worker, if it is not retryable.
         RunError
             After too many attempts.
         """
@@ -106,18 +106,19 @@ class Flight:
             ) from error
 
 
-class Suspects:
-    """Files that were being read, or waited their turn, when a worker ended.
+class SuspectFiles:
+    """Files that were being read, or were queued, when a worker crashed.
 
-    Those of one task are tried again each in a task of its own. One that was so is read in a process of its own.
+    The files of a crashed task are first retried in a task each. If such a task crashes too, its file is read in a
+    child process.
     """
 
     def __init__(self) -> None:
         self._split: set[Reading] = set()
         self._alone: set[Reading] = set()
 
-    def blame(self, tasks: Iterable[Task]) -> bool:
-        """Note the files of tasks that ended with their worker; False when that tells nothing new."""
+    def record_crashes(self, tasks: Iterable[Task]) -> bool:
+        """Record the files of tasks whose worker crashed; return False if that adds nothing new."""
         before = len(self._split) + len(self._alone)
         for task in tasks:
             if task.killed_a_worker:
@@ -128,28 +129,28 @@ class Suspects:
     def divide(
         self, readings: Sequence[Reading], size: int
     ) -> tuple[list[tuple[Reading, ...]], list[tuple[Reading, ...]]]:
-        """Which files a task reads, as usual and in a process of its own."""
+        """Divide files into groups for ordinary tasks and into files to read in a child process."""
         together = group((reading for reading in readings if reading not in self._split), size)
         split = [reading for reading in readings if reading in self._split and reading not in self._alone]
         alone = [reading for reading in readings if reading in self._alone]
         return [*together, *((reading,) for reading in split)], [(reading,) for reading in alone]
 
 
-def first_steps(flights: Iterable[Flight]) -> list[Flight]:
-    """Of each partition the step that is to be written next: two at once would be in each other's way."""
-    first: dict[int, Flight] = {}
-    for flight in flights:
-        known = first.setdefault(flight.partition.number, flight)
-        if flight.partition.step < known.partition.step:
-            first[flight.partition.number] = flight
+def next_to_write(steps: Iterable[SubmittedStep]) -> list[SubmittedStep]:
+    """Return the next step to write of each partition: two writes of one partition would conflict."""
+    first: dict[int, SubmittedStep] = {}
+    for step in steps:
+        known = first.setdefault(step.partition.number, step)
+        if step.partition.step < known.partition.step:
+            first[step.partition.number] = step
     return list(first.values())
 
 
-def in_flight(flights: Collection[Flight]) -> InFlight:
-    """Count what is submitted and not committed."""
-    tasks = [task for flight in flights for task in flight.tasks]
+def count_in_flight(steps: Collection[SubmittedStep]) -> InFlight:
+    """Count what is submitted and not yet committed."""
+    tasks = [task for step in steps for task in step.tasks]
     return InFlight(
-        steps=len(flights),
+        steps=len(steps),
         tasks=len(tasks),
         files=sum(len(task.readings) for task in tasks),
         unread=sum(len(task.readings) for task in tasks if task.future.status == "pending"),

@@ -1,6 +1,7 @@
-"""Feeds partitions to a cluster: ``extract`` tasks of one or more files, one ``write`` task a step, a window in flight.
+"""Submits partitions to a Dask cluster: ``extract`` tasks of one or more files, and one ``write`` task for each step.
 
-The client and the scheduler hold the window, never the archive. An interrupt commits what is extracted and stops.
+A bounded number of tasks is in flight, so that client and scheduler never hold the whole archive. An interrupt commits
+what is extracted and stops.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from distributed.comm import CommClosedError
 from hrrr_dask.clusters import ask_all
 from hrrr_dask.errors import RunError
 from hrrr_dask.job.batching import ASSUMED_FILE_S, files_per_task, has_room
-from hrrr_dask.job.in_flight import Flight, Suspects, Task, first_steps, in_flight
+from hrrr_dask.job.in_flight import SubmittedStep, SuspectFiles, Task, count_in_flight, next_to_write
 from hrrr_dask.job.pipeline import Job, PartitionReport
 from hrrr_dask.job.tasks import (
     Counts,
     Stages,
     WarmStart,
     Work,
-    extract_alone,
     extract_files,
-    hand_on,
+    extract_in_child,
+    share_work,
     topic_of,
     write_step,
 )
@@ -40,14 +41,14 @@ from hrrr_dask.records import Partition, Reading
 
 __all__ = ["Progress", "RunResult", "run"]
 
-_WRITE_FIRST: Final = 1_000_000_000
-"""Priority of writing over extracting: a step that is whole leaves memory."""
+_WRITE_PRIORITY: Final = 1_000_000_000
+"""Priority of writing over extracting: a step that is complete frees memory."""
 
-TWICE_S: Final = 1.0
-"""Signals closer than this are one: timeout(1) sends its own to the command and to its group [s]."""
+SAME_SIGNAL_S: Final = 1.0
+"""Signals closer together than this count as one: timeout(1) sends one to the command and one to its group [s]."""
 
-LOOK_S: Final = 3.0
-"""How often the cluster is asked for its threads [s]."""
+COUNT_THREADS_S: Final = 3.0
+"""Interval between two counts of the cluster's threads [s]."""
 
 _LOST: Final = (
     "the connection to the cluster's scheduler was lost: look whether it runs, then give the same command again; "
@@ -55,44 +56,44 @@ _LOST: Final = (
 )
 
 _POLL_S: Final = 0.5
-"""How soon an interrupt is seen, and room for another step [s]."""
+"""Interval at which the loop checks for an interrupt and for room for another step [s]."""
 
-_MEASURED: Final = 500
-"""Of so many tasks, the latest, the median tells what a file takes."""
+_RECENT_TASKS: Final = 500
+"""Number of recent tasks over which the median time of a file is taken."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run is; updated as it goes."""
+    """Progress of a run, updated as it proceeds."""
 
     files_total: int
-    """Files to read."""
+    """Number of files to read."""
     dashboard: str = ""
-    """Link of the Dask dashboard."""
+    """URL of the Dask dashboard."""
     files_done: int = 0
-    """Files extracted."""
+    """Number of files extracted."""
     gaps: int = 0
-    """Values missing so far."""
+    """Number of missing values so far."""
     bytes_read: int = 0
-    """From the archive [B]."""
+    """Bytes downloaded from the archive [B]."""
     partitions_done: int = 0
-    """Steps of partitions committed."""
+    """Number of committed steps of partitions."""
     waiting: bool = False
-    """The cluster has no workers."""
+    """Whether the cluster has no workers."""
     draining: bool = False
-    """An interrupt was seen: what is extracted is being committed."""
+    """Whether an interrupt was received and extracted files are being committed."""
     lock: Any = field(default_factory=threading.Lock, repr=False)
-    """Guards the counts: worker events come in on another thread."""
+    """Protects the counts: events of workers arrive on another thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came of a run."""
+    """Result of a run."""
 
     reports: tuple[PartitionReport, ...]
-    """One for each step committed."""
+    """One report for each committed step."""
     interrupted: bool
-    """Stopped before its end; the same command does the rest."""
+    """Whether the run stopped early; the same command does the rest."""
 
 
 def run(
@@ -103,29 +104,29 @@ def run(
     show: Callable[[Progress], None],
     stages: Stages = Stages(),  # noqa: B008  frozen
 ) -> RunResult:
-    """Read and commit partitions until there are none left, or an interrupt comes.
+    """Read and commit partitions until none are left or an interrupt arrives.
 
     Parameters
     ----------
     client : distributed.Client
         The cluster.
     job : Job
-        What the workers need to know.
+        What workers need to know.
     partitions : iterator of Partition
-        Drawn from as the window moves; the steps of a partition follow one another.
+        Consumed as steps are committed; the steps of a partition follow one another.
     progress : Progress
         Updated in place.
     show : callable
         Called after every change.
     stages : Stages
-        What the workers do; a simulation has its own.
+        Functions that the workers call; a simulation passes its own.
 
     Raises
     ------
     RunError
         If the cluster is lost or a step fails again and again.
     StoreError, UsageError
-        If the store refuses: what is in flight is dropped, what is committed stays.
+        If the store rejects a write. Tasks in flight are cancelled; committed steps stay.
     """
     loop = _Loop(client, Work.of(job, stages), progress, show)
     client.subscribe_topic(topic_of(job), loop.on_event)
@@ -133,7 +134,7 @@ def run(
         ask_all(lambda: client.register_plugin(WarmStart(job.engine)))
         with _interrupts(loop.interrupt):
             return loop.drive(partitions)
-    except (CommClosedError, TimeoutError, CancelledError) as error:  # a result is cancelled by a lost connection only
+    except (CommClosedError, TimeoutError, CancelledError) as error:  # cancelled only if it is lost
         raise RunError(_LOST) from error
     finally:
         loop.abandon()
@@ -147,38 +148,38 @@ class _Loop:
         self._job = work.job
         self._progress = progress
         self._show = show
-        self._flights: dict[tuple[int, int], Flight] = {}
-        self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._steps: dict[tuple[int, int], SubmittedStep] = {}
+        self._finished_writes: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._interrupted_at = 0.0
-        self._threads, self._looked_at = 1, 0.0
-        self._measured_s: deque[float] = deque(maxlen=_MEASURED)
-        self._drawn, self._files_left = 0, progress.files_total
-        self._suspects = Suspects()
-        self._given, self._givings = work, 0
-        self._work = self._give()
+        self._threads, self._counted_at = 1, 0.0
+        self._recent_s: deque[float] = deque(maxlen=_RECENT_TASKS)
+        self._submitted, self._files_left = 0, progress.files_total
+        self._suspects = SuspectFiles()
+        self._shared, self._work_number = work, 0
+        self._work = self._submit_work()
 
     def drive(self, partitions: Iterator[Partition]) -> RunResult:
         reports: list[PartitionReport] = []
-        self._fill(partitions)
-        while self._flights:
+        self._submit_steps(partitions)
+        while self._steps:
             if self._stop.is_set() and not self._progress.draining:
                 self._drain()
             try:
-                future = self._ended.get(timeout=_POLL_S)
+                future = self._finished_writes.get(timeout=_POLL_S)
             except queue.Empty:
-                self._fill(partitions)
+                self._submit_steps(partitions)
                 continue
-            flight = next((flight for flight in self._flights.values() if flight.ends_with(future)), None)
-            if flight is None:  # a write that was replaced, by a drain or by another attempt
+            step = next((step for step in self._steps.values() if step.is_write(future)), None)
+            if step is None:  # a write that was replaced after an interrupt or by a retry
                 continue
-            report = self._finish(flight)
+            report = self._finish(step)
             if report is not None:
                 reports.append(report)
                 self._progress.partitions_done += 1
                 self._show(self._progress)
             self._start_writes()
-            self._fill(partitions)
+            self._submit_steps(partitions)
         return RunResult(tuple(reports), self._stop.is_set())
 
     def interrupt(self) -> None:
@@ -186,7 +187,7 @@ class _Loop:
         if first:
             self._interrupted_at = time.monotonic()
             self._stop.set()
-        elif time.monotonic() - self._interrupted_at > TWICE_S:
+        elif time.monotonic() - self._interrupted_at > SAME_SIGNAL_S:
             raise KeyboardInterrupt
 
     def on_event(self, event: tuple[Any, Counts]) -> None:
@@ -195,34 +196,34 @@ class _Loop:
             self._progress.files_done += int(counts["files"])
             self._progress.gaps += int(counts["gaps"])
             self._progress.bytes_read += int(counts["bytes_read"])
-            self._measured_s.append(counts["seconds"] / counts["files"])
+            self._recent_s.append(counts["seconds"] / counts["files"])
         self._show(self._progress)
 
     def abandon(self) -> None:
-        for flight in self._flights.values():
+        for step in self._steps.values():
             if self._client.status == "running":
-                writes = [] if flight.write is None else [flight.write]
-                self._client.cancel([*writes, *(task.future for task in flight.tasks)])
-        self._flights.clear()
+                writes = [] if step.write is None else [step.write]
+                self._client.cancel([*writes, *(task.future for task in step.tasks)])
+        self._steps.clear()
 
-    def _fill(self, partitions: Iterator[Partition]) -> None:
-        self._look_for_workers()
+    def _submit_steps(self, partitions: Iterator[Partition]) -> None:
+        self._count_threads()
         while not self._stop.is_set():
             size = self._files_per_task()
-            if not has_room(in_flight(self._flights.values()), self._threads, size, self._file_bytes, self._file_s):
+            if not has_room(count_in_flight(self._steps.values()), self._threads, size, self._file_bytes, self._file_s):
                 return
             partition = next(partitions, None)
             if partition is None:
                 return
-            flight = Flight(partition, self._drawn)
-            self._drawn += 1
+            step = SubmittedStep(partition, self._submitted)
+            self._submitted += 1
             self._files_left -= len(partition.readings)
-            self._submit(flight, size)
+            self._submit(step, size)
 
-    def _look_for_workers(self) -> None:
-        if time.monotonic() - self._looked_at < LOOK_S:
+    def _count_threads(self) -> None:
+        if time.monotonic() - self._counted_at < COUNT_THREADS_S:
             return
-        self._looked_at = time.monotonic()
+        self._counted_at = time.monotonic()
         threads = sum(self._client.nthreads().values())
         self._threads = max(threads, 1)
         if self._progress.waiting != (not threads):
@@ -238,86 +239,86 @@ class _Loop:
     @property
     def _file_s(self) -> float:
         with self._progress.lock:
-            return statistics.median(self._measured_s or [ASSUMED_FILE_S])
+            return statistics.median(self._recent_s or [ASSUMED_FILE_S])
 
     @property
     def _file_bytes(self) -> int:
         return len(self._job.variables) * len(self._job.spec.points) * 4
 
-    def _submit(self, flight: Flight, size: int) -> None:
-        """Have read what no task of the flight reads yet."""
-        together, alone = self._suspects.divide(flight.unassigned(), size)
-        flight.tasks += self._extract(extract_files, together, flight)
-        flight.tasks += self._extract(extract_alone, alone, flight)
-        self._flights[flight.place] = flight
+    def _submit(self, step: SubmittedStep, size: int) -> None:
+        """Submit tasks for all files of the step that no task reads yet."""
+        together, alone = self._suspects.divide(step.unsubmitted_readings(), size)
+        step.tasks += self._submit_extracts(extract_files, together, step)
+        step.tasks += self._submit_extracts(extract_in_child, alone, step)
+        self._steps[step.key] = step
         self._start_writes()
 
-    def _extract(
-        self, function: Callable[..., Any], groups: Sequence[tuple[Reading, ...]], flight: Flight
+    def _submit_extracts(
+        self, function: Callable[..., Any], groups: Sequence[tuple[Reading, ...]], step: SubmittedStep
     ) -> list[Task]:
         if not groups:
             return []
-        ending = f"{self._job.job_id}-{flight.attempt}"
+        ending = f"{self._job.job_id}-{step.attempt}"
         keys = [f"extract-{readings[0].file.label}-{ending}" for readings in groups]
-        futures = self._client.map(function, groups, work=self._work, key=keys, pure=False, priority=-flight.order)
+        futures = self._client.map(function, groups, work=self._work, key=keys, pure=False, priority=-step.order)
         return [Task(readings, future) for readings, future in zip(groups, futures, strict=True)]
 
-    def _give(self) -> Future:
-        """Have the work given to the workers; under another key each time."""
-        key = f"job-{self._job.job_id}-{self._givings}"
-        self._givings += 1
-        return self._client.submit(hand_on, self._given, key=key, pure=False)
+    def _submit_work(self) -> Future:
+        """Submit the shared work as a task, with a new key each time."""
+        key = f"job-{self._job.job_id}-{self._work_number}"
+        self._work_number += 1
+        return self._client.submit(share_work, self._shared, key=key, pure=False)
 
     def _start_writes(self) -> None:
-        ready = first_steps(self._flights.values())
+        ready = next_to_write(self._steps.values())
         if self._job.serial_writes:
-            ready = sorted(ready, key=lambda flight: flight.order)[:1]
-        for flight in ready:
-            if flight.write is None:
-                flight.write = self._client.submit(
+            ready = sorted(ready, key=lambda step: step.order)[:1]
+        for step in ready:
+            if step.write is None:
+                step.write = self._client.submit(
                     write_step,
-                    flight.partition,
-                    [task.future for task in flight.tasks],
+                    step.partition,
+                    [task.future for task in step.tasks],
                     self._work,
-                    flight.attempt,
-                    key=f"write-{flight.partition.label}-{self._job.job_id}-{flight.attempt}",
+                    step.attempt,
+                    key=f"write-{step.partition.label}-{self._job.job_id}-{step.attempt}",
                     pure=False,
-                    priority=_WRITE_FIRST - flight.order,
+                    priority=_WRITE_PRIORITY - step.order,
                 )
-                flight.write.add_done_callback(self._ended.put)
+                step.write.add_done_callback(self._finished_writes.put)
 
     def _drain(self) -> None:
-        """Commit what is extracted, drop the rest."""
+        """Commit what is extracted and cancel the rest."""
         self._progress.draining = True
         self._show(self._progress)
-        for flight in list(self._flights.values()):
-            self._client.cancel(flight.keep_what_is_read())
-            if not flight.tasks:
-                del self._flights[flight.place]
+        for step in list(self._steps.values()):
+            self._client.cancel(step.drop_unread())
+            if not step.tasks:
+                del self._steps[step.key]
         self._start_writes()
 
-    def _finish(self, flight: Flight) -> PartitionReport | None:
-        """The report of a step that is committed; None when it had to be submitted again."""
-        write, flight.write = flight.write, None
-        del self._flights[flight.place]
-        assert write is not None, "only a write ends a flight"
+    def _finish(self, step: SubmittedStep) -> PartitionReport | None:
+        """Return the report of a committed step, or None if the step was submitted again."""
+        write, step.write = step.write, None
+        del self._steps[step.key]
+        assert write is not None, "only a write ends a step"
         if write.status == "finished":
             report: PartitionReport = write.result()
             return report
-        if write.status != "error":  # nobody but the client itself cancels, when it loses its connection
+        if write.status != "error":  # only the client cancels, when it loses its connection
             raise RunError(_LOST)
-        flight.failures += not self._suspects.blame(flight.tasks)
-        flight.refuse_hopeless(write.exception())
-        if self._work.status == "error":  # all its workers ended, again and again
-            self._work = self._give()
-        flight.try_again()
-        self._submit(flight, self._files_per_task())
+        step.failures += not self._suspects.record_crashes(step.tasks)
+        step.raise_if_hopeless(write.exception())
+        if self._work.status == "error":  # all workers that held it crashed repeatedly
+            self._work = self._submit_work()
+        step.prepare_retry()
+        self._submit(step, self._files_per_task())
         return None
 
 
 @contextmanager
 def _interrupts(handler: Callable[[], None]) -> Iterator[None]:
-    """Call ``handler`` on SIGINT and SIGTERM while the block runs; only possible in the main thread."""
+    """Call ``handler`` on SIGINT and SIGTERM inside the block; possible in the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

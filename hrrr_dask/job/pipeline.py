@@ -1,4 +1,4 @@
-"""The spine: what happens to one file, and what happens to one partition. No Dask here.
+"""The two stages of the pipeline: extract one file, write one partition. Does not use Dask.
 
 ``extract_file`` and ``write_partition`` are plain functions of values; :mod:`hrrr_dask.job.loop` submits them to a
 cluster.
@@ -16,25 +16,25 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hrrr_dask.archive.failover import completed, still_missing
-from hrrr_dask.archive.fetch import FetchSettings, Tally, client_for
-from hrrr_dask.archive.messages import Found, read_messages
-from hrrr_dask.archive.prefixes import WORTHWHILE, Prefixes
+from hrrr_dask.archive.failover import fill_gaps, remaining_reading
+from hrrr_dask.archive.fetch import FetchSettings, Tally, get_client
+from hrrr_dask.archive.messages import FileMessages, read_messages
+from hrrr_dask.archive.prefixes import MAX_PREFIX_SHARE, Prefixes
 from hrrr_dask.archive.sources import Source, object_url
 from hrrr_dask.catalog.products import object_key
 from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.catalog.variables import Variable
-from hrrr_dask.decode import engine_named
+from hrrr_dask.decode import get_engine
 from hrrr_dask.errors import ArchiveError
-from hrrr_dask.job.extract import Placement, point_values, wanted_messages
+from hrrr_dask.job.extract import Placement, compute_point_values, wanted_messages
 from hrrr_dask.ledger.rows import Attempt, checksum, decode_entry, encode_entry
 from hrrr_dask.ledger.state import count_attempts
 from hrrr_dask.objects.transactions import is_transactional
 from hrrr_dask.outcomes import OUTCOMES
-from hrrr_dask.quality.flags import own_flags
+from hrrr_dask.quality.flags import single_variable_flags
 from hrrr_dask.records import Extract, FileOutcome, Origin, Partition, Reading
-from hrrr_dask.store.merge import pieces_of
-from hrrr_dask.store.published import follow_ledger, show_status
+from hrrr_dask.store.merge import group_pieces
+from hrrr_dask.store.published import publish_ledger, publish_status
 from hrrr_dask.store.spec import StoreSpec
 from hrrr_dask.store.store import Store, count
 
@@ -43,108 +43,108 @@ __all__ = ["Job", "PartitionReport", "extract_file", "failed_extract", "write_pa
 
 @dataclass(frozen=True)
 class Job:
-    """Everything a worker needs to know, the same for all files of a command."""
+    """Everything that workers need to know; the same for all files of a command."""
 
     job_id: str
-    """Unique to this command; part of task keys and ledger entries."""
+    """Unique identifier of the command; part of task keys and ledger entries."""
     spec: StoreSpec
-    """The store."""
+    """Specification of the store."""
     store_url: str
-    """Where it is."""
+    """URL of the store."""
     store_options: tuple[tuple[str, str], ...]
-    """Its endpoint, without secrets."""
+    """Options of the store's endpoint, without secrets."""
     sources: tuple[Source, ...]
-    """In the order of fail-over."""
+    """Sources in the order of fail-over."""
     fetch: FetchSettings
-    """How patiently the archive is read."""
+    """Timeouts and attempts for requests to the archive."""
     engine: str
-    """Decoder."""
+    """Name of the decoding engine."""
     merge_gap_bytes: int
-    """Ranges closer than this are read as one [B]."""
+    """Byte ranges closer than this are downloaded as one [B]."""
     package_version: str
-    """For the ledger."""
+    """Version of hrrr_dask, for the ledger."""
     files_per_task: int = 0
-    """Files that one task reads; 0 leaves it to the size of the cluster."""
+    """Files that one task reads; 0 chooses by the size of the cluster."""
     prefix_reads: bool = True
-    """Read messages only as far as the wanted cells go, where the engine can decode them so."""
+    """Download messages only up to the last wanted cell, where the engine can decode such a prefix."""
 
     @cached_property
     def placement(self) -> Placement:
-        """The points on the grid, made once in each process."""
+        """Points on the grid; computed once in each process."""
         return Placement.of(self.spec.grid, self.spec.cells)
 
     @cached_property
     def prefixes(self) -> Prefixes | None:
-        """How far messages are read, learned as it goes in each process; None for whole messages."""
+        """Lengths of message prefixes, learned in each process; None to download whole messages."""
         if not self.prefix_reads or self.engine not in ("auto", "numba"):
             return None
         last, n_cells = int(self.spec.cells.index.max()), self.spec.grid.nx * self.spec.grid.ny
-        return Prefixes(last, n_cells) if last < WORTHWHILE * n_cells else None
+        return Prefixes(last, n_cells) if last < MAX_PREFIX_SHARE * n_cells else None
 
     @property
     def serial_writes(self) -> bool:
-        """Whether steps of different partitions had better be written one after the other, too."""
+        """Whether steps of different partitions should be written one after the other."""
         return is_transactional(self.store_url)
 
     @property
     def variables(self) -> tuple[Variable, ...]:
-        """In plan order."""
+        """Variables in the order of the plan."""
         return self.spec.selection.variables
 
     def named(self, names: Iterable[str]) -> tuple[Variable, ...]:
-        """Some of them."""
+        """Select variables by name, in the order of the plan."""
         wanted = set(names)
         return tuple(variable for variable in self.variables if variable.name in wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionReport:
-    """What came of one partition: a few numbers for the client."""
+    """Counts for one committed step of a partition, as returned to the client."""
 
     number: int
-    """Which."""
+    """Number of the partition."""
     files: int
-    """Files looked at."""
+    """Files read."""
     gaps: dict[str, int]
-    """Reason to the number of values that are missing."""
+    """Reason to the number of missing values."""
     bytes_read: int
-    """From the archive [B]."""
+    """Bytes downloaded from the archive [B]."""
     requests: int
-    """To the archive."""
+    """Requests to the archive."""
     bytes_written: int
-    """To the store [B]."""
+    """Bytes written to the store [B]."""
     seconds: float
-    """Worker time of the extractions, added up [s]."""
+    """Total worker time of the extractions [s]."""
     decoded_by: dict[str, int] = field(default_factory=dict)
     """Engine to the number of values that it decoded."""
 
 
 def extract_file(reading: Reading, job: Job) -> Extract:
-    """Read one file and keep its values at the points.
+    """Read one file and return its values at the points.
 
-    Never raises for what is wrong with a file: that is in the outcome. What one source lacks is read from the next, in
-    the order of fail-over.
+    Problems of a file are not raised: they are reasons in the outcome. Values that one source lacks are read from the
+    next one, in the order of fail-over.
     """
     first, *others = job.sources
-    extract = _extract_from(first, reading, job)
+    extract = _extract_from_source(first, reading, job)
     for source in others:
         if not extract.outcome.reasons:
             break
-        extract = completed(extract, _extract_from(source, still_missing(reading, extract.outcome), job))
+        extract = fill_gaps(extract, _extract_from_source(source, remaining_reading(reading, extract.outcome), job))
     return extract
 
 
-def _extract_from(source: Source, reading: Reading, job: Job) -> Extract:
+def _extract_from_source(source: Source, reading: Reading, job: Job) -> Extract:
     started, tally = time.perf_counter(), Tally()
     variables, file = job.named(reading.variables), reading.file
     wanted = wanted_messages(variables)
     try:
-        client = client_for(source, job.fetch)
+        client = get_client(source, job.fetch)
         found = read_messages(client, file, wanted, job.spec.grid, tally, job.merge_gap_bytes, job.prefixes)
     except ArchiveError as error:
-        found = _nothing(wanted, error)
-    engine = engine_named(job.engine)
-    values, missing, engines = point_values(variables, found.messages, found.gaps, job.placement, engine)
+        found = _all_missing(wanted, error)
+    engine = get_engine(job.engine)
+    values, missing, engines = compute_point_values(variables, found.messages, found.gaps, job.placement, engine)
     values = np.ascontiguousarray(values[:, reading.first_point :])
     outcome = FileOutcome(
         file=file,
@@ -161,16 +161,16 @@ def _extract_from(source: Source, reading: Reading, job: Job) -> Extract:
         checksums={
             each.name: checksum(own) for each, own in zip(variables, values, strict=True) if each.name in engines
         },
-        flags=own_flags(values, reading.variables, variables),
+        flags=single_variable_flags(values, reading.variables, variables),
     )
     return Extract(values, outcome)
 
 
 def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job, attempt: int = 1) -> PartitionReport:
-    """Add the extracts to the partition's shards, commit by the ledger entry, then show it in ``status``."""
+    """Write extracts to the partition's shards, commit them with a ledger entry, and update ``status``."""
     store = Store(job.store_url, dict(job.store_options), job.spec)
     ordered = sorted(extracts, key=lambda extract: extract.outcome.file)
-    pieces = pieces_of(
+    pieces = group_pieces(
         ordered,
         job.spec.axis,
         partition.number * job.spec.span,
@@ -180,21 +180,21 @@ def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job,
     who = _attempt(partition, job, attempt)
 
     def join() -> tuple[tuple[Sequence[FileOutcome], bytes, int], str]:
-        bytes_written, already = store.join(partition.number, pieces)
-        outcomes = _adopted([extract.outcome for extract in ordered], already)
-        entry = encode_entry(outcomes, who, _tried(store, partition, outcomes))
-        if store.blobs.transactional:  # one commit has the values and their status
-            bytes_written += show_status(store, partition.number, also=[decode_entry(entry)])
+        bytes_written, already = store.merge(partition.number, pieces)
+        outcomes = _drop_stored_gaps([extract.outcome for extract in ordered], already)
+        entry = encode_entry(outcomes, who, _previous_attempts(store, partition, outcomes))
+        if store.blobs.transactional:  # one commit contains the values and their status
+            bytes_written += publish_status(store, partition.number, also=[decode_entry(entry)])
         return (outcomes, entry, bytes_written), _message(partition, job, outcomes)
 
     outcomes, entry, bytes_written = store.transact(join)
     store.ledger.write(who, entry)
-    bytes_written += follow_ledger(store, [partition.number])
+    bytes_written += publish_ledger(store, [partition.number])
     return _report(partition, outcomes, bytes_written)
 
 
 def failed_extract(reading: Reading, job: Job, text: str, reason: str = "internal-error") -> Extract:
-    """What stands for a file on which our own code failed: every variable a gap, with the traceback."""
+    """Make the extract of a file on which our own code failed: every variable is a gap, with the traceback."""
     names, n_points = reading.variables, len(job.spec.points)
     outcome = FileOutcome(
         file=reading.file,
@@ -207,8 +207,8 @@ def failed_extract(reading: Reading, job: Job, text: str, reason: str = "interna
     return Extract(np.full((len(names), n_points - reading.first_point), np.nan, dtype=np.float32), outcome)
 
 
-def _nothing(wanted: Iterable[Selector], error: ArchiveError) -> Found:
-    return Found({}, dict.fromkeys(wanted, error), "", "", None)
+def _all_missing(wanted: Iterable[Selector], error: ArchiveError) -> FileMessages:
+    return FileMessages({}, dict.fromkeys(wanted, error), "", "", None)
 
 
 def _reason(error: ArchiveError) -> str:
@@ -216,8 +216,8 @@ def _reason(error: ArchiveError) -> str:
     return codes[0] if codes else "internal-error"
 
 
-def _adopted(outcomes: Sequence[FileOutcome], already: set[tuple[str, int]]) -> list[FileOutcome]:
-    """Gaps whose values lie in the store all the same are none: nothing that was written is taken away."""
+def _drop_stored_gaps(outcomes: Sequence[FileOutcome], already: set[tuple[str, int]]) -> list[FileOutcome]:
+    """Remove gaps whose values an earlier, uncommitted attempt has already written to the store."""
     position: dict[str, int] = {}
     adopted = []
     for outcome in outcomes:
@@ -231,8 +231,8 @@ def _adopted(outcomes: Sequence[FileOutcome], already: set[tuple[str, int]]) -> 
     return adopted
 
 
-def _tried(store: Store, partition: Partition, outcomes: Sequence[FileOutcome]) -> NDArray[np.int32]:
-    """For each row of an entry, how often its value was tried before."""
+def _previous_attempts(store: Store, partition: Partition, outcomes: Sequence[FileOutcome]) -> NDArray[np.int32]:
+    """Count the earlier attempts at each value of an entry, one count for each row."""
     spec = store.spec
     first = partition.number * spec.span
     rows = store.ledger.tables(range(partition.number, partition.number + 1))

@@ -1,15 +1,15 @@
-"""What a command asks for, checked against the settings, the archive's calendar and the store; nothing is written."""
+"""Checks a request (points, period, settings) against the archive's calendar and the existing store. Writes nothing."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hrrr_dask.archive.fetch import FetchSettings
-from hrrr_dask.archive.grid_probe import find_grid, place_points
 from hrrr_dask.archive.sources import SOURCES, Source, parse_source
 from hrrr_dask.clusters import parse_cluster
 from hrrr_dask.config.settings import (
@@ -27,9 +27,8 @@ from hrrr_dask.grid.points import Points, read_points
 from hrrr_dask.job.batching import parse_files_per_task
 from hrrr_dask.objects.locations import check_options, normal_url
 from hrrr_dask.planning.layout import Axis, Layout, choose_layout
-from hrrr_dask.planning.plan import Plan, all_of, iter_partitions, make_plan
-from hrrr_dask.records import GribFile
-from hrrr_dask.store.existing import check_same, load_spec_at
+from hrrr_dask.planning.plan import Plan, make_plan
+from hrrr_dask.store.existing import check_same, load_spec_url
 from hrrr_dask.store.spec import StoreSpec
 from hrrr_dask.store.store import Store
 
@@ -38,20 +37,11 @@ if TYPE_CHECKING:
 
     PointsLike = str | os.PathLike[str] | pd.DataFrame | Points
 
-__all__ = [
-    "Request",
-    "asked_period",
-    "prepare",
-    "store_at",
-    "target_of",
-    "url_of",
-    "utc_now",
-    "whole_partitions",
-]
+__all__ = ["Request", "check_request", "open_store", "requested_period", "url_of", "utc_now"]
 
 
 def utc_now() -> datetime:
-    """The time, naive as all times here."""
+    """Return the current time in UTC, without a time zone like all times in this package."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
@@ -59,75 +49,93 @@ def utc_now() -> datetime:
 class Request:
     """A request that can be met, as far as can be known without reading the archive."""
 
+    store_url: str
+    """Where the store is or will be; empty when only a plan is wanted."""
     settings: dict[str, Any]
-    """Resolved."""
+    """All settings, with defaults filled in."""
     points: Points
-    """Of the store, or as it will have them."""
+    """Points of the store; for a new store, the requested points."""
     plan: Plan
-    """What is wanted."""
+    """The files to read."""
     axis: Axis
-    """Of the store."""
+    """init_time axis of the store."""
     spec: StoreSpec | None
-    """The store, when it is there."""
+    """Specification of the existing store; None for a new store."""
     sources: tuple[Source, ...]
-    """In the order of fail-over."""
+    """Sources in the order of fail-over."""
     fetch: FetchSettings
-    """How patiently the archive is read."""
+    """Timeouts and attempts for requests to the archive."""
+    started: float
+    """When the request was made, in :func:`time.perf_counter` [s]."""
     now: datetime = field(default_factory=utc_now)
-    """UTC."""
+    """Current time, UTC."""
+
+    @property
+    def days(self) -> tuple[int, int]:
+        """First day of the period on the store's axis, and the days from the axis' start to the period's end."""
+        period = self.plan.period
+        return self.axis.days_to(period.start) - 1, self.axis.days_to(period.end)
+
+    @property
+    def whole_partitions(self) -> slice:
+        """Positions on the init_time axis of all partitions that the period touches."""
+        span = self.plan.layout.partition_days * len(self.axis.cycles)
+        first, last = self.axis.index(self.plan.period.start), self.axis.index(self.plan.period.end)
+        return slice(first // span * span, (last // span + 1) * span)
 
 
-def prepare(
+def check_request(
     points: PointsLike | None,
     start: str | datetime,
     end: str | datetime,
     store: str,
     given: Mapping[str, Any],
 ) -> Request:
-    """Check a request.
+    """Check a request and plan it.
 
     Parameters
     ----------
     points : path, DataFrame or Points, optional
-        May be left out for a store that is there.
+        Optional for an existing store, which has its own points.
     start, end : str or datetime
         First and last init time.
     store : str
-        URL; empty when only a plan is wanted.
+        URL of the store; empty for a plan without a store.
     given : mapping
-        The settings that were given; a store that is there has its own for all others.
+        Settings of this call. An existing store keeps its own values for all others.
 
     Raises
     ------
     UsageError
-        If it cannot be met.
+        If the request cannot be met.
     """
+    started = time.perf_counter()
     settings = resolve_settings(**given)
     selection = parse_selection(settings)
-    places = None if points is None else read_points(points)
+    requested_points = None if points is None else read_points(points)
     check_engine(settings["engine"])
     parse_cluster(settings)
     parse_files_per_task(settings["files-per-task"])
     spec = None
     if store:
         check_options(normal_url(store), settings["store-options"])
-        spec = load_spec_at(store, settings["store-options"])
+        spec = load_spec_url(store, settings["store-options"])
     if spec is None:
-        if places is None:
+        if requested_points is None:
             raise PointsError(f"{store or 'the plan'} needs points: give --points, there is no store that has them")
         axis = Axis(parse_day("axis-start", settings["axis-start"]), selection.cycles)
-        layout = _layout(selection, len(places), settings)
+        layout = _layout(selection, len(requested_points), settings)
     else:
         keys = {key.replace("_", "-") for key, value in given.items() if value is not None}
-        check_same(spec, store, keys, selection, places)
+        check_same(spec, store, keys, selection, requested_points)
         _refuse_other_layout(spec, store, settings, keys)
         if settings["source"] == DEFAULTS["source"] and "source" not in keys:
             settings["source"] = list(spec.sources)
-        selection, places, axis, layout = spec.selection, spec.points, spec.axis, spec.layout
+        selection, requested_points, axis, layout = spec.selection, spec.points, spec.axis, spec.layout
     made = make_plan(
         selection,
         parse_period(start, end, selection.cycles),
-        n_points=len(places),
+        n_points=len(requested_points),
         layout=layout,
         now=(now := utc_now()),
         axis=axis,
@@ -139,35 +147,7 @@ def prepare(
         **{key.replace("-", "_"): value for key, value in fetch.items() if key not in ("merge-gap-kb", "prefix-reads")}
     )
     sources = tuple(_source(text, settings["source-options"]) for text in settings["source"])
-    return Request(settings, places, made, axis, spec, sources, patience, now)
-
-
-def target_of(request: Request, url: str) -> Store:
-    """The store as it is, or as it will be; nothing is written yet, and the points are known to lie on the grid."""
-    spec = request.spec
-    if spec is None:
-        section = find_grid(_probe_files(request), request.sources, request.fetch)
-        period = request.plan.period
-        spec = StoreSpec(
-            selection=request.plan.selection,
-            points=request.points,
-            cells=place_points(request.points, section, request.plan.selection.method),
-            grid_section=section,
-            layout=request.plan.layout,
-            axis=request.axis,
-            asked_from=request.axis.days_to(period.start) - 1,
-            n_days=request.axis.days_to(period.end),
-            package_version=_package_version(),
-            sources=tuple(request.settings["source"]),
-        )
-    return Store(url, request.settings["store-options"], spec)
-
-
-def whole_partitions(request: Request) -> slice:
-    """The part of the axis that the period touches, in whole partitions."""
-    span = request.plan.layout.partition_days * len(request.axis.cycles)
-    first, last = request.axis.index(request.plan.period.start), request.axis.index(request.plan.period.end)
-    return slice(first // span * span, (last // span + 1) * span)
+    return Request(store, settings, requested_points, made, axis, spec, sources, patience, started, now)
 
 
 def _layout(selection: Selection, n_points: int, settings: Mapping[str, Any]) -> Layout:
@@ -200,39 +180,23 @@ def _refuse_too_large(made: Plan, settings: Mapping[str, Any], *, continued: boo
         smaller = "" if continued else f"make the shards smaller (--partition-days, now {made.layout.partition_days}), "
         raise PlanError(
             f"a worker would need about {made.worker_bytes / 1e6:,.0f} MB and the memory limit is "
-            f"{settings['memory-limit-mb']:,} MB: raise --memory-limit-mb, {smaller}or ask for less"
+            f"{settings['memory-limit-mb']:,} MB: raise --memory-limit-mb, {smaller}or request less"
         )
 
 
 def _source(text: str, options: dict[str, str]) -> Source:
-    """The public mirrors know how they are reached; the options are for a source of one's own."""
+    """Parse a source. The options apply to a source given by URL; the public mirrors have their own."""
     return parse_source(text, {} if text in SOURCES else options)
 
 
-def _probe_files(request: Request) -> Iterator[GribFile]:
-    """One file of each run first, so that a missing day is soon left behind."""
-    last: datetime | None = None
-    for partition in iter_partitions(request.plan, request.axis, all_of(request.plan, request.axis)):
-        for reading in partition.readings:
-            if reading.file.init_time != last:
-                yield reading.file
-            last = reading.file.init_time
-
-
-def _package_version() -> str:
-    import hrrr_dask  # noqa: PLC0415  the root names this module's users
-
-    return hrrr_dask.__version__
-
-
-def asked_period(spec: StoreSpec) -> Period:
-    """All that anybody asked of a store."""
+def requested_period(spec: StoreSpec) -> Period:
+    """Return the first and last init time requested of a store so far."""
     cycles = len(spec.axis.cycles)
     return Period(spec.axis.init_time(spec.asked_from * cycles), spec.axis.init_time(spec.n_days * cycles - 1))
 
 
 def url_of(store: str | os.PathLike[str]) -> str:
-    """Of a store, as it was given.
+    """Return the URL of a store as text.
 
     Raises
     ------
@@ -245,16 +209,16 @@ def url_of(store: str | os.PathLike[str]) -> str:
     return url
 
 
-def store_at(url: str, given: Mapping[str, Any]) -> Store:
-    """The store that is there; of the settings that were given only ``store_options`` matter.
+def open_store(url: str, given: Mapping[str, Any]) -> Store:
+    """Open an existing store. Of the settings, only ``store_options`` is used.
 
     Raises
     ------
     StoreMismatchError
-        If there is none.
+        If there is no store at the URL.
     """
     options = {**resolve_settings()["store-options"], **(given.get("store_options") or {})}
-    spec = load_spec_at(url, options)
+    spec = load_spec_url(url, options)
     if spec is None:
         raise StoreMismatchError(f"{url} holds no store: check the URL, or make one with hrrr-dask backfill")
     return Store(url, options, spec)

@@ -1,4 +1,4 @@
-"""Stores that grow: newer runs, older runs, new points and new variables, while others write to them."""
+"""Growing stores: newer runs, older runs, new points and new variables, while others write to them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from support.oracle import bits, contents, ledger_keys, objects, without_dask
-from support.specs import raced
+from support.oracle import as_bits, content_digests, ledger_keys, object_digests, without_dask
+from support.specs import race_write
 
 import hrrr_dask
 from hrrr_dask import api
@@ -22,7 +22,7 @@ from hrrr_dask.testing import GridWindow, expected_field, write_archive
 WINDOW = GridWindow(288, 794, 8, 10)
 NAMES = ["temperature_2m", "wind_gust_surface"]
 CELLS = [(2, 3), (5, 8), (3, 4)]
-"""Row and column of the cell under each point."""
+"""Row and column of the cell of each point."""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def fill(archive, tmp_path):
 
 
 def assert_right(store, *, points, names, days):
-    """Every value of those days is the archive's, and every file is complete."""
+    """Check that every value of those days is the archive's, and that every file is complete."""
     with hrrr_dask.open_dataset(str(store)) as found:
         part = found.sel(init_time=slice(f"2024-01-0{days[0]}", f"2024-01-0{days[-1]}"))
         assert part.sizes == {"init_time": 2 * len(days), "lead_time": 2, "point": len(points)}
@@ -69,20 +69,20 @@ def assert_right(store, *, points, names, days):
                 for lead in (0, 1):
                     field = expected_field(name, init, lead, WINDOW)
                     right = [field[CELLS[k]] for k in points]
-                    assert np.array_equal(bits(part[name][i, lead]), bits(right)), (name, init, lead)
+                    assert np.array_equal(as_bits(part[name][i, lead]), as_bits(right)), (name, init, lead)
 
 
 def test_runs_before_and_after_what_is_there_are_added_and_nothing_else_is_read(fill, tmp_path):
     store = tmp_path / "x.zarr"
     assert fill().files_read == 4
-    before = objects(store)
+    before = object_digests(store)
     assert fill("2024-01-01", "2024-01-03").files_read == 8
-    after = objects(store)
+    after = object_digests(store)
     data = {key for key in before if "/c/" in key and not key.startswith("valid_time")}
     assert {key for key in data if before[key] != after[key]} == set(), "no shard was rewritten"
     assert_right(store, points=(0, 1), names=NAMES[:1], days=(1, 2, 3))
     fill("2024-01-01", "2024-01-03", name="at_once.zarr")
-    assert contents(store) == contents(tmp_path / "at_once.zarr")
+    assert content_digests(store) == content_digests(tmp_path / "at_once.zarr")
 
 
 def test_an_update_reads_the_runs_that_came_since(fill, archive, tmp_path):
@@ -98,7 +98,7 @@ def test_an_update_reads_the_runs_that_came_since(fill, archive, tmp_path):
 
 
 def test_an_update_gathers_a_ledger_of_many_entries(fill, tmp_path, monkeypatch):
-    monkeypatch.setattr(api, "MOST_ENTRIES", 2)
+    monkeypatch.setattr(api, "MAX_ENTRIES", 2)
     store = tmp_path / "x.zarr"
     fill("2024-01-01", "2024-01-03")
     rows = len(to_dataframe(str(store)))
@@ -127,11 +127,11 @@ def test_new_points_are_read_out_of_every_file_that_is_there(fill, archive, tmp_
 def test_new_variables_are_read_out_of_every_file_that_is_there(fill, tmp_path):
     store = tmp_path / "x.zarr"
     fill("2024-01-01", "2024-01-02")
-    before = objects(store)
+    before = object_digests(store)
     with without_dask() as client:
         report = hrrr_dask.add_variables(str(store), NAMES, client=client)
     assert (report.files_read, report.outcome) == (8, "done")
-    after = objects(store)
+    after = object_digests(store)
     assert {key: after[key] for key in before if key.startswith("temperature_2m/")} == {
         key: before[key] for key in before if key.startswith("temperature_2m/")
     }
@@ -166,7 +166,7 @@ def test_a_store_grows_while_a_backfill_writes_to_it(fill, tmp_path, what):
 
 
 def added(what, store, *, other):
-    """Add p2 or a gust, or with ``other`` something else under the same name."""
+    """Add p2 or a gust, or with ``other`` something different under the same name."""
     with without_dask() as client:
         if what == "points":
             return hrrr_dask.add_points(store, places(0).assign(point_id="p2") if other else places(2), client=client)
@@ -183,14 +183,14 @@ def test_of_two_that_add_another_thing_under_one_name_the_later_is_told(fill, tm
     def faster():
         if not first:
             first.append("came")
-            first[0] = added(what, store, other=False), objects(store, ledger=True)
+            first[0] = added(what, store, other=False), object_digests(store, ledger=True)
 
     def grow_late(self, growth):
         faster()
         return grow(self, growth)
 
     if at == "puts its step":
-        raced(monkeypatch, "put_new", faster, lambda key: key.startswith(GROWTH_PREFIX))
+        race_write(monkeypatch, "put_new", faster, lambda key: key.startswith(GROWTH_PREFIX))
     else:
         grow = Store.grow
         monkeypatch.setattr(Store, "grow", grow_late)
@@ -199,7 +199,7 @@ def test_of_two_that_add_another_thing_under_one_name_the_later_is_told(fill, tm
         added(what, store, other=True)
     ((report, after),) = first
     assert (report.files_read, report.outcome) == (4, "done")
-    assert objects(store, ledger=True) == after, "the later one has written nothing"
+    assert object_digests(store, ledger=True) == after, "the later one has written nothing"
     with pytest.raises(refusal) as told_again:
         added(what, store, other=True)
     assert str(told.value) == str(told_again.value), "as if it had come when all was over"
@@ -213,12 +213,12 @@ def test_what_cannot_be_added_is_refused_before_anything_is_written(fill, tmp_pa
     with pytest.raises(StoreMismatchError, match="holds no store"):
         hrrr_dask.add_points(str(store), places(2))
     fill()
-    before = objects(store, ledger=True)
+    before = object_digests(store, ledger=True)
     elsewhere = places(2).assign(point_id="p0")
-    with pytest.raises(PointsError, match="p0: the store has that point_id elsewhere"):
+    with pytest.raises(PointsError, match="p0: the store has that point_id at other coordinates"):
         hrrr_dask.add_points(str(store), elsewhere)
-    with pytest.raises(PointsError, match="1 of 1 points lie outside the grid"):
+    with pytest.raises(PointsError, match="1 of 1 points are outside the grid"):
         hrrr_dask.add_points(str(store), places(2).assign(latitude=80.0))
     with pytest.raises(ConfigError, match="give TMP:surface another name"):
         hrrr_dask.add_variables(str(store), "temperature_2m=TMP:surface")
-    assert objects(store, ledger=True) == before
+    assert object_digests(store, ledger=True) == before

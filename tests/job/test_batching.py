@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.job.batching import (
     ASSUMED_FILE_S,
-    HELD_BYTES,
-    MOST_PER_THREAD,
-    MOST_TASKS,
+    MAX_TASKS_IN_FLIGHT,
+    MAX_TASKS_PER_THREAD,
+    MAX_UNWRITTEN_BYTES,
     TASKS_PER_S,
     TASKS_PER_THREAD,
     InFlight,
@@ -81,7 +81,7 @@ def test_a_group_is_of_one_run_and_none_is_left_out(hours, size):
 
 def test_there_is_always_a_step_that_waits_for_the_one_that_is_written():
     assert has_room(InFlight(0, 0, 0, 0), 1, 1, 10**9)
-    assert has_room(InFlight(1, MOST_TASKS, MOST_TASKS, MOST_TASKS), 1, 1, 10**9)
+    assert has_room(InFlight(1, MAX_TASKS_IN_FLIGHT, MAX_TASKS_IN_FLIGHT, MAX_TASKS_IN_FLIGHT), 1, 1, 10**9)
 
 
 @pytest.mark.parametrize(("threads", "size"), [(1, 1), (50, 1), (1000, 6)])
@@ -96,13 +96,13 @@ def test_steps_are_submitted_until_each_thread_has_its_tasks(threads, size):
 @given(THREADS, st.integers(1, 49), SECONDS)
 def test_there_are_tasks_for_each_thread_and_work_enough_to_ask_for_as_many_again(threads, size, file_s):
     ahead = tasks_ahead(threads, size, file_s)
-    assert TASKS_PER_THREAD * threads <= ahead <= MOST_PER_THREAD * threads
+    assert TASKS_PER_THREAD * threads <= ahead <= MAX_TASKS_PER_THREAD * threads
     wanted_threads = ahead * size * file_s / 5.0  # as distributed's Scheduler.adaptive_target has it
-    assert wanted_threads >= 2 * threads or ahead == MOST_PER_THREAD * threads
+    assert wanted_threads >= 2 * threads or ahead == MAX_TASKS_PER_THREAD * threads
 
 
 def test_what_is_read_and_waits_to_be_written_is_bounded():
-    held = 10 * HELD_BYTES // 4400
+    held = 10 * MAX_UNWRITTEN_BYTES // 4400
     assert has_room(InFlight(9, 1000, held - 1000, 0), 10, 1, 4400)
     assert not has_room(InFlight(9, 1000, held + 1000, 0), 10, 1, 4400)
-    assert not has_room(InFlight(9, MOST_TASKS, MOST_TASKS, 0), 10_000, 1, 44)
+    assert not has_room(InFlight(9, MAX_TASKS_IN_FLIGHT, MAX_TASKS_IN_FLIGHT, 0), 10_000, 1, 44)

@@ -9,10 +9,10 @@ import pytest
 
 from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.catalog.variables import CATALOG, Variable, parse_variables
-from hrrr_dask.decode import engine_named
+from hrrr_dask.decode import get_engine
 from hrrr_dask.errors import ArchiveError, DecodeError, MessageNotFoundError, TruncatedError
-from hrrr_dask.grid.definition import bilinear, nearest, read_grid
-from hrrr_dask.job.extract import Placement, point_values, wanted_messages
+from hrrr_dask.grid.definition import find_bilinear_cells, find_nearest_cells, read_grid
+from hrrr_dask.job.extract import Placement, compute_point_values, wanted_messages
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import DEFAULT_WINDOW, GridWindow, expected_field
 from hrrr_dask.testing.messages import MESSAGES, encode_message
@@ -21,8 +21,8 @@ FILE = GribFile(datetime(2024, 1, 1, 18), 5)
 GRID = read_grid(DEFAULT_WINDOW.section3())
 Y, X = np.array([3, 20, 11]), np.array([4, 30, 17])
 LATITUDE, LONGITUDE = DEFAULT_WINDOW.latlon(Y + 0.25, X + 0.25)
-NEAREST = Placement.of(GRID, nearest(GRID, LATITUDE, LONGITUDE))
-BILINEAR = Placement.of(GRID, bilinear(GRID, LATITUDE, LONGITUDE))
+NEAREST = Placement.of(GRID, find_nearest_cells(GRID, LATITUDE, LONGITUDE))
+BILINEAR = Placement.of(GRID, find_bilinear_cells(GRID, LATITUDE, LONGITUDE))
 U, V, T = (CATALOG[name] for name in ("u_component_wind_10m", "v_component_wind_10m", "temperature_2m"))
 
 
@@ -49,7 +49,7 @@ def messages_of(*variables: Variable) -> dict[Selector, bytes]:
 
 
 def extract(variables, messages, gaps=None, placement=NEAREST, engine=None):
-    return point_values(variables, messages, gaps or {}, placement, engine or engine_named("eccodes"))
+    return compute_point_values(variables, messages, gaps or {}, placement, engine or get_engine("eccodes"))
 
 
 def rotated(u: np.ndarray, v: np.ndarray, longitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +105,7 @@ def test_bilinear_turns_each_neighbour_before_it_weighs_them():
 
 
 def test_the_angle_is_that_of_each_cell():
-    cells = bilinear(GRID, LATITUDE, LONGITUDE)
+    cells = find_bilinear_cells(GRID, LATITUDE, LONGITUDE)
     _, longitude = DEFAULT_WINDOW.latlon(cells.index // DEFAULT_WINDOW.nx, cells.index % DEFAULT_WINDOW.nx)
     expected = np.sin(np.radians(38.5)) * np.radians((longitude - 262.5 + 180) % 360 - 180)
     np.testing.assert_allclose(BILINEAR.angle, expected, rtol=0, atol=1e-8)
@@ -115,7 +115,7 @@ def test_alaskas_angle_is_the_longitude_from_its_meridian():
     window = GridWindow(400, 200, 4, 5, "alaska")
     grid = read_grid(window.section3())
     latitude, longitude = window.latlon(np.array([1]), np.array([2]))
-    placement = Placement.of(grid, nearest(grid, latitude, longitude))
+    placement = Placement.of(grid, find_nearest_cells(grid, latitude, longitude))
     np.testing.assert_allclose(placement.angle[0, 0], np.radians(longitude[0] - 225.0), atol=1e-7)
 
 
@@ -154,7 +154,7 @@ def test_each_variable_has_the_engine_that_decoded_it():
         start += int.from_bytes(unknown[start : start + 4], "big")
     unknown[start + 9 : start + 11] = (4).to_bytes(2, "big")  # template 5.4: IEEE numbers, which are too few here
     messages = {**messages_of(U, V), T.selector: bytes(unknown)}
-    _, missing, engines = extract([U, V, T], messages, engine=engine_named("auto"))
+    _, missing, engines = extract([U, V, T], messages, engine=get_engine("auto"))
     assert engines == {U.name: "numba", V.name: "numba"}
     assert type(missing[T.name]) is DecodeError  # what ecCodes says of it
-    assert extract([U], messages_of(U, V), engine=engine_named("eccodes"))[2] == {U.name: "eccodes"}
+    assert extract([U], messages_of(U, V), engine=get_engine("eccodes"))[2] == {U.name: "eccodes"}

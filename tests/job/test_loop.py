@@ -16,8 +16,8 @@ from dask.utils import key_split
 from distributed import Client, Future, LocalCluster, get_worker
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
-from support.jobs import LEADS, made_up, make_job, readings, write_without_a_task
-from support.paths import importable
+from support.jobs import LEADS, fake_extract, make_job, make_readings, write_locally
+from support.paths import pythonpath_for
 
 from hrrr_dask.errors import RunError, StoreConflictError, StoreMismatchError
 from hrrr_dask.job import batching
@@ -78,7 +78,7 @@ def read(reading, job):
     began = time.perf_counter()
     time.sleep(0.002)
     DONE.append(Done("read", str(get_worker().get_current_task()), (reading.file.label,), began, time.perf_counter()))
-    return made_up(reading)
+    return fake_extract(reading)
 
 
 def write(partition, extracts, job, attempt):
@@ -93,7 +93,7 @@ def write(partition, extracts, job, attempt):
 
 def read_instantly(reading, job):
     DONE.append(Done("read", str(get_worker().get_current_task()), (reading.file.label,), 0, 0))
-    return made_up(reading)
+    return fake_extract(reading)
 
 
 def read_with_a_fault(reading, job):
@@ -122,7 +122,7 @@ def hand_on_the_second_time(work):
 def read_or_die(reading, job):
     if reading.file.lead_hours == 4 and reading.file.init_time.hour < 2:
         os._exit(139)
-    return made_up(reading)
+    return fake_extract(reading)
 
 
 def write_into_a_conflict(partition, extracts, job, attempt):
@@ -148,7 +148,11 @@ def files_of_tasks():
 
 @pytest.mark.parametrize("files_per_task", [1, 4, 19])
 def test_every_file_is_read_once_and_written_with_its_step(client, files_per_task):
-    partitions = [Partition(0, readings(3)), Partition(1, readings(2, 24)), Partition(1, readings(1, 26), step=1)]
+    partitions = [
+        Partition(0, make_readings(3)),
+        Partition(1, make_readings(2, 24)),
+        Partition(1, make_readings(1, 26), step=1),
+    ]
     result, progress = work(client, partitions, f"once{files_per_task}", files_per_task=files_per_task)
     labels = [reading.file.label for partition in partitions for reading in partition.readings]
     assert sorted(label for each in done("read") for label in each.labels) == labels
@@ -167,7 +171,7 @@ def test_every_file_is_read_once_and_written_with_its_step(client, files_per_tas
 
 
 def test_the_dashboard_has_a_bar_for_each_stage(client):
-    work(client, [Partition(0, readings(2)), Partition(0, readings(1, 2), step=1)], "bars", files_per_task=2)
+    work(client, [Partition(0, make_readings(2)), Partition(0, make_readings(1, 2), step=1)], "bars", files_per_task=2)
     assert {key_split(each.key) for each in done("read")} == {"extract"}
     assert {key_split(each.key) for each in done("write")} == {"write"}
 
@@ -175,7 +179,7 @@ def test_the_dashboard_has_a_bar_for_each_stage(client):
 def test_progress_counts_files_however_many_a_task_has(client):
     seen = []
     _, progress = work(
-        client, [Partition(0, readings(8))], "progress", files_per_task=5, show=lambda p: seen.append(p.files_done)
+        client, [Partition(0, make_readings(8))], "progress", files_per_task=5, show=lambda p: seen.append(p.files_done)
     )
     for _ in range(100):  # the last event may come after the report
         if progress.files_done == 48:
@@ -186,7 +190,7 @@ def test_progress_counts_files_however_many_a_task_has(client):
 
 
 def test_tasks_carry_more_once_files_are_seen_to_be_quick(client):
-    partitions = [Partition(number, readings(20 if number < 14 else 5, 24 * number)) for number in range(15)]
+    partitions = [Partition(number, make_readings(20 if number < 14 else 5, 24 * number)) for number in range(15)]
     work(client, partitions, "auto", files_per_task=0, extract_file=read_instantly)
     tasks = files_of_tasks()
     sizes = {reading.file.label: 0 for partition in partitions for reading in partition.readings}
@@ -204,7 +208,7 @@ def test_tasks_carry_more_once_files_are_seen_to_be_quick(client):
 
 
 def test_the_client_holds_a_window_and_never_the_archive(client, monkeypatch):
-    monkeypatch.setattr(batching, "HELD_BYTES", 60 * 2 * 5 * 4)  # for each of two threads
+    monkeypatch.setattr(batching, "MAX_UNWRITTEN_BYTES", 60 * 2 * 5 * 4)  # for each of two threads
     drawn: list[int] = []
     written_at_draw = []
 
@@ -212,7 +216,7 @@ def test_the_client_holds_a_window_and_never_the_archive(client, monkeypatch):
         for number in range(30):
             drawn.append(number)
             written_at_draw.append(len(done("write")))
-            yield Partition(number, readings(4, 24 * number))
+            yield Partition(number, make_readings(4, 24 * number))
 
     result = run(client, make_job(2, "window"), draw(), Progress(720), lambda _: None, Stages(read, write))
     assert len(result.reports) == 30
@@ -221,7 +225,7 @@ def test_the_client_holds_a_window_and_never_the_archive(client, monkeypatch):
 
 
 def test_the_oldest_step_is_read_first(client):
-    partitions = [Partition(0, readings(10)), Partition(1, readings(10, 24))]
+    partitions = [Partition(0, make_readings(10)), Partition(1, make_readings(10, 24))]
     work(client, partitions, "oldest")
     order = [each.labels[0] for each in done("read")]
     wanted = sorted(order)
@@ -230,7 +234,7 @@ def test_the_oldest_step_is_read_first(client):
 
 def test_what_is_read_is_written_before_what_waits_to_be_read():
     """Also where the scheduler keeps no queue, and hundreds of files wait on the workers themselves."""
-    partitions = [Partition(n, readings(2, 24 * n)) for n in range(20)]
+    partitions = [Partition(n, make_readings(2, 24 * n)) for n in range(20)]
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
     with (
         dask.config.set({"distributed.scheduler.worker-saturation": "inf"}),
@@ -248,7 +252,7 @@ def test_what_is_read_is_written_before_what_waits_to_be_read():
 
 
 def test_steps_of_one_partition_are_written_one_after_the_other_and_partitions_at_once(client):
-    partitions = [Partition(n, readings(1, 24 * n + s), step=s) for n in range(2) for s in range(5)]
+    partitions = [Partition(n, make_readings(1, 24 * n + s), step=s) for n in range(2) for s in range(5)]
     work(client, partitions, "steps")
     writes = sorted(done("write"), key=lambda each: each.began)
     for number in range(2):
@@ -258,7 +262,7 @@ def test_steps_of_one_partition_are_written_one_after_the_other_and_partitions_a
 
 
 def test_a_step_that_is_tried_again_lets_no_later_step_pass(client):
-    partitions = [Partition(0, readings(1, s), step=s) for s in range(4)]
+    partitions = [Partition(0, make_readings(1, s), step=s) for s in range(4)]
     result, _ = work(client, partitions, "again", write_partition=write_into_a_conflict)
     assert len(result.reports) == 4
     assert [each.place[1] for each in sorted(done("write"), key=lambda each: each.began)] == [0, 0, 1, 2, 3]
@@ -269,14 +273,16 @@ def test_a_step_that_is_tried_again_lets_no_later_step_pass(client):
 
 
 def test_our_own_fault_on_one_file_of_a_task_is_a_gap_of_that_file_only(client):
-    result, _ = work(client, [Partition(0, readings(3))], "fault", files_per_task=6, extract_file=read_with_a_fault)
+    result, _ = work(
+        client, [Partition(0, make_readings(3))], "fault", files_per_task=6, extract_file=read_with_a_fault
+    )
     assert result.reports[0].gaps == {DEADLY: 1}
     assert result.reports[0].files == 18
 
 
 def test_a_write_that_never_succeeds_ends_the_run(client):
     with pytest.raises(RunError, match=r"partition 20240101 failed at attempt 3 with StoreConflictError: another"):
-        work(client, [Partition(0, readings(1))], "always", write_partition=write_into_a_conflict)
+        work(client, [Partition(0, make_readings(1))], "always", write_partition=write_into_a_conflict)
     assert len(done("write")) == 3
     assert len(done("read")) == LEADS
 
@@ -287,12 +293,12 @@ def test_a_scheduler_that_is_lost_before_a_result_is_fetched_is_said_in_words(cl
 
     monkeypatch.setattr(Future, "result", cancelled)
     with pytest.raises(RunError, match=r"connection to the cluster's scheduler was lost: .*same command again"):
-        work(client, [Partition(0, readings(1))], "lost")
+        work(client, [Partition(0, make_readings(1))], "lost")
 
 
 def test_a_store_that_refuses_ends_the_run_at_once(client):
     with pytest.raises(StoreMismatchError, match="another store"):
-        work(client, [Partition(0, readings(1))], "refuses", extract_file=read_and_refuse)
+        work(client, [Partition(0, make_readings(1))], "refuses", extract_file=read_and_refuse)
     assert not done("write")
 
 
@@ -301,7 +307,7 @@ def test_an_interrupt_commits_the_tasks_that_are_finished(client):
         if progress.files_done >= 2 * LEADS and not progress.draining:
             os.kill(os.getpid(), signal.SIGINT)
 
-    partitions = [Partition(0, readings(8)), Partition(1, readings(8, 24))]
+    partitions = [Partition(0, make_readings(8)), Partition(1, make_readings(8, 24))]
     result, progress = work(
         client,
         partitions,
@@ -321,14 +327,14 @@ def test_an_interrupt_commits_the_tasks_that_are_finished(client):
 
 def test_what_all_tasks_need_is_given_anew_when_its_workers_ended_and_no_file_is_blamed(client, monkeypatch):
     """Once all workers that have it end, whoever makes it again may end as well: it is no fault of the files."""
-    monkeypatch.setattr(run_module, "hand_on", hand_on_the_second_time)
-    result, _ = work(client, [Partition(0, readings(3))], "given")
+    monkeypatch.setattr(run_module, "share_work", hand_on_the_second_time)
+    result, _ = work(client, [Partition(0, make_readings(3))], "given")
     assert (result.reports[0].files, result.reports[0].gaps) == (18, {})
     assert len(done("read")) == 18
 
 
 def test_files_that_kill_their_worker_are_the_only_gaps_of_their_tasks(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", importable(__file__))  # for the process of its own
+    monkeypatch.setenv("PYTHONPATH", pythonpath_for(__file__))  # for the process of its own
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster,
@@ -336,11 +342,11 @@ def test_files_that_kill_their_worker_are_the_only_gaps_of_their_tasks(monkeypat
     ):
         result, _ = work(
             client,
-            [Partition(0, readings(4))],
+            [Partition(0, make_readings(4))],
             "killers",
             files_per_task=6,
             extract_file=read_or_die,
-            write_partition=write_without_a_task,
+            write_partition=write_locally,
         )
     (report,) = result.reports
     assert report.gaps == {"20240101T00-f04": 1, DEADLY: 1}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import zarr
-from support.specs import NAMES, SPAN, make_points, make_spec, number_of, outcome, tree
+from support.specs import NAMES, SPAN, make_points, make_spec, outcome, read_tree, values_at
 
 from hrrr_dask.archive.fetch import FetchSettings
 from hrrr_dask.job.pipeline import Job, failed_extract, write_partition
@@ -27,13 +27,13 @@ def job_for(store: Store, job_id: str = "job") -> Job:
 
 @pytest.fixture
 def store(tmp_path) -> Store:
-    return Store(str(tmp_path / "s.zarr"), {}, make_spec()).ready(Growth())
+    return Store(str(tmp_path / "s.zarr"), {}, make_spec()).make_or_grow(Growth())
 
 
 def extract(init: int, lead: int, reasons: dict[str, str] | None = None, points: tuple[int, int] = (0, 5)) -> Extract:
     """The values that belong there, NaN where a reason is given."""
     told = outcome(init, lead, reasons, NAMES if lead else NAMES[:1], points)
-    values = np.array([number_of(name, init, lead, np.arange(*points)) for name in told.wanted])
+    values = np.array([values_at(name, init, lead, np.arange(*points)) for name in told.wanted])
     values[[name in told.reasons for name in told.wanted]] = np.nan
     return Extract(values, told)
 
@@ -59,17 +59,17 @@ def test_a_step_is_written_committed_and_shown(store):
     assert (report.number, report.files, report.gaps) == (0, 8, {})
     assert report.bytes_written > 0
     for init in range(SPAN):
-        np.testing.assert_array_equal(array(store, RAIN)[init, 1], number_of(RAIN, init, 1, np.arange(5)))
+        np.testing.assert_array_equal(array(store, RAIN)[init, 1], values_at(RAIN, init, 1, np.arange(5)))
     assert (array(store, "status")[:SPAN] == COMPLETE).all()
     assert [row["outcome"] for row in rows(store)] == ["complete"] * 12
-    assert store.folded(slice(0, SPAN)).whole[0].all()
+    assert store.value_states(slice(0, SPAN)).whole[0].all()
 
 
 def test_the_order_of_extracts_leaves_no_trace(store, tmp_path):
-    other = Store(str(tmp_path / "t.zarr"), {}, make_spec()).ready(Growth())
+    other = Store(str(tmp_path / "t.zarr"), {}, make_spec()).make_or_grow(Growth())
     write(store, WHOLE)
     write(other, WHOLE[::-1])
-    assert tree(store.url, ledger=False) == tree(other.url, ledger=False)
+    assert read_tree(store.url, ledger=False) == read_tree(other.url, ledger=False)
     one, two = ([{**row, "ingested": 0, "entry": ""} for row in rows(each)] for each in (store, other))
     assert one == two
 
@@ -92,12 +92,12 @@ def killed_before_commit(store: Store, extracts: list[Extract], monkeypatch) -> 
 
 
 def test_an_attempt_that_was_killed_before_its_commit_is_done_again_to_the_same_bytes(store, tmp_path, monkeypatch):
-    other = Store(str(tmp_path / "t.zarr"), {}, make_spec()).ready(Growth())
+    other = Store(str(tmp_path / "t.zarr"), {}, make_spec()).make_or_grow(Growth())
     killed_before_commit(store, WHOLE, monkeypatch)
-    assert (store.folded(slice(0, SPAN)).codes[0] == NOT_INGESTED).all(), "nothing is promised"
+    assert (store.value_states(slice(0, SPAN)).codes[0] == NOT_INGESTED).all(), "nothing is promised"
     write(store, WHOLE)
     write(other, WHOLE)
-    assert tree(store.url, ledger=False) == tree(other.url, ledger=False)
+    assert read_tree(store.url, ledger=False) == read_tree(other.url, ledger=False)
 
 
 def test_a_gap_whose_value_a_killed_attempt_has_written_is_none(store, monkeypatch):
@@ -110,7 +110,7 @@ def test_a_gap_whose_value_a_killed_attempt_has_written_is_none(store, monkeypat
     assert first["outcome"] == "complete"
     assert first["detail"] == f"of an attempt that did not commit; now not-published: why {T}"
     assert first["published"] is None
-    np.testing.assert_array_equal(array(store, T)[0, 1], number_of(T, 0, 1, np.arange(5)))
+    np.testing.assert_array_equal(array(store, T)[0, 1], values_at(T, 0, 1, np.arange(5)))
     assert (array(store, "status")[:2, 1] == COMPLETE).all()
     assert (array(store, "available_at")[:2, 1] == NEVER).all(), "nobody knows when that object was published"
     assert array(store, "available_at")[2, 0] > 0
@@ -145,11 +145,11 @@ def test_added_points_are_read_and_written_alone(store):
     grown = store.grow(Growth(points=make_points([5, 6])))
     before = rows(grown)
     write(grown, [extract(init, lead, points=(5, 7)) for init in range(SPAN) for lead in (0, 1)], job="later")
-    folded = grown.folded(slice(0, SPAN))
-    assert folded.whole[0].all()
-    assert folded.whole[1, :, 1].all()
+    states = grown.value_states(slice(0, SPAN))
+    assert states.whole[0].all()
+    assert states.whole[1, :, 1].all()
     for init in range(SPAN):
-        np.testing.assert_array_equal(array(grown, T)[init, 1], number_of(T, init, 1, np.arange(7)))
+        np.testing.assert_array_equal(array(grown, T)[init, 1], values_at(T, init, 1, np.arange(7)))
     later = [row for row in rows(grown) if row not in before]
     assert {(row["first_point"], row["n_points"]) for row in later} == {(5, 7)}
 

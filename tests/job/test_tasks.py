@@ -16,7 +16,7 @@ from hrrr_dask.records import Partition
 def test_a_worker_loads_the_decoder_and_keeps_its_memory_when_it_starts(monkeypatch):
     done: list[tuple[str, bool]] = []
     main = threading.current_thread()
-    monkeypatch.setattr(tasks, "engine_named", lambda name: done.append((name, threading.current_thread() is main)))
+    monkeypatch.setattr(tasks, "get_engine", lambda name: done.append((name, threading.current_thread() is main)))
     monkeypatch.setattr(tasks, "keep_freed_memory", lambda: done.append(("memory", threading.current_thread() is main)))
     asyncio.run(WarmStart("numba").setup(worker=None))
     assert done == [("memory", True), ("numba", False)]
