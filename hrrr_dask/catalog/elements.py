@@ -1,9 +1,9 @@
-"""NOAA's parameter abbreviations and their GRIB2 numbers.
+"""Table of NOAA's parameter abbreviations (elements) with their GRIB2 numbers, titles and units.
 
-Data with sources: WMO Manual on Codes I.2, code table 4.2, and NCEP's local table 4.2 (centre 7, numbers from 192 on),
-as NCEP's GRIB2 documentation lists them. Some quantities have two numbers, an older local one of NCEP's and a later one
-of the WMO's. Both mean the element, and real bytes showed only for some which one HRRR carries (the WMO's for RETOP,
-the local one for REFC): compare elements by name, not by number.
+Sources: WMO Manual on Codes I.2, code table 4.2, and NCEP's local table 4.2 (centre 7, numbers from 192 on), as listed
+in NCEP's GRIB2 documentation. Some quantities have two numbers: an older local one of NCEP and a later one of the WMO.
+Which of them HRRR uses is confirmed by real files only for some (the WMO's for RETOP, the local one for REFC), so
+compare elements by name, not by number.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ __all__ = [
     "Element",
     "Numbers",
     "canonical_element",
-    "element_named",
-    "element_numbered",
-    "parse_raw",
-    "spell_element",
+    "find_element",
+    "find_element_by_numbers",
+    "format_element",
+    "parse_raw_element",
 ]
 
 Numbers = tuple[int, int, int]
@@ -31,12 +31,12 @@ NCEP: Final = 7
 """NCEP's number among the originating centres (common code table C-11)."""
 
 FIRST_LOCAL: Final = 192
-"""From here on (and below 255), a number's meaning is the centre's own."""
+"""Numbers from 192 to 254 are local: each centre defines its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """A quantity: how inventories and GRIB2 messages name it."""
+    """A physical quantity, as inventories and GRIB2 messages identify it."""
 
     name: str
     """Abbreviation in column 4 of an inventory."""
@@ -47,11 +47,11 @@ class Element:
     number: int
     """Code table 4.2."""
     title: str
-    """For people."""
+    """Human-readable name."""
     units: str
     """UDUNITS spelling; ``1`` for codes and pure numbers."""
-    others: tuple[Numbers, ...] = ()
-    """Other numbers that mean the same."""
+    other_numbers: tuple[Numbers, ...] = ()
+    """Alternative numbers of the same quantity."""
 
     @property
     def numbers(self) -> Numbers:
@@ -59,7 +59,7 @@ class Element:
         return self.discipline, self.category, self.number
 
 
-# Name; numbers, the usual one first; units; title.
+# Name; numbers, the usual ones first; units; title.
 _ROWS: Final = (
     # temperature
     ("TMP", "0.0.0", "K", "temperature"),
@@ -222,44 +222,44 @@ _ROWS: Final = (
 )
 
 _ALIASES: Final = {"CLWMR": "CLMR"}
-"""Older spelling of wgrib2's to the one it uses now."""
+"""Older wgrib2 spelling to the current one."""
 
 
-def _numbers(text: str) -> Numbers:
+def _parse_numbers(text: str) -> Numbers:
     discipline, category, number = map(int, text.split("."))
     return discipline, category, number
 
 
-def _element(name: str, numbers: str, units: str, title: str) -> Element:
-    first, *others = map(_numbers, numbers.split())
+def _make_element(name: str, numbers: str, units: str, title: str) -> Element:
+    first, *others = map(_parse_numbers, numbers.split())
     return Element(name, *first, title, units, tuple(others))
 
 
-ELEMENTS: Final[dict[str, Element]] = {row[0]: _element(*row) for row in _ROWS}
+ELEMENTS: Final[dict[str, Element]] = {row[0]: _make_element(*row) for row in _ROWS}
 """Abbreviation to element."""
 
 _BY_NUMBERS: Final[dict[Numbers, Element]] = {
-    numbers: element for element in ELEMENTS.values() for numbers in (element.numbers, *element.others)
+    numbers: element for element in ELEMENTS.values() for numbers in (element.numbers, *element.other_numbers)
 }
 
 
-def element_named(name: str) -> Element | None:
-    """The element with an abbreviation, in either spelling where there are two.
+def find_element(name: str) -> Element | None:
+    """Find an element by its abbreviation, in the current or an older spelling; None if unknown.
 
     Examples
     --------
-    >>> element_named("CLWMR").name
+    >>> find_element("CLWMR").name
     'CLMR'
     """
     return ELEMENTS.get(_ALIASES.get(name, name))
 
 
-def element_numbered(discipline: int, category: int, number: int) -> Element | None:
-    """The element that GRIB2 numbers of NCEP mean, also by its less usual numbers.
+def find_element_by_numbers(discipline: int, category: int, number: int) -> Element | None:
+    """Find an element by its GRIB2 numbers at NCEP, usual or alternative; None if unknown.
 
     Examples
     --------
-    >>> element_numbered(0, 16, 197).name
+    >>> find_element_by_numbers(0, 16, 197).name
     'RETOP'
     """
     return _BY_NUMBERS.get((discipline, category, number))
@@ -271,23 +271,23 @@ _RAW = re.compile(
 )
 
 
-def parse_raw(text: str) -> Numbers | None:
-    """Read wgrib2's spelling of a parameter that it has no name for.
+def parse_raw_element(text: str) -> Numbers | None:
+    """Parse wgrib2's notation for a parameter without an abbreviation.
 
     Parameters
     ----------
     text : str
-        ``var discipline=0 center=7 local_table=1 parmcat=16 parm=201``; everything before ``parmcat`` may be left
-        out, the discipline then is 0.
+        ``var discipline=0 center=7 local_table=1 parmcat=16 parm=201``. Everything between ``var`` and ``parmcat`` is
+        optional; the discipline defaults to 0.
 
     Returns
     -------
     tuple of int, or None
-        Discipline, category and number; None when the text is no such spelling or of another centre than NCEP.
+        Discipline, category and number; None if the text has another form or names another centre than NCEP.
 
     Examples
     --------
-    >>> parse_raw("var discipline=0 center=7 local_table=1 parmcat=16 parm=201")
+    >>> parse_raw_element("var discipline=0 center=7 local_table=1 parmcat=16 parm=201")
     (0, 16, 201)
     """
     match = _RAW.fullmatch(text)
@@ -296,8 +296,8 @@ def parse_raw(text: str) -> Numbers | None:
     return int(match["discipline"] or 0), int(match["category"]), int(match["number"])
 
 
-def spell_element(discipline: int, category: int, number: int, local_table: int = 1, centre: int = NCEP) -> str:
-    """Abbreviation of a parameter, or the raw spelling when it has none.
+def format_element(discipline: int, category: int, number: int, local_table: int = 1, centre: int = NCEP) -> str:
+    """Return the abbreviation of a parameter, or wgrib2's raw notation if it has none.
 
     Parameters
     ----------
@@ -306,26 +306,26 @@ def spell_element(discipline: int, category: int, number: int, local_table: int 
     local_table : int
         Version of the local tables.
     centre : int
-        Originating centre: a local number of another centre than NCEP is always spelled raw.
+        Originating centre. Local numbers of another centre than NCEP always use the raw notation.
 
     Examples
     --------
-    >>> spell_element(0, 0, 0)
+    >>> format_element(0, 0, 0)
     'TMP'
-    >>> spell_element(0, 16, 201)
+    >>> format_element(0, 16, 201)
     'var discipline=0 center=7 local_table=1 parmcat=16 parm=201'
     """
-    element = element_numbered(discipline, category, number)
+    element = find_element_by_numbers(discipline, category, number)
     if element is not None and (centre == NCEP or max(discipline, category, number) < FIRST_LOCAL):
         return element.name
     return f"var discipline={discipline} center={centre} local_table={local_table} parmcat={category} parm={number}"
 
 
 def canonical_element(text: str) -> str:
-    """The one spelling under which an element is compared.
+    """Normalise the spelling of an element, so that equal elements compare equal.
 
-    Raw spellings of known numbers and older abbreviations become the table's name, raw spellings of unknown numbers
-    become the full form of :func:`spell_element`; any other text stays as it is.
+    Older abbreviations, and raw notation with numbers in the table, become the table's name. Raw notation with other
+    numbers becomes the full form of :func:`format_element`. Any other text is returned unchanged.
 
     Examples
     --------
@@ -334,5 +334,5 @@ def canonical_element(text: str) -> str:
     """
     if text in ELEMENTS:
         return text
-    numbers = parse_raw(text)
-    return spell_element(*numbers) if numbers is not None else _ALIASES.get(text, text)
+    numbers = parse_raw_element(text)
+    return format_element(*numbers) if numbers is not None else _ALIASES.get(text, text)

@@ -1,4 +1,4 @@
-"""Levels and layers in wgrib2's words: spelled from GRIB2 code table 4.5, and recognised when a user writes them."""
+"""Formats GRIB2 levels and layers as wgrib2 does (code table 4.5), and validates levels in selectors."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Final
 
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["NO_SURFACE", "check_level", "spell_level"]
+__all__ = ["NO_SURFACE", "check_level", "format_level"]
 
 _PASCAL_TYPES: Final = (100, 108)
-"""Types of surface whose value is in Pa and is spelled in mb."""
+"""Surface types with a value in Pa that is written in mb."""
 NO_SURFACE: Final = 255
+"""Surface type of a level that has no second surface."""
 
 _LEVELS: Final = {
     1: "surface",
@@ -45,7 +46,7 @@ _LEVELS: Final = {
     234: "high cloud layer",
     247: "equilibrium level",
 }
-"""Code table 4.5, from 192 on NCEP's: type of a surface to wgrib2's words for it."""
+"""Surface type (code table 4.5; NCEP's local table from 192 on) to wgrib2's text."""
 _LAYERS: Final = {
     100: "{}-{} mb",
     102: "{}-{} m above mean sea level",
@@ -56,12 +57,12 @@ _LAYERS: Final = {
     107: "{}-{} K isentropic layer",
     108: "{}-{} mb above ground",
 }
-"""Type of both surfaces of a layer to wgrib2's words for it."""
+"""Type of both surfaces of a layer to wgrib2's text."""
 
 _NUMBER: Final = r"-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?"
 
 
-def spell_level(
+def format_level(
     first_type: int,
     first_scale: int | None,
     first_value: int | None,
@@ -69,40 +70,40 @@ def spell_level(
     second_scale: int | None = None,
     second_value: int | None = None,
 ) -> str:
-    """Name a level or layer in wgrib2's words.
+    """Format a level or layer as wgrib2 does.
 
     Parameters
     ----------
     first_type, second_type : int
-        Code table 4.5; 255 for no second surface.
+        Surface type, code table 4.5; 255 if there is no second surface.
     first_scale, second_scale : int or None
-        Power of ten that the value was multiplied by; None when missing.
+        The scaled value is the value times 10 to this power; None if missing.
     first_value, second_value : int or None
-        Scaled value [Pa for types 100 and 108, otherwise as the words say]; None when missing.
+        Scaled value [Pa for types 100 and 108, otherwise the unit in the text]; None if missing.
 
     Examples
     --------
-    >>> spell_level(103, 0, 80)
+    >>> format_level(103, 0, 80)
     '80 m above ground'
-    >>> spell_level(104, 1, 5, 104, 1, 8)
+    >>> format_level(104, 1, 5, 104, 1, 8)
     '0.5-0.8 sigma layer'
     """
-    first = _spell_value(first_type, first_scale, first_value)
+    first = _format_value(first_type, first_scale, first_value)
     if second_type == NO_SURFACE:
-        return _spell_surface(first_type, first)
-    second = _spell_value(second_type, second_scale, second_value)
+        return _format_surface(first_type, first)
+    second = _format_value(second_type, second_scale, second_value)
     if first_type == second_type and first_type in _LAYERS:
         return _LAYERS[first_type].format(first, second)
-    return f"{_spell_surface(first_type, first)} - {_spell_surface(second_type, second)}"
+    return f"{_format_surface(first_type, first)} - {_format_surface(second_type, second)}"
 
 
-def _spell_surface(kind: int, value: str) -> str:
+def _format_surface(kind: int, value: str) -> str:
     if kind in _LEVELS:
         return _LEVELS[kind].format(value)
     return f"level type {kind}" if value == "missing" else f"level type {kind} value {value}"
 
 
-def _spell_value(kind: int, scale: int | None, value: int | None) -> str:
+def _format_value(kind: int, scale: int | None, value: int | None) -> str:
     if scale is None or value is None:
         return "missing"
     number = value / 10**scale if scale >= 0 else float(value * 10**-scale)
@@ -110,35 +111,35 @@ def _spell_value(kind: int, scale: int | None, value: int | None) -> str:
 
 
 def check_level(level: str) -> None:
-    """Refuse a level that no message can have, because none is spelled so.
+    """Check that a level is spelled as in NOAA's inventories.
 
     Parameters
     ----------
     level : str
-        As a selector names it.
+        Level of a selector.
 
     Raises
     ------
     ConfigError
-        Saying how levels are spelled.
+        If no message can have this level. The text suggests a spelling.
 
     Examples
     --------
     >>> check_level("2 m above ground")
     """
-    if _is_spelled(level) or all(_is_spelled(part) for part in level.split(" - ")):
+    if _is_valid(level) or all(_is_valid(part) for part in level.split(" - ")):
         return
-    words = [text.format(*[*re.findall(_NUMBER, level), "1", "2"]) for text in _WORDS]
-    near = difflib.get_close_matches(level, words, n=1)
+    candidates = [text.format(*[*re.findall(_NUMBER, level), "1", "2"]) for text in _FORMS]
+    near = difflib.get_close_matches(level, candidates, n=1)
     hint = (
         f"did you mean {near[0]!r}?" if near else "write 'surface', '2 m above ground', '500 mb', 'entire atmosphere'"
     )
-    raise ConfigError(f"level {level!r} is not in the words of NOAA's inventories: {hint}")
+    raise ConfigError(f"level {level!r} is not spelled as in NOAA's inventories: {hint}")
 
 
-_WORDS: Final = (*_LEVELS.values(), *_LAYERS.values(), "level type {}", "level type {} value {}")
-_SHAPES: Final = tuple(re.compile(_NUMBER.join(re.escape(part) for part in text.split("{}"))) for text in _WORDS)
+_FORMS: Final = (*_LEVELS.values(), *_LAYERS.values(), "level type {}", "level type {} value {}")
+_PATTERNS: Final = tuple(re.compile(_NUMBER.join(re.escape(part) for part in text.split("{}"))) for text in _FORMS)
 
 
-def _is_spelled(level: str) -> bool:
-    return any(shape.fullmatch(level) for shape in _SHAPES)
+def _is_valid(level: str) -> bool:
+    return any(pattern.fullmatch(level) for pattern in _PATTERNS)

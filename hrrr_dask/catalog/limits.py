@@ -1,8 +1,8 @@
-"""How large a value can be, and how fast it changes: rows with a source each.
+"""Table of plausible limits: smallest and largest value and hourly change of each quantity, with sources.
 
-Limits are generous: what climate and model can bring about lies inside, with room; what lies outside is a flag for
-people to look at, never a reason to change a value. Where a row says "WMO", the extreme is that of the WMO's World
-Weather and Climate Extremes Archive (Cerveny et al. 2007, BAMS 88, 853-860).
+Limits are generous: they include, with a margin, everything that climate and model can produce. A value outside is
+flagged for review, never changed. Rows with "WMO" cite the WMO's World Weather and Climate Extremes Archive (Cerveny
+et al. 2007, BAMS 88, 853-860).
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from typing import Final
 
 from hrrr_dask.catalog.selectors import Selector
 
-__all__ = ["LIMITS", "Limits", "limits_of"]
+__all__ = ["LIMITS", "Limits", "find_limits"]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is plausible of one quantity."""
+    """Plausible range and rate of change of one quantity."""
 
     low: float
     """Smallest plausible value [unit of the element]."""
     high: float
     """Largest plausible value [unit of the element]."""
     source: str
-    """Where the two come from."""
+    """Source of both."""
     hourly_step: float | None = None
-    """Change from one hour to the next that one in a hundred exceeds; None for what jumps by nature, as rain does
+    """99th percentile of the change within an hour; None for quantities that jump by nature, such as precipitation
     [unit of the element per hour]."""
 
 
 _ABOVE_ATMOSPHERE: Final = 1408.0
-"""The sun's irradiance at perihelion, 1361 W m-2 times 1.034: a model without sideways light has no more [W m-2]."""
+"""Solar irradiance at perihelion, 1361 W m-2 times 1.034: the maximum of a model without lateral radiation [W m-2]."""
 _SOLAR: Final = "no more than above the atmosphere at perihelion (Kopp and Lean 2011, GRL 38, L01706; Spencer 1971)"
 _PERCENT: Final = Limits(0, 100, "a share")
 _YES_OR_NO: Final = Limits(0, 1, "a share, or 1 for yes")
@@ -95,27 +95,29 @@ LIMITS: Final[dict[str, Limits]] = {
     "CICEP": _YES_OR_NO,
     "CSNOW": _YES_OR_NO,
 }
-"""``ELEMENT``, ``ELEMENT:LEVEL`` or ``ELEMENT:LEVEL:WINDOW`` to its limits; the longest that fits holds. Steps are the
-99th percentile of 3,198 cells over 24 hourly runs of 2018-07-22 in Idaho, rounded up, where that day has the variable;
-10 % for humidity, which was dry that day; 80 m winds have a fifth more than those at 10 m."""
+"""``ELEMENT``, ``ELEMENT:LEVEL`` or ``ELEMENT:LEVEL:WINDOW`` to its limits; the longest matching key applies.
+
+Hourly steps are the 99th percentile of 3,198 cells over 24 hourly runs of 2018-07-22 in Idaho, rounded up, for the
+variables of that day. Exceptions: humidity has 10 %, because that day was dry, and winds at 80 m have a fifth more than
+those at 10 m."""
 
 
-def limits_of(selector: Selector) -> Limits | None:
-    """What is plausible of a variable.
+def find_limits(selector: Selector) -> Limits | None:
+    """Find the limits of a variable.
 
     Parameters
     ----------
     selector : Selector
-        The message.
+        Element, level and window of the variable.
 
     Returns
     -------
     Limits or None
-        None where the table has no row: nothing is out of place then.
+        None if the table has no row for it: then no value is implausible.
 
     Examples
     --------
-    >>> limits_of(Selector.parse("TMP:2 m above ground")).high, limits_of(Selector.parse("TMP:500 mb")).high
+    >>> find_limits(Selector.parse("TMP:2 m above ground")).high, find_limits(Selector.parse("TMP:500 mb")).high
     (333.15, 340)
     """
     for key in (str(selector), f"{selector.element}:{selector.level}", selector.element):

@@ -1,7 +1,7 @@
-"""What NOAA publishes: products and their keys, and how far each run reaches.
+"""HRRR products, domains and model versions: object keys in NOAA's bucket and the last lead time of each run.
 
-Data with sources; no decisions. Model versions, their dates and lead times: NCEP's HRRR implementation notices and
-listings of the bucket ``noaa-hrrr-bdp-pds``, whose keys these are.
+Sources: NCEP's HRRR implementation notices for model versions, their dates and lead times, and listings of the bucket
+``noaa-hrrr-bdp-pds`` for the keys.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ ARCHIVE_START: Final = datetime(2014, 7, 30)
 """Init time of the first run in the archive."""
 
 SYNOPTIC_HOURS: Final = (0, 6, 12, 18)
-"""Runs that reach further than the others since v3 [h UTC]."""
+"""Init hours of the runs with more lead times since v3 [h UTC]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One kind of file of a run."""
+    """A file type of a run."""
 
     name: str
-    """As it stands in the key after ``wrf``."""
+    """Part of the key after ``wrf``."""
     title: str
-    """For people."""
+    """Human-readable description."""
     file_bytes: int
     """Typical size of a file [B]."""
 
@@ -54,21 +54,21 @@ PRODUCTS: Final = {
 }
 
 DOMAINS: Final = {"conus": "", "alaska": ".ak"}
-"""Domain to the infix of its keys before ``.grib2``."""
+"""Domain to the part of its keys before ``.grib2``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Era:
-    """A stretch of the archive in which one model version ran."""
+    """A period of the archive with one model version."""
 
     version: str
     """HRRR version."""
     start: datetime
     """First init time, UTC."""
     synoptic_hours: int
-    """Furthest lead time of the 00, 06, 12 and 18 UTC runs [h]."""
+    """Last lead time of the 00, 06, 12 and 18 UTC runs [h]."""
     other_hours: int
-    """Furthest lead time of all other runs [h]."""
+    """Last lead time of all other runs [h]."""
 
 
 ERAS: Final = {
@@ -86,26 +86,26 @@ ERAS: Final = {
 """Domain to its eras, oldest first."""
 
 SUBHOURLY_HOURS: Final = 18
-"""Furthest lead time of the sub-hourly product at every run [h]."""
+"""Last lead time of the sub-hourly product in every run [h]."""
 
 ALASKA_EVERY_HOURS: Final = 3
-"""Alaska runs start every three hours."""
+"""Interval between runs in Alaska [h]."""
 
 
 def last_lead_hour(init_time: datetime, product: str = "sfc", domain: str = "conus") -> int | None:
-    """How far the run started at ``init_time`` reaches.
+    """Return the last lead time of a run.
 
     Parameters
     ----------
     init_time : datetime
-        Start of the run, UTC.
+        Init time of the run, UTC.
     product, domain : str
         Names in :data:`PRODUCTS` and :data:`DOMAINS`.
 
     Returns
     -------
     int or None
-        Furthest lead time [h]; None when the archive has no such run.
+        Last lead time [h]; None if the archive has no such run.
 
     Examples
     --------
@@ -119,12 +119,12 @@ def last_lead_hour(init_time: datetime, product: str = "sfc", domain: str = "con
     era = next((era for era in reversed(ERAS[domain]) if era.start <= init_time), None)
     if era is None:
         return None
-    reach = era.synoptic_hours if init_time.hour in SYNOPTIC_HOURS else era.other_hours
-    return min(reach, SUBHOURLY_HOURS) if product == "subh" else reach
+    last = era.synoptic_hours if init_time.hour in SYNOPTIC_HOURS else era.other_hours
+    return min(last, SUBHOURLY_HOURS) if product == "subh" else last
 
 
 def object_key(file: GribFile) -> str:
-    """Key of a file in the bucket, and path below a directory laid out like it.
+    """Return the key of a file in the bucket, which is also its path in a mirrored directory.
 
     Examples
     --------
@@ -140,5 +140,5 @@ def object_key(file: GribFile) -> str:
 
 
 def inventory_key(file: GribFile) -> str:
-    """Key of the file's inventory."""
+    """Return the key of a file's inventory."""
     return object_key(file) + ".idx"

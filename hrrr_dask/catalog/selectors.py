@@ -1,13 +1,13 @@
-"""Which message is meant: element, level and time window.
+"""Parses selectors ``ELEMENT:LEVEL[:WINDOW]``, which identify a message by element, level and time window.
 
-A selector is written ``ELEMENT:LEVEL`` or ``ELEMENT:LEVEL:WINDOW`` in the inventory's own words. Windows are relative
-to the lead time, so that one selector serves every file:
+Element and level are spelled as in the inventory. Windows are relative to the lead time, so that one selector serves
+every file:
 
 =================  ==========================================================================
 ``instant``        the value at the valid time
-``1 hour acc``     the last hour's accumulation; also ``ave``, ``max``, ``min``; also ``15 min ave``
-``run acc``        from the init time on; also ``ave``, ``max``, ``min``
-(left out)         whatever single window the file has; two are an error
+``1 hour acc``     accumulation over the last hour; also ``ave``, ``max``, ``min``; also ``15 min ave``
+``run acc``        accumulation since the init time; also ``ave``, ``max``, ``min``
+(omitted)          the only window in the file; several windows are an error
 =================  ==========================================================================
 """
 
@@ -30,21 +30,21 @@ _RUN = re.compile(r"run (acc|ave|max|min)")
 
 @dataclass(frozen=True, slots=True)
 class WindowSpec:
-    """A window relative to the lead time; ``kind`` None takes any."""
+    """A window relative to the lead time; ``kind`` None matches any window."""
 
     kind: WindowKind | None
     """``instant``, a statistic, or None."""
     minutes: int | None = None
-    """Length of the window [min]; None for the whole run so far. Unused for an instant."""
+    """Length of the window [min]; None for the whole run up to the lead time. Unused for an instant."""
 
     @classmethod
     def parse(cls, text: str) -> WindowSpec:
-        """Read the third part of a selector.
+        """Parse the window of a selector.
 
         Raises
         ------
         ConfigError
-            If the text is none of the forms in the module's table.
+            If the text has none of the forms in the module's table.
 
         Examples
         --------
@@ -65,7 +65,7 @@ class WindowSpec:
         )
 
     def at(self, lead_hours: int) -> Window | None:
-        """The window that this means at a lead time.
+        """Return the absolute window at a lead time.
 
         Parameters
         ----------
@@ -75,7 +75,7 @@ class WindowSpec:
         Returns
         -------
         Window or None
-            None when no such window exists there: any window will do, or the window would begin before the run.
+            None if any window matches, or if the window would start before the run.
 
         Examples
         --------
@@ -91,11 +91,11 @@ class WindowSpec:
         return None if start < 0 else Window(self.kind, start, stop)
 
     def exists_at(self, lead_hours: int) -> bool:
-        """Whether a run can have such a window at a lead time: an hour's sum needs an hour."""
+        """Whether a run has such a window at a lead time: an hourly sum requires at least an hour."""
         return self.kind is None or self.at(lead_hours) is not None
 
     def __str__(self) -> str:
-        """The form that :meth:`parse` reads."""
+        """Format so that :meth:`parse` reads it back."""
         if self.kind is None or self.kind == "instant":
             return self.kind or ""
         if self.minutes is None:
@@ -110,23 +110,23 @@ ANY_WINDOW: Final = WindowSpec(None)
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Element, level and window of the one message that is wanted from each file."""
+    """Element, level and window of the message to read from each file."""
 
     element: str
-    """Parameter abbreviation as the inventory spells it."""
+    """Parameter abbreviation, spelled as in the inventory."""
     level: str
-    """Level as the inventory spells it."""
+    """Level, spelled as in the inventory."""
     window: WindowSpec = ANY_WINDOW
     """Window relative to the lead time."""
 
     @classmethod
     def parse(cls, text: str) -> Selector:
-        """Read ``ELEMENT:LEVEL[:WINDOW]``.
+        """Parse ``ELEMENT:LEVEL[:WINDOW]``.
 
         Raises
         ------
         ConfigError
-            If a part is missing or the window is not understood.
+            If a part is missing or the window is invalid.
 
         Examples
         --------
@@ -139,6 +139,6 @@ class Selector:
         return cls(parts[0], parts[1], WindowSpec.parse(parts[2]) if len(parts) == 3 else ANY_WINDOW)
 
     def __str__(self) -> str:
-        """The form that :meth:`parse` reads."""
+        """Format so that :meth:`parse` reads it back."""
         parts = [self.element, self.level, str(self.window)]
         return ":".join(part for part in parts if part)

@@ -1,7 +1,7 @@
-"""What can be asked for: the catalogued variables, and any other selector a user gives.
+"""Catalogue of variables, and parsing of ``--variables``: catalogued names and any other selector.
 
-The identity of a variable is its GRIB2 numbers, level and window; names are for people. Standard names and units are
-those of the CF standard name table; GRIB2 numbers are WMO Manual on Codes I.2 and NCEP local table 4.2.
+A variable is identified by its GRIB2 numbers, level and window; its name is only a label. Standard names and units
+follow the CF standard name table; GRIB2 numbers are from WMO Manual on Codes I.2 and NCEP local table 4.2.
 """
 
 from __future__ import annotations
@@ -13,46 +13,44 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from hrrr_dask.catalog.elements import ELEMENTS, canonical_element, element_named, parse_raw
+from hrrr_dask.catalog.elements import ELEMENTS, canonical_element, find_element, parse_raw_element
 from hrrr_dask.catalog.levels import check_level
-from hrrr_dask.catalog.limits import limits_of
+from hrrr_dask.catalog.limits import find_limits
 from hrrr_dask.catalog.products import ARCHIVE_START, ERAS
 from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["CATALOG", "DEFAULT_VARIABLES", "VECTOR_PAIRS", "Variable", "companion_of", "parse_variables"]
-
-V2_START: Final = ERAS["conus"][1].start
+__all__ = ["CATALOG", "DEFAULT_VARIABLES", "VECTOR_PAIRS", "Variable", "find_companion", "parse_variables"]
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One array of the store and the message it comes from."""
+    """One array of the store and the message that it is read from."""
 
     name: str
     """Name of the array."""
     selector: Selector
-    """The message, in the inventory's words."""
+    """Element, level and window of the message, spelled as in the inventory."""
     numbers: tuple[int, int, int]
     """GRIB2 discipline, category and number."""
     long_name: str
-    """For people and plots."""
+    """Human-readable name, also for plots."""
     units: str
     """UDUNITS spelling."""
     standard_name: str = ""
-    """CF standard name; empty when the table has none."""
+    """CF standard name; empty if none exists."""
     since: datetime = ARCHIVE_START
-    """First init time whose files have it, UTC."""
+    """First init time with this variable, UTC."""
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """Smallest and largest plausible value; None where :mod:`hrrr_dask.catalog.limits` has none."""
-        row = limits_of(self.selector)
+        """Smallest and largest plausible value; None if :mod:`hrrr_dask.catalog.limits` has no row."""
+        row = find_limits(self.selector)
         return None if row is None else (row.low, row.high)
 
     @property
     def cell_methods(self) -> str:
-        """CF cell methods: how the value stands for its window."""
+        """CF cell methods: how the value represents its window."""
         window = self.selector.window
         words = {"acc": "sum", "ave": "mean", "max": "maximum", "min": "minimum", "instant": "point"}
         if window.kind is None:
@@ -64,20 +62,18 @@ class Variable:
             return f"{method} (comment: from init_time to valid_time)"
         return f"{method} (interval: {window.minutes} minutes)"
 
-    def offered(self, init_time: datetime, lead_hours: int) -> bool:
-        """Whether the archive ever has this variable in a file of that run and lead time."""
+    def is_published(self, init_time: datetime, lead_hours: int) -> bool:
+        """Whether NOAA publishes this variable in the file of a run and lead time."""
         return init_time >= self.since and self.selector.window.exists_at(lead_hours)
 
 
-def _row(name: str, selector: str, standard_name: str, units: str, long_name: str, since: datetime) -> Variable:
+def _variable(name: str, selector: str, standard_name: str, units: str, long_name: str, since: datetime) -> Variable:
     parsed = Selector.parse(selector)
-    element = ELEMENTS[parsed.element]
-    numbers = (element.discipline, element.category, element.number)
-    return Variable(name, parsed, numbers, long_name, units, standard_name, since)
+    return Variable(name, parsed, ELEMENTS[parsed.element].numbers, long_name, units, standard_name, since)
 
 
 _V1 = ARCHIVE_START
-_V2 = V2_START
+_V2 = ERAS["conus"][1].start
 _DEFAULTS: Final = (
     ("surface_pressure", "PRES:surface:instant", "surface_air_pressure", "Pa", "surface pressure", _V1),
     ("surface_roughness", "SFCR:surface:instant", "surface_roughness_length", "m", "surface roughness length", _V1),
@@ -170,11 +166,11 @@ _EXTRAS: Final = (
     ),
 )
 
-CATALOG: Final = {row[0]: _row(*row) for row in (*_DEFAULTS, *_EXTRAS)}
-"""Name to variable, for the names that ``--variables`` takes."""
+CATALOG: Final = {row[0]: _variable(*row) for row in (*_DEFAULTS, *_EXTRAS)}
+"""Name, as given to ``--variables``, to variable."""
 
 DEFAULT_VARIABLES: Final = tuple(row[0] for row in _DEFAULTS)
-"""The eleven variables read when none are named."""
+"""The eleven variables that are read by default."""
 
 VECTOR_PAIRS: Final = (
     ("UGRD", "VGRD"),
@@ -183,23 +179,23 @@ VECTOR_PAIRS: Final = (
     ("VUCSH", "VVCSH"),
     ("UFLX", "VFLX"),
 )
-"""Elements that are the two components of one vector along the grid's axes, first along x."""
+"""Elements that are the x and y components of a vector relative to the grid."""
 
-SEVERAL_WINDOWS: Final = frozenset({"APCP", "WEASD", "FROZR"})
-"""Accumulated elements that stand in one file with several windows: the selector must name one."""
+MULTI_WINDOW_ELEMENTS: Final = frozenset({"APCP", "WEASD", "FROZR"})
+"""Accumulated elements with several windows in one file: a selector must name the window."""
 
 
-def companion_of(selector: Selector) -> tuple[Selector, int] | None:
-    """The other component of the vector that a selector is a component of.
+def find_companion(selector: Selector) -> tuple[Selector, int] | None:
+    """Find the other component of a vector.
 
     Returns
     -------
     (Selector, int) or None
-        The other component, and which axis *this* one lies along: 0 for x, 1 for y. None for a scalar.
+        The other component, and the axis of *this* one: 0 for x, 1 for y. None for a scalar.
 
     Examples
     --------
-    >>> other, axis = companion_of(Selector.parse("VGRD:10 m above ground"))
+    >>> other, axis = find_companion(Selector.parse("VGRD:10 m above ground"))
     >>> str(other), axis
     ('UGRD:10 m above ground', 1)
     """
@@ -211,28 +207,30 @@ def companion_of(selector: Selector) -> tuple[Selector, int] | None:
 
 
 def parse_variables(names: Iterable[str]) -> tuple[Variable, ...]:
-    """Read what ``--variables`` was given.
+    """Parse the values of ``--variables``.
 
     Parameters
     ----------
     names : iterable of str
-        Each a catalogued name, a selector ``ELEMENT:LEVEL[:WINDOW]``, or ``name=SELECTOR``.
+        Catalogued names, selectors ``ELEMENT:LEVEL[:WINDOW]``, or ``name=SELECTOR``.
 
     Returns
     -------
     tuple of Variable
-        In the order given.
+        In the given order.
 
     Raises
     ------
     ConfigError
-        If a name or an element is unknown, a name stands twice, or a selector needs a window.
+        If a name or an element is unknown, a name occurs twice, or a selector requires a window.
     """
     found: dict[str, Variable] = {}
     for text in (name.strip() for name in names):
         variable = _parse_variable(text)
         if variable.name in found:
-            raise ConfigError(f"variable {variable.name!r} is asked for twice: name each once (give one NAME=SELECTOR)")
+            raise ConfigError(
+                f"variable {variable.name!r} is requested twice: name each once, or rename one as NAME=SELECTOR"
+            )
         found[variable.name] = variable
     if not found:
         raise ConfigError(f"no variables are named: leave --variables out for the default {len(DEFAULT_VARIABLES)}")
@@ -241,52 +239,55 @@ def parse_variables(names: Iterable[str]) -> tuple[Variable, ...]:
 
 def _parse_variable(text: str) -> Variable:
     name, equals, selector_text = text.partition("=")
-    if parse_raw(text.split(":", maxsplit=1)[0]) is not None or not equals:  # a raw spelling has '=' of its own
+    if parse_raw_element(text.split(":", maxsplit=1)[0]) is not None or not equals:  # raw notation contains '='
         name, selector_text = "", text
     if ":" not in selector_text:
-        return _catalogued(selector_text if not name else text)
+        return _find_catalogued(selector_text if not name else text)
     selector = Selector.parse(selector_text)
-    numbers, title, units = _look_up(selector)
+    numbers, title, units = _describe_element(selector)
     check_level(selector.level)
-    if selector.window.kind is None and selector.element in SEVERAL_WINDOWS:
+    if selector.window.kind is None and selector.element in MULTI_WINDOW_ELEMENTS:
         raise ConfigError(
-            f"{selector} stands several times in a file, with different windows: "
+            f"{selector} occurs several times in a file, with different windows: "
             f"write '{selector}:1 hour acc' or '{selector}:run acc'"
         )
     selector = Selector(canonical_element(selector.element), selector.level, selector.window)
-    known = CATALOG.get(name.strip())
-    if known is not None and known.selector != selector:
-        raise ConfigError(f"{known.name} is the catalogue's name of {known.selector}: give {selector} another name")
-    if known is not None:
-        return known
+    catalogued = CATALOG.get(name.strip())
+    if catalogued is not None and catalogued.selector != selector:
+        raise ConfigError(
+            f"{catalogued.name} is the catalogue's name for {catalogued.selector}: give {selector} another name"
+        )
+    if catalogued is not None:
+        return catalogued
     long_name = f"{title}, {selector.level}" + (f", {selector.window}" if str(selector.window) else "")
-    return Variable(_checked_name(name.strip()) if name else _slug(selector), selector, numbers, long_name, units)
+    return Variable(_check_name(name.strip()) if name else _default_name(selector), selector, numbers, long_name, units)
 
 
-def _catalogued(name: str) -> Variable:
+def _find_catalogued(name: str) -> Variable:
     if name in CATALOG:
         return CATALOG[name]
     near = difflib.get_close_matches(name, CATALOG, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(CATALOG)}."
+    hint = f"did you mean {' or '.join(near)}?" if near else f"available are {', '.join(CATALOG)}."
     raise ConfigError(f"variable {name!r} is unknown: {hint} Any message can be named as ELEMENT:LEVEL[:WINDOW]")
 
 
-def _look_up(selector: Selector) -> tuple[tuple[int, int, int], str, str]:
-    raw = parse_raw(selector.element)
-    element = element_named(canonical_element(selector.element))
+def _describe_element(selector: Selector) -> tuple[tuple[int, int, int], str, str]:
+    """GRIB2 numbers, title and units."""
+    raw = parse_raw_element(selector.element)
+    element = find_element(canonical_element(selector.element))
     if element is not None:
-        return (element.discipline, element.category, element.number), element.title, element.units
+        return element.numbers, element.title, element.units
     if raw is not None:
         return raw, f"GRIB2 parameter {'.'.join(map(str, raw))}", "1"
     near = difflib.get_close_matches(selector.element.upper(), ELEMENTS, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise ConfigError(
         f"element {selector.element!r} is not in the table of GRIB2 numbers, so its messages could not be checked: "
-        f"{hint}Otherwise spell it by number, as 'var discipline=0 center=7 local_table=1 parmcat=16 parm=201:LEVEL'"
+        f"{hint}Otherwise write it by number, as 'var discipline=0 center=7 local_table=1 parmcat=16 parm=201:LEVEL'"
     )
 
 
-def _slug(selector: Selector) -> str:
+def _default_name(selector: Selector) -> str:
     return re.sub(r"[^a-z0-9]+", "_", str(selector).lower()).strip("_")
 
 
@@ -311,9 +312,10 @@ _RESERVED: Final = frozenset(
 )
 
 
-def _checked_name(name: str) -> str:
+def _check_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in _RESERVED:
         raise ConfigError(
-            f"{name!r} cannot name a variable: use letters, digits and underscores, and none of the coordinates' names"
+            f"{name!r} is not a valid variable name: use letters, digits and underscores, a letter first, and not the "
+            "name of a coordinate"
         )
     return name

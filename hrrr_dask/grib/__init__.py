@@ -1,7 +1,7 @@
-"""What a GRIB2 message says about itself: its sections, its packing, and whether it is the message that was wanted.
+"""Reads the metadata of GRIB2 messages: sections, packing, and checks of identity against the request.
 
-Pure functions of bytes; nothing is decoded here. Uses `catalog` and `grid`. Bytes that contradict themselves raise
-an error of the archive, never any other exception.
+Pure functions of bytes; values are decoded in `decode`. Imports `catalog` and `grid`. Inconsistent bytes raise an
+`ArchiveError`, never another exception.
 """
 
 __all__ = ["identity", "packing", "sections"]

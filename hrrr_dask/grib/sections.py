@@ -1,8 +1,8 @@
-"""The first sections of a GRIB2 message, read without decoding it.
+"""Reads the header sections of a GRIB2 message without decoding it, and checks that a message is complete.
 
-Sections 0 (indicator), 1 (identification), 3 (grid) and 4 (product) say what a message is; together they fit in a few
-hundred bytes. Layouts and code tables: WMO Manual on Codes I.2, FM 92 GRIB edition 2, whose octets count from 1 in
-every section. Bytes from outside are never trusted: whatever they are, only this package's errors come out.
+Sections 0 (indicator), 1 (identification), 3 (grid) and 4 (product) identify a message; together they are a few hundred
+bytes long. Layouts and code tables: WMO Manual on Codes I.2, FM 92 GRIB edition 2, where octets are numbered from 1 in
+every section. Input is not trusted: arbitrary bytes raise only errors of this package.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from hrrr_dask.catalog.elements import spell_element
-from hrrr_dask.catalog.levels import spell_level
+from hrrr_dask.catalog.elements import format_element
+from hrrr_dask.catalog.levels import format_level
 from hrrr_dask.errors import DecodeError, TruncatedError, WrongIdentityError
 from hrrr_dask.records import Window, WindowKind
 
-__all__ = ["FOLLOWERS", "MAGIC", "MessageHeader", "check_beginning", "check_whole", "read_header"]
+__all__ = ["MAGIC", "NEXT_SECTIONS", "MessageHeader", "check_complete", "check_prefix", "read_header"]
 
 MAGIC: Final = b"GRIB"
 """First four bytes of a message."""
-END: Final = b"7777"
+END_MARKER: Final = b"7777"
 """Last four bytes of a message."""
 
-# Fixed parts of the sections; octets count from 1.
+# Fixed parts of the sections; octets are numbered from 1.
 _INDICATOR: Final = struct.Struct(">4sHBBQ")  # section 0: magic, reserved, discipline, edition, length
 _SECTION: Final = struct.Struct(">IB")  # octets 1-5 of every other section: length, number
 _IDENTIFICATION: Final = struct.Struct(">HHBBBHBBBBB")  # section 1, 6-19: centre, …, local tables, …, year … second
@@ -33,15 +33,15 @@ _FORECAST: Final = struct.Struct(">BI")  # templates 4.0 to 4.15, 18-22: unit of
 _SURFACE: Final = struct.Struct(">BBI")  # the same, 23-28 and 29-34: type, scale factor, scaled value
 _INTERVAL: Final = struct.Struct(">BIBBBI")  # template 4.8, 42-53: ranges, …, process, …, unit of time, length
 
-FOLLOWERS: Final = {0: (1,), 1: (2, 3), 2: (3,), 3: (4,), 4: (5,), 5: (6,), 6: (7,), 7: (2, 3, 4)}
-"""Section to those that may come next."""
+NEXT_SECTIONS: Final = {0: (1,), 1: (2, 3), 2: (3,), 3: (4,), 4: (5,), 5: (6,), 6: (7,), 7: (2, 3, 4)}
+"""Section to the sections that may follow it."""
 _LAST_HORIZONTAL: Final = 15
-"""Templates 4.0 to 4.15 begin alike and have a level."""
+"""Templates 4.0 to 4.15 have the same first octets, including a level."""
 _INSTANT: Final = 0
 _STATISTIC: Final = 8
 
 _SECONDS: Final = {0: 60, 1: 3600, 2: 86400, 10: 3 * 3600, 11: 6 * 3600, 12: 12 * 3600, 13: 1}
-"""Code table 4.4: unit of time in seconds."""
+"""Code table 4.4: unit of time to seconds."""
 _KINDS: Final[dict[int, WindowKind]] = {0: "ave", 1: "acc", 2: "max", 3: "min"}
 """Code table 4.10: statistical process."""
 
@@ -50,10 +50,10 @@ _DAMAGED: Final = "the message is damaged, read it from another source"
 
 @dataclass(frozen=True, slots=True)
 class MessageHeader:
-    """What a message says about itself."""
+    """Identity of a message, from its header sections."""
 
     length: int
-    """Of the whole message, from section 0 [B]."""
+    """Length of the whole message, from section 0 [B]."""
     discipline: int
     """Code table 0.0."""
     category: int
@@ -61,76 +61,76 @@ class MessageHeader:
     number: int
     """Code table 4.2."""
     element: str
-    """Abbreviation, or raw spelling, as :func:`hrrr_dask.catalog.elements.canonical_element` gives it."""
+    """Abbreviation or raw notation, as returned by :func:`hrrr_dask.catalog.elements.canonical_element`."""
     reference_time: datetime
     """The run's init time, UTC."""
     level: str
-    """In wgrib2's words, as in column 5 of an inventory."""
+    """Level as formatted by wgrib2, in column 5 of an inventory."""
     window: Window | None
-    """The time window; None when the message is no plain forecast (an ensemble member, a probability, …)."""
+    """Time window; None if the message is not a plain forecast (an ensemble member, a probability, …)."""
     grid_section: bytes
-    """Section 3 with its 5-byte beginning: the same bytes, the same grid."""
+    """Section 3 including its 5-byte header: equal bytes mean equal grids."""
     centre: int
     """Originating centre, common code table C-11."""
 
 
 def read_header(data: bytes | memoryview) -> MessageHeader:
-    """Read what a message is from its first bytes.
+    """Read the identity of a message from its first bytes.
 
     Parameters
     ----------
     data : bytes or memoryview
-        The message from its ``GRIB`` on, at least to the end of section 4.
+        The message from ``GRIB`` on, at least up to the end of section 4.
 
     Returns
     -------
     MessageHeader
-        Of the message's first field.
+        Identity of the first field.
 
     Raises
     ------
     TruncatedError
-        If the bytes end before section 4 does: give more of them.
+        If the bytes end before section 4 does: more bytes are needed.
     WrongIdentityError
-        If this is no GRIB2 message, or a section of it makes no sense.
+        If this is not a GRIB2 message, or a section is invalid.
     """
     discipline, length = _read_indicator(data)
     sections = _sections_to_product(data, length)
     centre, _, _, local_table, _, *moment = _fields(_IDENTIFICATION, sections[1], 6)
     coordinates, template, category, number = _fields(_PARAMETER, sections[4], 6)
-    if coordinates:  # of hybrid levels, behind the template: HRRR's messages give none, whatever the level
+    if coordinates:  # of hybrid levels, after the template: HRRR has none, for any level
         raise WrongIdentityError(f"wanted no vertical coordinates in section 4, found {coordinates}: {_DAMAGED}")
     try:
         reference_time = datetime(*moment)
     except ValueError as error:
         raise WrongIdentityError(
-            f"wanted the run's init time in section 1, found the numbers {moment}: {_DAMAGED}"
+            f"wanted the init time in section 1, found the numbers {moment}: {_DAMAGED}"
         ) from error
     return MessageHeader(
         length=length,
         discipline=discipline,
         category=category,
         number=number,
-        element=spell_element(discipline, category, number, local_table, centre),
+        element=format_element(discipline, category, number, local_table, centre),
         reference_time=reference_time,
-        level=_level(sections[4], template),
-        window=_window(sections[4], template),
+        level=_read_level(sections[4], template),
+        window=_read_window(sections[4], template),
         grid_section=sections[3],
         centre=centre,
     )
 
 
-def check_whole(message: bytes | memoryview) -> None:
-    """Check that some bytes are one message with one field, from ``GRIB`` to ``7777``.
+def check_complete(message: bytes | memoryview) -> None:
+    """Check that bytes are one complete message with one field, from ``GRIB`` to ``7777``.
 
     Raises
     ------
     TruncatedError
-        If the message ends too early.
+        If the message is truncated.
     WrongIdentityError
-        If it is no GRIB2 message, has bytes after its end, or its sections do not chain to ``7777``.
+        If it is not a GRIB2 message, has bytes after its end, or its sections do not form a chain up to ``7777``.
     DecodeError
-        If it holds several fields, which HRRR's messages never do.
+        If it has several fields, which HRRR's messages never have.
     """
     _, length = _read_indicator(message)
     if length > len(message):
@@ -140,15 +140,15 @@ def check_whole(message: bytes | memoryview) -> None:
     if length < len(message):
         raise WrongIdentityError(
             f"wanted one message of {length:,} bytes, found {len(message):,}: "
-            "the inventory is of another file, walk the file itself instead"
+            "the inventory belongs to another file, walk the file itself instead"
         )
-    if message[-len(END) :] != END:
+    if message[-len(END_MARKER) :] != END_MARKER:
         raise TruncatedError(
-            f"wanted 7777 at the end of the message, found {bytes(message[-len(END) :])!r}: "
+            f"wanted 7777 at the end of the message, found {bytes(message[-len(END_MARKER) :])!r}: "
             "read it again or from another source"
         )
     start, previous, fields = _INDICATOR.size, 0, 0
-    while start < length - len(END):
+    while start < length - len(END_MARKER):
         previous, start = _next_section(message, start, length, previous)
         fields += previous == 7
     if fields > 1:
@@ -157,30 +157,28 @@ def check_whole(message: bytes | memoryview) -> None:
         raise WrongIdentityError(f"wanted section 7 before the message's end, found section {previous}: {_DAMAGED}")
 
 
-def check_beginning(message: bytes | memoryview, length: int) -> None:
-    """Check the beginning of a message as :func:`check_whole` checks a whole one, as far as that can be.
-
-    What it cannot see is the end mark, and whether there is a second field.
+def check_prefix(message: bytes | memoryview, length: int) -> None:
+    """Check a prefix of a message like :func:`check_complete`, except for the end marker and a second field.
 
     Parameters
     ----------
     message : bytes or memoryview
-        From ``GRIB`` to somewhere in section 7.
+        Bytes from ``GRIB`` on that extend into section 7.
     length : int
-        Of the whole message, as the next one's place has it [B].
+        Length of the whole message, from the position of the next one [B].
 
     Raises
     ------
     TruncatedError
-        If section 7 does not begin in it.
+        If the prefix does not reach section 7.
     WrongIdentityError
-        If it is no GRIB2 message, of another length, or its sections do not chain to the end of that length.
+        If it is not a GRIB2 message, has another length, or its sections do not form a chain up to that length.
     """
-    _, said = _read_indicator(message)
-    if said != length:
+    _, found = _read_indicator(message)
+    if found != length:
         raise WrongIdentityError(
-            f"wanted one message of {length:,} bytes, found one that says {said:,}: "
-            "the inventory is of another file, walk the file itself instead"
+            f"wanted one message of {length:,} bytes, found one with a length of {found:,}: "
+            "the inventory belongs to another file, walk the file itself instead"
         )
     start, previous = _INDICATOR.size, 0
     while previous != 6:
@@ -188,7 +186,7 @@ def check_beginning(message: bytes | memoryview, length: int) -> None:
     if start + _SECTION.size > len(message):
         raise TruncatedError(f"wanted section 7 after byte {start}, found {len(message)} bytes: read more of them")
     size, number = _SECTION.unpack_from(message, start)
-    if (number, start + size) != (7, length - len(END)):
+    if (number, start + size) != (7, length - len(END_MARKER)):
         raise WrongIdentityError(
             f"wanted section 7 from byte {start} to the end of a message of {length:,} bytes, "
             f"found section {number} of {size:,} bytes: {_DAMAGED}"
@@ -196,25 +194,24 @@ def check_beginning(message: bytes | memoryview, length: int) -> None:
 
 
 def _read_indicator(data: bytes | memoryview) -> tuple[int, int]:
-    """Discipline, and length of the message, from section 0."""
-    begin = bytes(data[: len(MAGIC)])
-    if not MAGIC.startswith(begin):
+    """Discipline and message length, from section 0."""
+    if not MAGIC.startswith(bytes(data[: len(MAGIC)])):
         raise WrongIdentityError(
-            f"wanted a message that begins with GRIB, found {bytes(data[:8])!r}: "
-            "the byte range or the object is not what it should be, walk the file itself instead"
+            f"wanted a message that starts with GRIB, found {bytes(data[:8])!r}: "
+            "the byte range or the object is wrong, walk the file itself instead"
         )
     if len(data) < _INDICATOR.size:
         raise TruncatedError(f"wanted the {_INDICATOR.size} bytes of section 0, found {len(data)}: read more of them")
     _, _, discipline, edition, length = _INDICATOR.unpack_from(data)
     if edition != 2:
-        raise WrongIdentityError(f"wanted GRIB edition 2, found edition {edition}: this is not a message of HRRR's")
-    if length < _INDICATOR.size + len(END):
+        raise WrongIdentityError(f"wanted GRIB edition 2, found edition {edition}: this is not a message of HRRR")
+    if length < _INDICATOR.size + len(END_MARKER):
         raise WrongIdentityError(f"wanted the message's length in section 0, found {length}: {_DAMAGED}")
     return discipline, length
 
 
 def _sections_to_product(data: bytes | memoryview, length: int) -> dict[int, bytes]:
-    """Sections 1 to 4 by number."""
+    """Section number, 1 to 4, to its bytes."""
     sections: dict[int, bytes] = {}
     start, number = _INDICATOR.size, 0
     while number != 4:
@@ -225,9 +222,9 @@ def _sections_to_product(data: bytes | memoryview, length: int) -> dict[int, byt
 
 
 def _next_section(data: bytes | memoryview, start: int, length: int, previous: int) -> tuple[int, int]:
-    """Number and stop of the section that starts at ``start`` of a message of ``length`` bytes."""
-    limit = length - len(END)
-    wanted = FOLLOWERS[previous]
+    """Number and stop of the section at ``start`` in a message of ``length`` bytes."""
+    limit = length - len(END_MARKER)
+    wanted = NEXT_SECTIONS[previous]
     if start + _SECTION.size > min(limit, len(data)):
         size, number = _SECTION.size, wanted[0]
     else:
@@ -245,7 +242,7 @@ def _next_section(data: bytes | memoryview, start: int, length: int, previous: i
 
 
 def _fields(layout: struct.Struct, section: bytes, octet: int) -> tuple[Any, ...]:
-    """The fields of a section from an octet on, which counts from 1."""
+    """Fields of a section from an octet on, numbered from 1."""
     if len(section) < octet - 1 + layout.size:
         raise WrongIdentityError(
             f"wanted {octet - 1 + layout.size} bytes or more in section {section[4]}, found {len(section)}: {_DAMAGED}"
@@ -253,25 +250,25 @@ def _fields(layout: struct.Struct, section: bytes, octet: int) -> tuple[Any, ...
     return layout.unpack_from(section, octet - 1)
 
 
-def _level(product: bytes, template: int) -> str:
+def _read_level(product: bytes, template: int) -> str:
     if template > _LAST_HORIZONTAL:
         return f"product template 4.{template}"
     first, second = (
         (kind, _signed(scale, 8), _signed(value, 32))
         for kind, scale, value in (_fields(_SURFACE, product, octet) for octet in (23, 29))
     )
-    return spell_level(*first, *second)
+    return format_level(*first, *second)
 
 
 def _signed(raw: int, bits: int) -> int | None:
-    """A GRIB integer: the first bit is the sign, all bits set is missing."""
+    """Decode a GRIB2 integer: a sign bit and a magnitude; None if all bits are set, which means missing."""
     if raw == (1 << bits) - 1:
         return None
     magnitude = raw & ~(1 << (bits - 1))
     return magnitude if magnitude == raw else -magnitude
 
 
-def _window(product: bytes, template: int) -> Window | None:
+def _read_window(product: bytes, template: int) -> Window | None:
     if template not in (_INSTANT, _STATISTIC):
         return None
     unit, forecast_time = _fields(_FORECAST, product, 18)
@@ -288,7 +285,7 @@ def _window(product: bytes, template: int) -> Window | None:
 
 
 def _minutes(raw: int, unit: int) -> int | None:
-    """A stretch of time [min]; None when negative, missing, in an unknown unit or no whole number of minutes."""
+    """Duration [min]; None if negative, missing, in an unknown unit or not a whole number of minutes."""
     count = _signed(raw, 32)
     if count is None or count < 0 or unit not in _SECONDS:
         return None

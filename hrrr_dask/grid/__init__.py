@@ -1,6 +1,6 @@
-"""From a place on the globe to grid cells and weights: points, projections, interpolation, the height of the sun.
+"""Points, map projections, grid cells with interpolation weights, and solar elevation.
 
-Pure, except that `points` reads points files. Uses `errors`, `records` and `objects`.
+Pure functions, except that `points` reads points files. Imports `errors`, `records` and `objects`.
 """
 
 __all__ = ["definition", "interpolation", "points", "projection", "solar"]

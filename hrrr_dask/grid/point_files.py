@@ -1,4 +1,4 @@
-"""Rows of a points file or table as they stand, before anything is checked: one function for each form."""
+"""Parses CSV, GeoJSON and pandas tables of points into unchecked rows."""
 
 from __future__ import annotations
 
@@ -15,11 +15,20 @@ from hrrr_dask.errors import PointsError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Row", "csv_rows", "frame_rows", "geojson_rows", "is_number", "read_text", "shortened", "text_of"]
+__all__ = [
+    "Row",
+    "is_number",
+    "normalise_text",
+    "parse_csv",
+    "parse_dataframe",
+    "parse_geojson",
+    "read_text",
+    "short_repr",
+]
 
 _FILE_LIMIT_BYTES: Final = 64 * 2**20
-_MOST_POINTS: Final = 1_000_000
-_MOST_BRACKETS: Final = 8 * _MOST_POINTS  # of GeoJSON, where a point takes four: each becomes an object in memory
+_MAX_POINTS: Final = 1_000_000
+_MAX_BRACKETS: Final = 8 * _MAX_POINTS  # GeoJSON takes four for a point, and each becomes an object in memory
 _COLUMNS_SHOWN: Final = 20
 _ALIASES: Final = {
     "latitude": "latitude",
@@ -32,35 +41,35 @@ _ALIASES: Final = {
     "id": "point_id",
     "name": "name",
 }
-"""Column name, in lower case and with ``_`` for spaces, to what it holds."""
+"""Column name, in lower case and with ``_`` for spaces, to the field of a point."""
 
 
 class Row(NamedTuple):
-    """What stands in one place of the source, unchecked; None where nothing does."""
+    """One point of the source, unchecked; None for missing values."""
 
     number: int
-    """Line of a file, from 1; place of a feature or of a table's row, from 0."""
+    """Line of a file, from 1; position of a feature or of a table's row, from 0."""
     text: str
-    """As it stands, for messages."""
+    """Original text, for messages."""
     latitude: object
-    """A number or its spelling, or anything else [degrees_north]."""
+    """A number, its text, or anything else [degrees_north]."""
     longitude: object
-    """A number or its spelling, or anything else [degrees_east]."""
+    """A number, its text, or anything else [degrees_east]."""
     point_id: object = None
-    """Its id."""
+    """Identifier."""
     name: object = None
-    """Its name."""
+    """Name."""
     fault: str = ""
-    """Why the row cannot be taken apart."""
+    """Why the row cannot be parsed; empty if it can."""
 
 
 def read_text(path: str, label: str) -> str:
-    """The text of a local file; ``label`` names it in messages.
+    """Read the text of a local file; ``label`` names it in messages.
 
     Raises
     ------
     PointsError
-        If the file cannot be read, is empty, larger than 64 MiB, or no text in UTF-8.
+        If the file cannot be read, is empty, is larger than 64 MiB, or is not UTF-8 text.
     """
     try:
         with Path(path).open("rb") as file:
@@ -71,14 +80,14 @@ def read_text(path: str, label: str) -> str:
     except IsADirectoryError:
         raise PointsError(f"{label} is a directory; name the file in it") from None
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error  # without the name, which the label has
+        why = getattr(error, "strerror", None) or error  # without the path, which is in the label
         raise PointsError(f"{label} cannot be opened ({why}); check its name and permissions") from error
     if len(content) > _FILE_LIMIT_BYTES:
         raise PointsError(
-            f"{label} is larger than {_FILE_LIMIT_BYTES >> 20} MiB; split it, or check that it is a table"
+            f"{label} is larger than {_FILE_LIMIT_BYTES >> 20} MiB; split it, or check that it is a points file"
         )
     if b"\0" in content:
-        raise PointsError(f"{label} is binary or UTF-16, it has a zero byte; save it as CSV or GeoJSON in UTF-8")
+        raise PointsError(f"{label} is binary or UTF-16, as it has a zero byte; save it as CSV or GeoJSON in UTF-8")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -88,15 +97,15 @@ def read_text(path: str, label: str) -> str:
     return text
 
 
-def csv_rows(text: str, label: str) -> list[Row]:
-    """Rows of comma-separated text, with or without a header: a first line with a number in it is none.
+def parse_csv(text: str, label: str) -> list[Row]:
+    """Parse comma-separated text, with or without a header; a first line with a number is not a header.
 
     Raises
     ------
     PointsError
-        If the header does not name latitude and longitude once each, or there are too many lines.
+        If the header does not have latitude and longitude once each, or the text has too many lines.
     """
-    _check_count(text.count("\n") + text.count("\r"), "lines", 2 * _MOST_POINTS, label)  # some are comments or empty
+    _check_count(text.count("\n") + text.count("\r"), "lines", 2 * _MAX_POINTS, label)  # some are comments or empty
     lines = [line.strip() for line in io.StringIO(text, newline=None)]
     numbered = [(number, line) for number, line in enumerate(lines, start=1) if line and not line.startswith("#")]
     if not numbered:
@@ -106,108 +115,108 @@ def csv_rows(text: str, label: str) -> list[Row]:
         return [_csv_row(number, line, {"latitude": 0, "longitude": 1}, 2) for number, line in bare]
     first_line = numbered[0][1]
     heading = _split(first_line)[0] or [first_line]
-    columns = _columns(heading, label)
+    columns = _find_columns(heading, label)
     return [_csv_row(number, line, columns, len(heading)) for number, line in numbered[1:]]
 
 
 def _csv_row(number: int, line: str, columns: dict[str, int], count: int) -> Row:
     fields, fault = _split(line)
     if any(fields[count:]):
-        fault = f"{len(fields)} fields where {count} were wanted"
-    cells = {holds: fields[at] if at < len(fields) else None for holds, at in columns.items()}
-    return Row(number, line, fault=fault, **cells)
+        fault = f"wanted {count} fields, found {len(fields)}"
+    values = {field: fields[at] if at < len(fields) else None for field, at in columns.items()}
+    return Row(number, line, fault=fault, **values)
 
 
 def _split(line: str) -> tuple[list[str], str]:
-    """The fields of one line, and what is wrong with it; no field spans lines, so that a stray quote eats no point."""
+    """Fields and fault of one line. No field spans lines, so that a stray quote does not swallow other points."""
     try:
         return [field.strip() for field in next(csv.reader([line], skipinitialspace=True, strict=True))], ""
     except csv.Error as error:
-        return [], f"it is no line of CSV ({error})"
+        return [], f"it is not a line of CSV ({error})"
 
 
-def frame_rows(frame: pd.DataFrame) -> list[Row]:
-    """Rows of a table, whatever its index.
+def parse_dataframe(frame: pd.DataFrame) -> list[Row]:
+    """Parse the rows of a table; its index is ignored.
 
     Raises
     ------
     PointsError
-        If its columns do not name latitude and longitude once each.
+        If the table does not have columns for latitude and longitude once each.
     """
-    columns = _columns([str(name) for name in frame.columns], "the points table")
-    cells = zip(*(_listed(frame.iloc[:, at], what) for what, at in columns.items()), strict=True)
-    rows = (dict(zip(columns, values, strict=True)) for values in cells)
+    columns = _find_columns([str(name) for name in frame.columns], "the points table")
+    values_by_row = zip(*(_column_values(frame.iloc[:, at], field) for field, at in columns.items()), strict=True)
+    rows = (dict(zip(columns, values, strict=True)) for values in values_by_row)
     return [Row(number, f"{row['latitude']}, {row['longitude']}", **row) for number, row in enumerate(rows)]
 
 
-def _listed(column: pd.Series[Any], what: str) -> list[Any]:
-    """Its values, None for pandas' many ways to say that one is missing; of a coordinate, NaN stays a wrong number."""
-    number = what in ("latitude", "longitude")
+def _column_values(column: pd.Series[Any], field: str) -> list[Any]:
+    """Values of a column, None for any missing value of pandas; NaN in a coordinate stays, and is refused later."""
+    is_coordinate = field in ("latitude", "longitude")
     values = zip(column.tolist(), column.notna().tolist(), strict=True)
-    return [value if there or (number and isinstance(value, float)) else None for value, there in values]
+    return [value if present or (is_coordinate and isinstance(value, float)) else None for value, present in values]
 
 
-def _columns(names: Sequence[str], label: str) -> dict[str, int]:
-    """What a column holds, to its position."""
+def _find_columns(names: Sequence[str], label: str) -> dict[str, int]:
+    """Field of a point to the position of its column."""
     columns: dict[str, int] = {}
     for at, name in enumerate(names):
-        holds = _ALIASES.get("_".join(name.lower().split()))
-        if holds in columns:
-            raise PointsError(f"{label} has two columns for {holds}, {names[columns[holds]]!r} and {name!r}; keep one")
-        if holds:
-            columns[holds] = at
-    missing = [holds for holds in ("latitude", "longitude") if holds not in columns]
+        field = _ALIASES.get("_".join(name.lower().split()))
+        if field in columns:
+            raise PointsError(f"{label} has two columns for {field}, {names[columns[field]]!r} and {name!r}; keep one")
+        if field:
+            columns[field] = at
+    missing = [field for field in ("latitude", "longitude") if field not in columns]
     if missing:
-        alike = [
+        similar = [
             f"; {name!r} may mean {match[0]!r}"
             for name in names
             if name and (match := difflib.get_close_matches(name.lower().strip(), missing, n=1))
         ]
-        found = ", ".join(shortened(name) for name in names[:_COLUMNS_SHOWN]) or "none"
+        found = ", ".join(short_repr(name) for name in names[:_COLUMNS_SHOWN]) or "none"
         raise PointsError(
-            f"{label}: wanted columns latitude and longitude, between commas; found {found}{''.join(alike)}; name the "
-            "columns in the first line, or leave out the header and write latitude,longitude on each"
+            f"{label}: wanted comma-separated columns latitude and longitude; found {found}{''.join(similar)}; name "
+            "the columns in the first line, or omit the header and write latitude,longitude on each line"
         )
     return columns
 
 
-def geojson_rows(text: str, label: str) -> list[Row]:
-    """One row for each feature, or for each position of a bare geometry.
+def parse_geojson(text: str, label: str) -> list[Row]:
+    """Parse GeoJSON: a row for each feature, or for each position of a bare geometry.
 
     Raises
     ------
     PointsError
-        If the text is no JSON, has too much in it, names a member of an object twice, or is of another type than the
-        four that can hold points.
+        If the text is not JSON, has too many objects and arrays, has a duplicate member in an object, or its type is
+        not one of the four that contain points.
     """
-    _check_count(text.count("{") + text.count("["), "objects and arrays", _MOST_BRACKETS, label)
+    _check_count(text.count("{") + text.count("["), "objects and arrays", _MAX_BRACKETS, label)
     try:
-        document = json.loads(text, object_pairs_hook=_members)
-        return [_feature_row(number, feature) for number, feature in enumerate(_features(document))]
+        document = json.loads(text, object_pairs_hook=_unique_members)
+        return [_feature_row(number, feature) for number, feature in enumerate(_list_features(document))]
     except (ValueError, RecursionError) as error:
         raise PointsError(
-            f"{label}: wanted GeoJSON, as it begins like JSON; found none ({error}); write a FeatureCollection of "
-            "Point features, or CSV"
+            f"{label}: wanted GeoJSON, as the text starts like JSON; found an error ({error}); write a "
+            "FeatureCollection of Point features, or CSV"
         ) from error
 
 
 def _check_count(found: int, what: str, most: int, label: str) -> None:
     if found > most:
         raise PointsError(
-            f"{label} has {found:,} {what}, at most {most:,} are read: split it, or check that it is of points"
+            f"{label} has {found:,} {what}, at most {most:,} are read: split it, or check that it is a points file"
         )
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a member that stands there twice, readers differ in which one they take."""
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a JSON object; refuse duplicate members, because parsers differ in which one they use."""
     members = dict(pairs)
     if len(members) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"{shortened(max(names, key=names.count))} stands twice in one object")
+        raise ValueError(f"{short_repr(max(names, key=names.count))} occurs twice in one object")
     return members
 
 
-def _features(document: Any) -> list[Any]:
+def _list_features(document: Any) -> list[Any]:
     kind = document.get("type") if isinstance(document, dict) else type(document).__name__
     if kind == "FeatureCollection" and isinstance(document.get("features"), list):
         return list(document["features"])
@@ -216,39 +225,40 @@ def _features(document: Any) -> list[Any]:
     if kind == "Point":
         return [{"geometry": document}]
     if kind == "MultiPoint" and isinstance(document.get("coordinates"), list):
-        return [{"geometry": {"type": "Point", "coordinates": place}} for place in document["coordinates"]]
-    raise ValueError(f"its type is {shortened(kind)}")
+        return [{"geometry": {"type": "Point", "coordinates": position}} for position in document["coordinates"]]
+    raise ValueError(f"its type is {short_repr(kind)}")
 
 
 def _feature_row(number: int, feature: Any) -> Row:
     feature = feature if isinstance(feature, dict) else {}
     geometry = feature.get("geometry")
-    place = geometry.get("coordinates") if isinstance(geometry, dict) and geometry.get("type") == "Point" else None
-    if not isinstance(place, list) or len(place) < 2:
+    is_point = isinstance(geometry, dict) and geometry.get("type") == "Point"
+    position = geometry.get("coordinates") if is_point else None
+    if not isinstance(position, list) or len(position) < 2:
         return Row(number, str(geometry), None, None, fault="it has no Point geometry with longitude and latitude")
     properties = feature.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     ids = (properties.get("point_id"), properties.get("id"), feature.get("id"))
-    point_id = next((given for given in ids if text_of(given)), None)
-    return Row(number, str(place), place[1], place[0], point_id, text_of(properties.get("name")))
+    point_id = next((given for given in ids if normalise_text(given)), None)
+    return Row(number, str(position), position[1], position[0], point_id, normalise_text(properties.get("name")))
 
 
-def text_of(value: Any) -> str:
-    """The value as one line of text, empty for None."""
+def normalise_text(value: Any) -> str:
+    """Format a value as one line of text with single spaces; empty for None."""
     return "" if value is None else " ".join(str(value).split())
 
 
 def is_number(value: Any) -> bool:
-    """Whether the value is a number or spells one; ``True``, ``1_000`` and digits of other scripts are none."""
+    """Whether the value is a number or its text; ``True``, ``1_000`` and non-ASCII digits are not."""
     try:
         float(value)
     except (TypeError, ValueError, OverflowError):
         return False
-    spelling = str(value)
-    return not isinstance(value, bool) and "_" not in spelling and spelling.isascii()
+    text = str(value)
+    return not isinstance(value, bool) and "_" not in text and text.isascii()
 
 
-def shortened(value: object) -> str:
-    """The value as Python writes it, 80 letters at most, for messages."""
+def short_repr(value: object) -> str:
+    """``repr`` of a value, truncated to about 80 characters, for messages."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]} …{text[-1]}"

@@ -1,9 +1,9 @@
-"""The places that are asked for: read from a file or a table, every fault named at once.
+"""Points with ids, names and coordinates: reads CSV, GeoJSON or pandas tables, and reports all invalid rows at once.
 
-Three forms of text are understood, UTF-8, with or without a byte order mark:
+Three text formats are supported, in UTF-8 with or without a byte order mark:
 
 - CSV with a header: ``latitude, longitude`` and optionally ``point_id``, ``name``, in any order and case;
-- CSV without one: ``latitude, longitude`` on each line, ``#`` starts a comment;
+- CSV without a header: ``latitude, longitude`` on each line, ``#`` starts a comment;
 - GeoJSON (RFC 7946): Point features, one feature, or a Point or MultiPoint geometry.
 """
 
@@ -22,51 +22,61 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.errors import PointsError
-from hrrr_dask.grid.point_files import Row, csv_rows, frame_rows, geojson_rows, is_number, read_text, shortened, text_of
-from hrrr_dask.objects.locations import shown
+from hrrr_dask.grid.point_files import (
+    Row,
+    is_number,
+    normalise_text,
+    parse_csv,
+    parse_dataframe,
+    parse_geojson,
+    read_text,
+    short_repr,
+)
+from hrrr_dask.objects.locations import redact_url
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Points", "read_points"]
 
-_FAULTS_SHOWN: Final = 20
+_MAX_FAULTS_LISTED: Final = 20
 
-MOST_LETTERS: Final = 256
-"""Of an id or a name: a store repeats them, and so do its readers."""
+MAX_TEXT_LENGTH: Final = 256
+"""Largest length of an id or a name: the store and its readers keep several copies of them [character]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Points:
-    """Places with names, in the order in which they were given.
+    """Named points in the given order.
 
     Raises
     ------
     PointsError
-        If there are none, lengths differ, a coordinate is no place, or an id is empty, unprintable or used twice.
+        If there are no points, lengths differ, a coordinate is out of range, or an id is empty, unprintable or used
+        twice.
     """
 
     point_id: tuple[str, ...]
-    """dims (point,): unique."""
+    """dims (point,): unique identifiers."""
     name: tuple[str, ...]
-    """dims (point,): for people."""
+    """dims (point,): human-readable names."""
     latitude: NDArray[np.float64]
     """dims (point,), read-only [degrees_north]."""
     longitude: NDArray[np.float64]
-    """dims (point,), read-only, -180 to 180; may be given as 0 to 360 [degrees_east]."""
+    """dims (point,), read-only, -180 to 180; the constructor also accepts 0 to 360 [degrees_east]."""
 
     def __post_init__(self) -> None:
         for field in ("point_id", "name"):
             object.__setattr__(self, field, tuple(map(str, getattr(self, field))))
-        latitude = np.array(self.latitude, np.float64) + 0.0  # turns -0.0, which has other bytes, into 0.0
+        latitude = np.array(self.latitude, np.float64) + 0.0  # turns -0.0 into 0.0, whose bytes differ
         longitude = np.array(self.longitude, np.float64) + 0.0
         if not (latitude.shape == longitude.shape == (len(self.point_id),) == (len(self.name),)):
             raise PointsError(
                 "wanted one point_id, name, latitude and longitude for each point; found "
                 f"{len(self.point_id)}, {len(self.name)}, {latitude.shape} and {longitude.shape}"
             )
-        spots = [f"point {number}" for number in range(len(self.point_id))]
-        _refuse_faults(_faults(self.point_id, self.name, latitude, longitude, spots), spots, "the points")
+        labels = [f"point {number}" for number in range(len(self.point_id))]
+        _refuse_faults(_find_faults(self.point_id, self.name, latitude, longitude, labels), labels, "the points")
         longitude[longitude > 180] -= 360
         for field, values in (("latitude", latitude), ("longitude", longitude)):
             values.flags.writeable = False
@@ -87,20 +97,20 @@ class Points:
         return f"<Points: {len(self)} from {self.point_id[0]!r} to {self.point_id[-1]!r}, digest {self.digest()}>"
 
     def __reduce__(self) -> tuple[type[Points], tuple[object, ...]]:
-        """Pickle through the constructor: pickled arrays would come back writeable."""
+        """Pickle through the constructor, because unpickled arrays would be writeable."""
         return Points, (self.point_id, self.name, self.latitude, self.longitude)
 
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that stand for the ids and coordinates, in their order; names do not count."""
+        """Hash of ids and coordinates in their order, without names: sixteen hexadecimal digits."""
         ids = json.dumps(self.point_id).encode()
         return hashlib.sha256(b"\0".join((ids, *self._bytes()))).hexdigest()[:16]
 
-    def places(self) -> dict[str, tuple[float, float]]:
-        """Point id to latitude and longitude."""
+    def coordinates(self) -> dict[str, tuple[float, float]]:
+        """Map each point id to its latitude and longitude."""
         return dict(zip(self.point_id, zip(self.latitude.tolist(), self.longitude.tolist(), strict=True), strict=True))
 
     def take(self, positions: Sequence[int]) -> Points:
-        """Some of the points, in that order."""
+        """Select points by position, in the given order."""
         at = list(positions)
         return Points(
             tuple(self.point_id[k] for k in at),
@@ -109,8 +119,8 @@ class Points:
             self.longitude[at],
         )
 
-    def joined(self, more: Points) -> Points:
-        """These points, then those; no id may be in both."""
+    def concat(self, more: Points) -> Points:
+        """Append other points; an id that is in both is an error."""
         return Points(
             self.point_id + more.point_id,
             self.name + more.name,
@@ -123,7 +133,7 @@ class Points:
 
 
 def _is_table(source: object) -> TypeGuard[pd.DataFrame]:
-    """Whether it is a pandas DataFrame; a program that has made one has imported pandas, others need not."""
+    """Whether the source is a pandas DataFrame, without importing pandas: its caller has done so."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(source, pandas.DataFrame)
 
@@ -134,9 +144,9 @@ def read_points(source: str | os.PathLike[str] | pd.DataFrame | Points) -> Point
     Parameters
     ----------
     source : path, DataFrame or Points
-        A file in one of the module's three forms, or a table with the columns of the first. Longitudes are -180 to
-        180 or 0 to 360. Points without ids are called ``p0000``, ``p0001`` and so on by their order; points without
-        a name are named by their id.
+        A file in one of the module's three formats, or a table with the columns of the first. Longitudes are -180 to
+        180 or 0 to 360. If no point has an id, ids are ``p0000``, ``p0001`` and so on in order. The name of a point
+        defaults to its id.
 
     Returns
     -------
@@ -146,7 +156,7 @@ def read_points(source: str | os.PathLike[str] | pd.DataFrame | Points) -> Point
     Raises
     ------
     PointsError
-        If the source cannot be read, or a row of it cannot be used; the text lists all such rows, up to twenty.
+        If the source cannot be read or has invalid rows; the text lists up to twenty of them.
 
     Examples
     --------
@@ -159,70 +169,70 @@ def read_points(source: str | os.PathLike[str] | pd.DataFrame | Points) -> Point
     if isinstance(source, Points):
         return source
     if _is_table(source):
-        return _checked(frame_rows(source), "the points table", "row")
+        return _to_points(parse_dataframe(source), "the points table", "row")
     if not isinstance(source, str | os.PathLike):
         raise PointsError(f"wanted points as a path, a pandas DataFrame or Points, found {type(source).__name__}")
     path = os.fsdecode(source)
-    label = f"points file {shown(path)!r}"
+    label = f"points file {redact_url(path)!r}"
     text = read_text(path, label)
     if text.lstrip()[:1] in ("{", "["):
-        return _checked(geojson_rows(text, label), label, "feature")
-    return _checked(csv_rows(text, label), label, "line")
+        return _to_points(parse_geojson(text, label), label, "feature")
+    return _to_points(parse_csv(text, label), label, "line")
 
 
-def _checked(rows: Sequence[Row], label: str, word: str) -> Points:
+def _to_points(rows: Sequence[Row], label: str, word: str) -> Points:
     if not rows:
         raise PointsError(f"{label} has no points; wanted a {word} with latitude and longitude for each")
-    spots = [f"{word} {row.number}" for row in rows]
-    ids = [text_of(row.point_id) for row in rows]
+    labels = [f"{word} {row.number}" for row in rows]
+    ids = [normalise_text(row.point_id) for row in rows]
     if not any(ids):
         ids = [f"p{number:04d}" for number in range(len(rows))]
-    names = [text_of(row.name) or point_id for row, point_id in zip(rows, ids, strict=True)]
+    names = [normalise_text(row.name) or point_id for row, point_id in zip(rows, ids, strict=True)]
     latitude, longitude = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     unreadable = {}
     for at, row in enumerate(rows):
-        latitude[at], no_latitude = _number(row.latitude, "latitude")
-        longitude[at], no_longitude = _number(row.longitude, "longitude")
+        latitude[at], no_latitude = _parse_number(row.latitude, "latitude")
+        longitude[at], no_longitude = _parse_number(row.longitude, "longitude")
         if fault := row.fault or no_latitude or no_longitude:
             unreadable[at] = fault
-    faults = _faults(ids, names, latitude, longitude, spots) | unreadable
-    _refuse_faults({at: f"{fault}, in {shortened(rows[at].text)}" for at, fault in faults.items()}, spots, label)
+    faults = _find_faults(ids, names, latitude, longitude, labels) | unreadable
+    _refuse_faults({at: f"{fault}, in {short_repr(rows[at].text)}" for at, fault in faults.items()}, labels, label)
     return Points(tuple(ids), tuple(names), latitude, longitude)
 
 
-def _number(value: Any, name: str) -> tuple[float, str]:
-    """The number, or NaN and what is wrong."""
-    if not isinstance(value, float) and not text_of(value):
+def _parse_number(value: Any, name: str) -> tuple[float, str]:
+    """The number and no fault, or NaN and the fault."""
+    if not isinstance(value, float) and not normalise_text(value):
         return np.nan, f"{name} is missing"
-    return (float(value), "") if is_number(value) else (np.nan, f"{name} {shortened(value)} is not a number")
+    return (float(value), "") if is_number(value) else (np.nan, f"{name} {short_repr(value)} is not a number")
 
 
-def _faults(
+def _find_faults(
     point_id: Sequence[str],
     name: Sequence[str],
     latitude: NDArray[np.float64],
     longitude: NDArray[np.float64],
-    spots: Sequence[str],
+    labels: Sequence[str],
 ) -> dict[int, str]:
-    """Position of each unusable point, and why."""
+    """Position of each invalid point to its fault."""
     usable = (np.abs(latitude) <= 90) & (longitude >= -180) & (longitude <= 360)
     faults: dict[int, str] = {}
     first: dict[str, int] = {}
     for at, (identity, title) in enumerate(zip(point_id, name, strict=True)):
         if not usable[at]:
-            faults[at] = _why_no_place(float(latitude[at]), float(longitude[at]))
+            faults[at] = _describe_invalid(float(latitude[at]), float(longitude[at]))
         elif not identity:
             faults[at] = "point_id is missing: give all or none"
-        elif max(len(identity), len(title)) > MOST_LETTERS:
-            faults[at] = f"its point_id or name has more than {MOST_LETTERS} letters"
-        elif _unwritable(identity) or _unwritable(title):
-            faults[at] = "its point_id or name has control characters or halves of characters"
+        elif max(len(identity), len(title)) > MAX_TEXT_LENGTH:
+            faults[at] = f"its point_id or name has more than {MAX_TEXT_LENGTH} characters"
+        elif _is_unprintable(identity) or _is_unprintable(title):
+            faults[at] = "its point_id or name has control characters or unpaired surrogates"
         elif (before := first.setdefault(identity, at)) != at:
-            faults[at] = f"point_id {shortened(identity)} is already at {spots[before]}"
+            faults[at] = f"point_id {short_repr(identity)} is already at {labels[before]}"
     return faults
 
 
-def _why_no_place(latitude: float, longitude: float) -> str:
+def _describe_invalid(latitude: float, longitude: float) -> str:
     for name, value in (("latitude", latitude), ("longitude", longitude)):
         if not np.isfinite(value):
             return f"{name} {value} is not finite"
@@ -233,17 +243,19 @@ def _why_no_place(latitude: float, longitude: float) -> str:
     return f"latitude {latitude:g} is not within -90 to 90{hint}"
 
 
-def _unwritable(text: str) -> bool:
+def _is_unprintable(text: str) -> bool:
     return not text.isprintable() and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
 
 
-def _refuse_faults(faults: dict[int, str], spots: Sequence[str], label: str) -> None:
-    if not spots:
-        raise PointsError(f"{label} are none; wanted one or more")
+def _refuse_faults(faults: dict[int, str], labels: Sequence[str], source: str) -> None:
+    if not labels:
+        raise PointsError(f"{source} are empty; wanted at least one")
     if not faults:
         return
-    listed = [f"  {spots[at]}: {faults[at]}" for at in sorted(faults)[:_FAULTS_SHOWN]]
-    if len(faults) > _FAULTS_SHOWN:
-        listed.append(f"  … and {len(faults) - _FAULTS_SHOWN} more")
+    listed = [f"  {labels[at]}: {faults[at]}" for at in sorted(faults)[:_MAX_FAULTS_LISTED]]
+    if len(faults) > _MAX_FAULTS_LISTED:
+        listed.append(f"  … and {len(faults) - _MAX_FAULTS_LISTED} more")
     text = "\n".join(listed)
-    raise PointsError(f"{label}: {len(faults)} of {len(spots)} points cannot be used; mend or remove them:\n{text}")
+    raise PointsError(
+        f"{source}: {len(faults)} of {len(labels)} points cannot be used; correct or remove them:\n{text}"
+    )

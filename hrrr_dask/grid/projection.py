@@ -1,12 +1,12 @@
-"""The map below a grid: places to rows and columns and back, and which way the grid's north points.
+"""Map projections: converts latitude and longitude to grid rows and columns, and rotates wind to true north.
 
-Both projections of HRRR are one cone on a sphere (Snyder 1987, *Map projections: a working manual*, USGS Professional
-Paper 1395): Lambert conformal (equations 15-1 to 15-11) is the cone of constant ``n``, and polar stereographic
-(equations 21-5 to 21-15 and 21-33) is the same cone with ``n = 1``::
+Both projections of HRRR are conic on a sphere (Snyder 1987, *Map projections: a working manual*, USGS Professional
+Paper 1395): Lambert conformal (equations 15-1 to 15-11) has the cone constant ``n``, and polar stereographic
+(equations 21-5 to 21-15 and 21-33) is the special case ``n = 1``::
 
     rho = R F tan(45° - lat / 2)^n      x = rho sin(n (lon - lov))      y = rho_0 - rho cos(n (lon - lov))
 
-Rows and columns count cells from 0, in the message's own order: rows to the grid's north, columns to its east.
+Rows and columns are numbered from 0 in the order of the message: rows to the grid's north, columns to its east.
 """
 
 from __future__ import annotations
@@ -27,52 +27,54 @@ Kind: TypeAlias = Literal["lambert", "polar_stereographic"]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A map projection of the sphere's north, and a rectangle of cells on it."""
+    """A map projection of the northern hemisphere, and a rectangle of cells on it."""
 
     kind: Kind
-    """Which projection."""
+    """Name of the projection."""
     nx: int
     """Number of columns."""
     ny: int
     """Number of rows."""
     dx: float
-    """Distance of neighbouring columns at latitude ``lad`` [m]."""
+    """Distance between neighbouring columns at latitude ``lad`` [m]."""
     dy: float
-    """Distance of neighbouring rows at latitude ``lad`` [m]."""
+    """Distance between neighbouring rows at latitude ``lad`` [m]."""
     radius: float
-    """Of the sphere [m]."""
+    """Radius of the sphere [m]."""
     first_latitude: float
-    """Of the centre of cell (0, 0) [degrees_north]."""
+    """Latitude of the centre of cell (0, 0) [degrees_north]."""
     first_longitude: float
-    """Of the centre of cell (0, 0), -180 to 180 [degrees_east]."""
+    """Longitude of the centre of cell (0, 0), -180 to 180 [degrees_east]."""
     lad: float
-    """Where a metre on the map is a metre on the ground; of a Lambert grid also the origin [degrees_north]."""
+    """Latitude of true scale; for a Lambert grid also the latitude of the origin [degrees_north]."""
     lov: float
-    """Meridian that runs up the map, -180 to 180 [degrees_east]."""
+    """Central meridian, which is vertical on the map, -180 to 180 [degrees_east]."""
     latin1: float
-    """First latitude at which the cone cuts the sphere; ``lad`` for polar stereographic [degrees_north]."""
+    """First standard parallel; ``lad`` for polar stereographic [degrees_north]."""
     latin2: float
-    """Second such latitude; equals the first for a cone that touches [degrees_north]."""
+    """Second standard parallel; equals the first for a tangent cone [degrees_north]."""
     wind_relative_to_grid: bool
-    """Whether u and v run along the rows and columns, and not east and north."""
+    """Whether u and v are relative to rows and columns instead of east and north."""
 
     def __post_init__(self) -> None:
         if min(self.nx, self.ny) < 1 or not (self.dx > 0 and self.dy > 0):
-            raise ValueError(f"a grid has cells, not {self.nx} x {self.ny} of {self.dx} m x {self.dy} m")
+            raise ValueError(
+                f"a grid must have cells of positive size, not {self.nx} x {self.ny} of {self.dx} m x {self.dy} m"
+            )
         if not 6e6 < self.radius < 7e6:
-            raise ValueError(f"the Earth's radius is about 6371 km, not {self.radius} m")
+            raise ValueError(f"the Earth's radius must be about 6371 km, not {self.radius} m")
         if not -90 <= self.first_latitude <= 90:
-            raise ValueError(f"the first latitude lies within -90 to 90, not at {self.first_latitude}")
+            raise ValueError(f"the first latitude must be within -90 to 90, not {self.first_latitude}")
         for name in ("lad", "latin1", "latin2"):
             latitude = getattr(self, name)
             if not (0 < latitude < 90 or (latitude == 90 and self.kind == "polar_stereographic")):
-                raise ValueError(f"{name} of a northern {self.kind} grid lies within 0 to 90, not at {latitude}")
+                raise ValueError(f"{name} of a northern {self.kind} grid must be within 0 to 90, not {latitude}")
         for name in ("first_longitude", "lov"):
             if not -180 <= getattr(self, name) <= 180:
-                raise ValueError(f"{name} lies within -180 to 180, not at {getattr(self, name)}")
+                raise ValueError(f"{name} must be within -180 to 180, not {getattr(self, name)}")
 
     def index_of(self, latitude: ArrayLike, longitude: ArrayLike) -> tuple[Floats, Floats]:
-        """Where places are on the grid, inside or outside.
+        """Convert latitude and longitude to row and column, inside or outside the grid.
 
         Parameters
         ----------
@@ -82,14 +84,14 @@ class Grid:
         Returns
         -------
         row, column : ndarray
-            dims (...,), fractional; whole at the cell centres [cell].
+            dims (...,), fractional; integers at the cell centres [cell].
         """
         cone = _cone(self)
         x, y = cone.project(latitude, longitude)
         return (y - cone.y0) / self.dy, (x - cone.x0) / self.dx
 
     def latlon(self, row: ArrayLike, column: ArrayLike) -> tuple[Floats, Floats]:
-        """Where positions on the grid are on the sphere: the inverse of :meth:`index_of`.
+        """Convert row and column to latitude and longitude, the inverse of :meth:`index_of`.
 
         Parameters
         ----------
@@ -106,8 +108,8 @@ class Grid:
         y = cone.y0 + np.asarray(row, np.float64) * self.dy
         return cone.unproject(x, y)
 
-    def projected(self, row: ArrayLike, column: ArrayLike) -> tuple[Floats, Floats]:
-        """Where positions on the grid are on the map of :meth:`cf_attributes`.
+    def xy(self, row: ArrayLike, column: ArrayLike) -> tuple[Floats, Floats]:
+        """Convert row and column to map coordinates of the projection in :meth:`cf_attributes`.
 
         Parameters
         ----------
@@ -123,27 +125,27 @@ class Grid:
         return cone.x0 + np.asarray(column, np.float64) * self.dx, cone.y0 + np.asarray(row, np.float64) * self.dy
 
     def same_cells_as(self, other: Grid, tolerance_m: float = 150.0) -> bool:
-        """Whether cell (y, x) is the same place on both grids, whatever their winds refer to.
+        """Whether cell (y, x) has the same location on both grids; the reference of the wind is ignored.
 
         Parameters
         ----------
         other : Grid
             The other grid.
         tolerance_m : float
-            How far apart the first cells may lie: files of HRRR v1 and v2 are about 53 m off [m].
+            Largest accepted distance between the first cells: files of HRRR v1 and v2 are about 53 m off [m].
         """
         if (self.kind, self.nx, self.ny) != (other.kind, other.nx, other.ny):
             return False
         exact = ("dx", "dy", "radius", "lad", "latin1", "latin2")
         if not all(math.isclose(getattr(self, name), getattr(other, name), rel_tol=1e-8) for name in exact):
             return False
-        if abs(_wrapped(self.lov - other.lov)) > 1e-6:
+        if abs(_wrap_degrees(self.lov - other.lov)) > 1e-6:
             return False
-        here, there = (self.first_latitude, self.first_longitude), (other.first_latitude, other.first_longitude)
-        return bool(great_circle_m(*here, *there, self.radius) <= tolerance_m)
+        own, others = (self.first_latitude, self.first_longitude), (other.first_latitude, other.first_longitude)
+        return bool(great_circle_m(*own, *others, self.radius) <= tolerance_m)
 
     def wind_angle(self, longitude: ArrayLike) -> Floats:
-        """Azimuth of the grid's north: how far it points to the east of true north.
+        """Azimuth of the grid's north, clockwise from true north.
 
         Parameters
         ----------
@@ -153,12 +155,12 @@ class Grid:
         Returns
         -------
         ndarray
-            dims (...,), for :func:`rotate_to_earth`; of use where ``wind_relative_to_grid`` [rad].
+            dims (...,), for :func:`rotate_to_earth` if ``wind_relative_to_grid`` [rad].
         """
-        return np.asarray(_cone(self).n * np.radians(_wrapped(np.asarray(longitude, np.float64) - self.lov)))
+        return np.asarray(_cone(self).n * np.radians(_wrap_degrees(np.asarray(longitude, np.float64) - self.lov)))
 
     def describe(self) -> str:
-        """Short text for messages to people."""
+        """Short description for messages."""
         title = "Lambert conformal" if self.kind == "lambert" else "polar stereographic"
         return (
             f"{title} grid of {self.nx} x {self.ny} cells of {self.dx / 1000:g} km x {self.dy / 1000:g} km, "
@@ -180,10 +182,10 @@ class Grid:
                 "standard_parallel": self.lad,
                 **shared,
             }
-        touches = self.latin1 == self.latin2
+        is_tangent = self.latin1 == self.latin2
         return {
             "grid_mapping_name": "lambert_conformal_conic",
-            "standard_parallel": self.latin1 if touches else [self.latin1, self.latin2],
+            "standard_parallel": self.latin1 if is_tangent else [self.latin1, self.latin2],
             "longitude_of_central_meridian": self.lov,
             "latitude_of_projection_origin": self.lad,
             **shared,
@@ -192,33 +194,33 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class _Cone:
-    """The constants of a grid's projection."""
+    """Constants of a grid's projection."""
 
     n: float
     """Degrees on the map per degree of longitude."""
     scale: float
     """``R F`` of the module's formula [m]."""
     rho0: float
-    """Distance of the projection's origin from the cone's tip [m]."""
+    """Distance of the projection's origin from the apex of the cone [m]."""
     lov: float
-    """Meridian that runs up the map [degrees_east]."""
+    """Central meridian [degrees_east]."""
     x0: float = 0.0
-    """Of the first cell [m]."""
+    """Map coordinate x of the first cell [m]."""
     y0: float = 0.0
-    """Of the first cell [m]."""
+    """Map coordinate y of the first cell [m]."""
 
     def project(self, latitude: ArrayLike, longitude: ArrayLike) -> tuple[Floats, Floats]:
-        """Latitude and longitude [degree] to map coordinates [m], dims kept."""
-        theta = self.n * np.radians(_wrapped(np.asarray(longitude, np.float64) - self.lov))
+        """Convert latitude and longitude [degree] to map coordinates [m], same dims."""
+        theta = self.n * np.radians(_wrap_degrees(np.asarray(longitude, np.float64) - self.lov))
         rho = self.scale * _colatitude_tangent(latitude) ** self.n
         return rho * np.sin(theta), self.rho0 - rho * np.cos(theta)
 
     def unproject(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """Map coordinates [m] to latitude and longitude [degree], dims kept."""
+        """Convert map coordinates [m] to latitude and longitude [degree], same dims."""
         down = self.rho0 - y
         tangent = (np.hypot(x, down) / self.scale) ** (1 / self.n)
         longitude = self.lov + np.degrees(np.arctan2(x, down)) / self.n
-        return 90 - 2 * np.degrees(np.arctan(tangent)), np.asarray(_wrapped(longitude))
+        return 90 - 2 * np.degrees(np.arctan(tangent)), np.asarray(_wrap_degrees(longitude))
 
 
 @lru_cache(maxsize=64)
@@ -228,8 +230,8 @@ def _cone(grid: Grid) -> _Cone:
     else:
         cosine1, cosine2 = (math.cos(math.radians(latitude)) for latitude in (grid.latin1, grid.latin2))
         tangent1, tangent2 = (float(_colatitude_tangent(latitude)) for latitude in (grid.latin1, grid.latin2))
-        touches = abs(grid.latin1 - grid.latin2) < 1e-9
-        n = math.sin(math.radians(grid.latin1)) if touches else math.log(cosine1 / cosine2, tangent1 / tangent2)
+        is_tangent = abs(grid.latin1 - grid.latin2) < 1e-9
+        n = math.sin(math.radians(grid.latin1)) if is_tangent else math.log(cosine1 / cosine2, tangent1 / tangent2)
         scale = grid.radius * cosine1 / (n * tangent1**n)
         cone = _Cone(n, scale, scale * float(_colatitude_tangent(grid.lad)) ** n, grid.lov)
     x0, y0 = cone.project(grid.first_latitude, grid.first_longitude)
@@ -240,20 +242,20 @@ def _colatitude_tangent(latitude: ArrayLike) -> Floats:
     return np.tan(np.radians(90 - np.asarray(latitude, np.float64)) / 2)
 
 
-def _wrapped(degrees: ArrayLike) -> Floats:
-    """The same direction from -180 (in) to 180 (out)."""
+def _wrap_degrees(degrees: ArrayLike) -> Floats:
+    """The same angle in [-180, 180)."""
     return (np.asarray(degrees, np.float64) + 180) % 360 - 180
 
 
 def great_circle_m(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLike, radius: float) -> Floats:
-    """Distance over the sphere, by the haversine formula: exact also for a metre.
+    """Great-circle distance by the haversine formula, accurate even for a metre.
 
     Parameters
     ----------
     lat1, lon1, lat2, lon2 : array_like
         dims (...,), broadcast against one another [degrees_north, degrees_east].
     radius : float
-        Of the sphere [m].
+        Radius of the sphere [m].
 
     Returns
     -------
@@ -271,12 +273,12 @@ def great_circle_m(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: Arra
 
 
 def rotate_to_earth(u: ArrayLike, v: ArrayLike, angle: ArrayLike) -> tuple[Floats, Floats]:
-    """Turn wind along the grid's axes to wind to the east and to the north.
+    """Rotate grid-relative wind components to eastward and northward wind.
 
     Parameters
     ----------
     u, v : array_like
-        dims (...,), along the rows and along the columns [m s-1].
+        dims (...,), components along the rows and along the columns [m s-1].
     angle : array_like
         dims (...,), from :meth:`Grid.wind_angle` [rad].
 

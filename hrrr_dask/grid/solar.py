@@ -1,4 +1,4 @@
-"""Where the sun stands. Pure."""
+"""Computes the solar zenith angle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["Times", "cos_zenith"]
 
 NOON_2000: Final = np.datetime64("2000-01-01T12:00:00")
-"""The epoch J2000.0; a minute of difference between UTC and terrestrial time does not matter here."""
+"""The epoch J2000.0; the difference between UTC and terrestrial time, about a minute, is negligible here."""
 
 Times = datetime | np.datetime64 | NDArray[np.datetime64]
 """UTC."""
@@ -25,13 +25,13 @@ def cos_zenith(valid_time: Times, latitude: ArrayLike, longitude: ArrayLike) -> 
     valid_time : datetime or ndarray of datetime64
         UTC.
     latitude, longitude : array_like
-        They broadcast with the time [degrees north and east].
+        Broadcast against the time [degrees_north, degrees_east].
 
     Returns
     -------
     ndarray of float64
-        By the low-precision formulas of the Astronomical Almanac (Michalsky 1988, Solar Energy 40, 227-235), which are
-        right to 0.01 degrees from 1950 to 2050; without refraction.
+        Low-precision formulas of the Astronomical Almanac (Michalsky 1988, Solar Energy 40, 227-235), accurate to
+        0.01 degrees from 1950 to 2050; without refraction.
 
     Examples
     --------
@@ -48,5 +48,5 @@ def cos_zenith(valid_time: Times, latitude: ArrayLike, longitude: ArrayLike) -> 
     hour_angle = np.radians(sidereal + np.asarray(longitude, dtype=np.float64)) - ascension
     north = np.radians(np.asarray(latitude, dtype=np.float64))
     across = np.cos(north) * np.cos(declination) * np.cos(hour_angle)
-    height: NDArray[np.float64] = np.sin(north) * np.sin(declination) + across
-    return height
+    cosine: NDArray[np.float64] = np.sin(north) * np.sin(declination) + across
+    return cosine

@@ -1,6 +1,6 @@
-"""Which values are physically implausible: flags beside values, never changes to them.
+"""Quality flags for physically implausible values; the values themselves are never changed.
 
-Pure. Uses the limits in `catalog` and the height of the sun in `grid`.
+Pure functions. Imports the limits from `catalog` and the solar zenith angle from `grid`.
 """
 
 __all__ = ["flags", "steps"]

@@ -1,7 +1,7 @@
-"""Which values are physically out of place: flags beside values, never changes to them. Pure.
+"""Flags physically implausible values: limits, sentinels, dew point above temperature, solar closure.
 
-A flag says that a value is worth a look. Some are the model's own doing (a sentinel, a spike at sunrise), some could
-only be ours. Nothing here is a gap: a value that is flagged is what NOAA published.
+A flag marks a value for review. Some are artefacts of the model (a sentinel, a spike at sunrise), others could only be
+errors of this package. A flagged value is not a gap: NOAA published it, and it is not changed.
 """
 
 from __future__ import annotations
@@ -17,21 +17,29 @@ from numpy.typing import ArrayLike, NDArray
 from hrrr_dask.catalog.variables import Variable
 from hrrr_dask.grid.solar import Times, cos_zenith
 
-__all__ = ["FLAGS", "OWN_FLAGS", "STEP_FLAGS", "Flag", "names_of", "own_flags", "quality_flags"]
+__all__ = [
+    "FLAGS",
+    "SINGLE_VARIABLE_FLAGS",
+    "STEP_FLAGS",
+    "Flag",
+    "flag_names",
+    "quality_flags",
+    "single_variable_flags",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One row of the table."""
+    """One row of the table of flags."""
 
     name: str
     """Stable name, also a CF flag meaning."""
     mask: int
     """CF flag mask: one bit."""
     meaning: str
-    """For people."""
+    """Human-readable description."""
     source: str
-    """Where the rule comes from."""
+    """Source of the rule."""
 
 
 FLAGS: Final = {
@@ -71,7 +79,7 @@ FLAGS: Final = {
         ),
     )
 }
-"""Flag name to its row: what one file tells."""
+"""Flag name to flag, for flags that need a single file."""
 
 STEP_FLAGS: Final = {
     flag.name: flag
@@ -90,68 +98,70 @@ STEP_FLAGS: Final = {
         ),
     )
 }
-"""Flag name to its row: flags that need several files (:mod:`hrrr_dask.quality.steps`), in bits that :data:`FLAGS`
-leaves free."""
+"""Flag name to flag, for flags that need several files (:mod:`hrrr_dask.quality.steps`); the bits are distinct from
+those of :data:`FLAGS`."""
 
-OWN_FLAGS: Final = tuple(
+SINGLE_VARIABLE_FLAGS: Final = tuple(
     flag for flag in FLAGS.values() if flag.name not in ("dewpoint-above-temperature", "solar-closure")
 )
-"""What a variable tells alone: the masks of the store's ``quality``."""
+"""Flags that need no other variable: the masks of the store's ``quality``."""
 
 BELOW, ABOVE, MOISTURE, BEAM, DEWPOINT, CLOSURE, NO_DATA = (np.uint16(flag.mask) for flag in FLAGS.values())
 
 SOLAR_CONSTANT: Final = 1361.0
-"""[W m-2]."""
+"""Total solar irradiance, the threshold of ``beam-above-solar-constant`` [W m-2]."""
 
-PERCENT_SLACK: Final = 0.05
-"""Half of the step that relative humidity has in real fields: a share may be beyond its limits by so much [%]."""
+PERCENT_TOLERANCE: Final = 0.05
+"""Accepted excess of percentages over their limits: half of the step of relative humidity in real fields [%]."""
 
-DEWPOINT_SLACK: Final = 0.1
-"""Temperature and dew point have steps of 1/16 K in real fields, so that rounding sets them apart by up to so much,
-and a little for bilinear weights [K]."""
+DEWPOINT_TOLERANCE: Final = 0.1
+"""Accepted excess of dew point over temperature: both have steps of 1/16 K in real fields, plus a margin for bilinear
+weights [K]."""
 
 DRY_DEWPOINT: Final = 192.125
-"""-81.03 degC: a real field holds it as 192.12479 [K]."""
-DRY_DEWPOINT_SLACK: Final = 0.0375
-"""Half of a step of 1/16 K, and a little [K]."""
+"""-81.03 degC, which a real field has as 192.12479 [K]."""
+DRY_DEWPOINT_TOLERANCE: Final = 0.0375
+"""Half of a step of 1/16 K, plus a margin [K]."""
 
 DRY_HUMIDITY: Final = 1.0
-"""The floor of NCEP's post-processor [%]."""
-DRY_HUMIDITY_SLACK: Final = 0.01
+"""Lowest value from NCEP's post-processor [%]."""
+DRY_HUMIDITY_TOLERANCE: Final = 0.01
 """A tenth of the step in real fields [%]."""
 
 NO_DATA_VALUES: Final = {"RETOP": -999.0, "CPOFP": -50.0, "HGT:cloud ceiling": 9999.0}
-"""``ELEMENT`` or ``ELEMENT:LEVEL`` to the number that stands for nothing there."""
+"""``ELEMENT`` or ``ELEMENT:LEVEL`` to the sentinel that means no data."""
 
-CLOSURE_FROM: Final = 50.0
-"""Below so much light nothing is said [W m-2]."""
+CLOSURE_MIN_FLUX: Final = 50.0
+"""Smallest irradiance for which closure is tested [W m-2]."""
 CLOSURE_HIGH_SUN: Final = 0.08
+"""Accepted difference relative to the sum of beam and diffuse, up to a zenith angle of 75 degrees."""
 CLOSURE_LOW_SUN: Final = 0.15
-"""Relative to beam and diffuse together; the sun is low from a zenith angle of 75 degrees on."""
-LOW_SUN: Final = float(np.cos(np.radians(75)))
-NO_SUN: Final = float(np.cos(np.radians(93)))
+"""The same for larger zenith angles."""
+COS_LOW_SUN: Final = float(np.cos(np.radians(75)))
+COS_NO_SUN: Final = float(np.cos(np.radians(93)))
+"""Cosine of the zenith angle beyond which closure is not tested."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """What is looked at in the rows of a stack of variables."""
+    """Rules for the rows of a stack of variables."""
 
     low: NDArray[np.float32]
-    """dims (variable, 1); -inf where there is no limit."""
+    """dims (variable, 1); -inf without a limit."""
     high: NDArray[np.float32]
-    """dims (variable, 1); inf where there is no limit."""
+    """dims (variable, 1); inf without a limit."""
     dewpoints: tuple[int, ...]
     """Rows of dew point."""
     humidities: tuple[tuple[int, int | None], ...]
-    """Rows of relative humidity, and of dew point at the same level."""
+    """Row of relative humidity, and row of dew point at the same level or None."""
     no_data: tuple[tuple[int, float], ...]
-    """Row and the number that stands for nothing."""
+    """Row and its no-data sentinel."""
     beams: tuple[int, ...]
     """Rows of direct normal irradiance."""
-    moist: tuple[tuple[int, int], ...]
+    temperatures: tuple[tuple[int, int], ...]
     """Rows of dew point and of temperature at the same level."""
     solar: tuple[tuple[int, int, int], ...]
-    """Rows of global, beam and diffuse irradiance of the same moment."""
+    """Rows of global, beam and diffuse irradiance at the same time."""
 
 
 def quality_flags(
@@ -162,28 +172,28 @@ def quality_flags(
     latitude: ArrayLike | None = None,
     longitude: ArrayLike | None = None,
 ) -> dict[str, NDArray[np.uint16]]:
-    """Flag values that are physically out of place.
+    """Flag physically implausible values.
 
     Parameters
     ----------
     values : mapping of str to ndarray of float32
-        Name of the variable to its values, all of the same shape, often (point,) [unit of the catalogue].
+        Variable name to values, all of the same shape, often (point,) [unit of the catalogue].
     variables : sequence of Variable
-        What the names mean; those without values are passed over.
+        Definitions of the names; those without values are ignored.
     valid_time : datetime, or ndarray of datetime64 that broadcasts to the values, optional
-        When the values hold, UTC. Without it and the places nothing is said on solar closure.
+        Valid time of the values, UTC. Solar closure is tested only with time and coordinates.
     latitude, longitude : array_like that broadcasts to the values, optional
-        Where [degrees north and east].
+        Coordinates of the values [degrees_north, degrees_east].
 
     Returns
     -------
     dict of str to ndarray of uint16
-        The masks of :data:`FLAGS`, added up; 0 for a value that is missing, and where nothing is out of place.
+        Sum of the masks of :data:`FLAGS`; 0 for plausible and for missing values.
 
     Raises
     ------
     ValueError
-        If shapes differ, or a name is that of no variable.
+        If shapes differ, or a name is not among the variables.
 
     Examples
     --------
@@ -199,99 +209,100 @@ def quality_flags(
     wrong = [name for name in names if np.shape(values[name]) != shape]
     if wrong:
         raise ValueError(
-            f"values are of one shape, {shape} as those of {names[0]}, not {np.shape(values[wrong[0]])} as those of "
-            f"{wrong[0]}: give what belongs together"
+            f"wanted values of one shape, found {shape} for {names[0]} and {np.shape(values[wrong[0]])} for "
+            f"{wrong[0]}: pass values of the same times and points"
         )
-    rules = _rules_of(names, tuple(variables))
+    rules = _make_rules(names, tuple(variables))
     stack = np.stack([np.asarray(values[name], dtype=np.float32).ravel() for name in names])
-    with np.errstate(invalid="ignore", over="ignore"):  # infinities are compared like any other number
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities are compared like other numbers
         flags = _flag_values(stack, rules)
         if rules.solar and valid_time is not None and latitude is not None and longitude is not None:
-            height = np.broadcast_to(cos_zenith(valid_time, latitude, longitude), shape).ravel()
+            cosine = np.broadcast_to(cos_zenith(valid_time, latitude, longitude), shape).ravel()
             for rows in rules.solar:
-                whole, beam, diffuse = rows
-                flags[list(rows)] |= _not_closed(stack[whole], stack[beam], stack[diffuse], height) * CLOSURE
+                total, beam, diffuse = rows
+                flags[list(rows)] |= _violates_closure(stack[total], stack[beam], stack[diffuse], cosine) * CLOSURE
     return {name: flags[k].reshape(shape) for k, name in enumerate(names)}
 
 
-def own_flags(values: NDArray[np.float32], names: Sequence[str], variables: Sequence[Variable]) -> dict[str, int]:
-    """What the values of each variable tell without looking at another one.
+def single_variable_flags(
+    values: NDArray[np.float32], names: Sequence[str], variables: Sequence[Variable]
+) -> dict[str, int]:
+    """Combine the flags of each variable that need no other variable.
 
-    So it is the same whichever variables were read together: a gap that heals later changes nothing.
+    The result does not depend on which variables are read together, so a gap that is filled later does not change it.
 
     Parameters
     ----------
     values : ndarray of float32, dims (variable, point)
-        NaN where there is none [unit of the catalogue].
+        NaN for missing values [unit of the catalogue].
     names : sequence of str
-        Of the rows.
+        Names of the rows.
     variables : sequence of Variable
-        What the names mean.
+        Definitions of the names.
 
     Returns
     -------
     dict of str to int
-        Name to the masks of :data:`FLAGS` that any of its values has, for variables that have any.
+        Variable name to the masks of :data:`FLAGS` that any of its values has; without variables that have none.
 
     Examples
     --------
     >>> from hrrr_dask.catalog.variables import CATALOG
-    >>> own_flags(np.array([[290, 400]], np.float32), ["temperature_2m"], list(CATALOG.values()))
+    >>> single_variable_flags(np.array([[290, 400]], np.float32), ["temperature_2m"], list(CATALOG.values()))
     {'temperature_2m': 2}
     """
     if not values.size:
         return {}
-    rules = _rules_of(tuple(names), tuple(variables))
-    alone = replace(rules, humidities=tuple((row, None) for row, _ in rules.humidities), moist=())
+    rules = _make_rules(tuple(names), tuple(variables))
+    alone = replace(rules, humidities=tuple((row, None) for row, _ in rules.humidities), temperatures=())
     with np.errstate(invalid="ignore", over="ignore"):
         found = np.bitwise_or.reduce(_flag_values(values, alone), axis=1)
     return {name: int(mask) for name, mask in zip(names, found, strict=True) if mask}
 
 
 def _flag_values(stack: NDArray[np.float32], rules: _Rules) -> NDArray[np.uint16]:
-    """All that needs neither time nor place; dims (variable, value)."""
+    """Flags that need neither time nor coordinates; dims (variable, value)."""
     flags = (stack < rules.low).astype(np.uint16)
     flags |= (stack > rules.high) * ABOVE
     for row in rules.dewpoints:
-        flags[row] |= (np.abs(stack[row] - DRY_DEWPOINT) <= DRY_DEWPOINT_SLACK) * MOISTURE
+        flags[row] |= (np.abs(stack[row] - DRY_DEWPOINT) <= DRY_DEWPOINT_TOLERANCE) * MOISTURE
     for row, dewpoint in rules.humidities:
-        dry = np.abs(stack[row] - DRY_HUMIDITY) <= DRY_HUMIDITY_SLACK
+        dry = np.abs(stack[row] - DRY_HUMIDITY) <= DRY_HUMIDITY_TOLERANCE
         flags[row] |= dry * MOISTURE
-        if dewpoint is not None:  # both come from the same moisture
+        if dewpoint is not None:  # both are derived from the same moisture
             flags[dewpoint] |= (dry & ~np.isnan(stack[dewpoint])) * MOISTURE
     for row in rules.beams:
         flags[row] |= (stack[row] > SOLAR_CONSTANT) * BEAM
-    for row, temperature in rules.moist:
-        flags[row] |= (stack[row] - stack[temperature] > DEWPOINT_SLACK) * DEWPOINT
-    for row, nothing in rules.no_data:
-        flags[row] = np.where(stack[row] == nothing, NO_DATA, flags[row])
+    for row, temperature in rules.temperatures:
+        flags[row] |= (stack[row] - stack[temperature] > DEWPOINT_TOLERANCE) * DEWPOINT
+    for row, sentinel in rules.no_data:
+        flags[row] = np.where(stack[row] == sentinel, NO_DATA, flags[row])
     return flags
 
 
 @lru_cache(maxsize=64)
-def _rules_of(names: tuple[str, ...], variables: tuple[Variable, ...]) -> _Rules:
+def _make_rules(names: tuple[str, ...], variables: tuple[Variable, ...]) -> _Rules:
     by_name = {variable.name: variable for variable in variables}
-    strange = [name for name in names if name not in by_name]
-    if strange:
-        raise ValueError(
-            f"values of {', '.join(strange)} are of no variable that was given: name them, or leave them out"
-        )
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise ValueError(f"values of {', '.join(unknown)} are not among the variables: add the variables, or omit them")
     selectors = [by_name[name].selector for name in names]
     rows = {(selector.element, selector.level, selector.window): row for row, selector in enumerate(selectors)}
 
-    def beside(row: int, element: str) -> int | None:
+    def find_row(row: int, element: str) -> int | None:
+        """Row of another element at the same level and window."""
         return rows.get((element, selectors[row].level, selectors[row].window))
 
-    dewpoints, humidities, moist, solar = [], [], [], []
+    dewpoints, humidities, temperatures, solar = [], [], [], []
     for row, selector in enumerate(selectors):
         if selector.element == "DPT":
             dewpoints.append(row)
-            temperature = beside(row, "TMP")
-            moist += [] if temperature is None else [(row, temperature)]
+            temperature = find_row(row, "TMP")
+            temperatures += [] if temperature is None else [(row, temperature)]
         elif selector.element == "RH":
-            humidities.append((row, beside(row, "DPT")))
+            humidities.append((row, find_row(row, "DPT")))
         elif selector.element == "DSWRF" and selector.window.kind in (None, "instant"):
-            beam, diffuse = beside(row, "VBDSF"), beside(row, "VDDSF")
+            beam, diffuse = find_row(row, "VBDSF"), find_row(row, "VDDSF")
             solar += [] if beam is None or diffuse is None else [(row, beam, diffuse)]
     bounds = [_bounds(by_name[name]) for name in names]
     return _Rules(
@@ -306,7 +317,7 @@ def _rules_of(names: tuple[str, ...], variables: tuple[Variable, ...]) -> _Rules
             if key in NO_DATA_VALUES
         ),
         beams=tuple(row for row, selector in enumerate(selectors) if selector.element == "VBDSF"),
-        moist=tuple(moist),
+        temperatures=tuple(temperatures),
         solar=tuple(solar),
     )
 
@@ -315,26 +326,26 @@ def _bounds(variable: Variable) -> tuple[float, float]:
     if variable.limits is None:
         return -np.inf, np.inf
     low, high = variable.limits
-    slack = PERCENT_SLACK if variable.units == "%" else 0.0
-    return low - slack, high + slack
+    tolerance = PERCENT_TOLERANCE if variable.units == "%" else 0.0
+    return low - tolerance, high + tolerance
 
 
-def _not_closed(
-    whole: NDArray[np.float32], beam: NDArray[np.float32], diffuse: NDArray[np.float32], height: NDArray[np.float64]
+def _violates_closure(
+    total: NDArray[np.float32], beam: NDArray[np.float32], diffuse: NDArray[np.float32], cosine: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    parts = beam * np.maximum(height, 0) + diffuse
-    allowed = np.where(height > LOW_SUN, CLOSURE_HIGH_SUN, CLOSURE_LOW_SUN) * parts
-    told = (height > NO_SUN) & (np.maximum(whole, parts) > CLOSURE_FROM)
-    apart: NDArray[np.bool_] = told & (np.abs(whole - parts) > allowed)
-    return apart
+    expected = beam * np.maximum(cosine, 0) + diffuse
+    allowed = np.where(cosine > COS_LOW_SUN, CLOSURE_HIGH_SUN, CLOSURE_LOW_SUN) * expected
+    tested = (cosine > COS_NO_SUN) & (np.maximum(total, expected) > CLOSURE_MIN_FLUX)
+    violated: NDArray[np.bool_] = tested & (np.abs(total - expected) > allowed)
+    return violated
 
 
-def names_of(mask: int) -> tuple[str, ...]:
-    """The names of the flags in a mask, in the order of the tables.
+def flag_names(mask: int) -> tuple[str, ...]:
+    """Return the names of the flags in a mask, in the order of the tables.
 
     Examples
     --------
-    >>> names_of(5)
+    >>> flag_names(5)
     ('below-limits', 'moisture-sentinel')
     """
     return tuple(flag.name for flag in (*FLAGS.values(), *STEP_FLAGS.values()) if mask & flag.mask)

@@ -1,4 +1,4 @@
-"""The table of elements against the real inventories and against ecCodes, which shares no code with it."""
+"""Table of elements, checked against real inventories and against ecCodes, which shares no code with it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import eccodes
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import needs
 from support.paths import SHARED_DATA
 
 from hrrr_dask.catalog.elements import (
     ELEMENTS,
     canonical_element,
-    element_named,
-    element_numbered,
-    parse_raw,
-    spell_element,
+    find_element,
+    find_element_by_numbers,
+    format_element,
+    parse_raw_element,
 )
 
 REAL_INVENTORIES = sorted((SHARED_DATA / "idx").glob("*.idx"))
 
-needs_shared = pytest.mark.skipif(not REAL_INVENTORIES, reason="the shared real data is not here")
 
 RAW_RADAR = "var discipline=0 center=7 local_table=1 parmcat=16 parm=201"
 
 NEVER_NAMED = {RAW_RADAR}
-"""Raw spellings in the real inventories for which NOAA's tables have no abbreviation."""
+"""Raw notation in real inventories without an abbreviation in NOAA's tables."""
 
 OTHER_UNITS = {
     "HGT": "gpm",  # a geopotential metre
@@ -34,7 +34,7 @@ OTHER_UNITS = {
     "REFD": "dB",
     "REFC": "dB",
 }
-"""Where the table deliberately spells another unit than ecCodes."""
+"""Units that differ from those of ecCodes on purpose."""
 
 PURE = {"Numeric", "Proportion", "dimensionless", "(0 - 1)", "Integer(0-13)", "-"}
 
@@ -52,23 +52,23 @@ def eccodes_units(numbers: tuple[int, int, int]) -> str:
         eccodes.codes_release(handle)
 
 
-def plain(units: str) -> str:
+def udunits(units: str) -> str:
     for theirs, ours in (("**", ""), ("Degree true", "degree"), ("kg/kg", "kg kg-1"), ("/kg", "kg-1")):
         units = units.replace(theirs, ours)
     return "1" if units in PURE or units.lower().startswith("(code table") else units
 
 
-def test_no_numbers_mean_two_elements():
-    numbers = [each for element in ELEMENTS.values() for each in (element.numbers, *element.others)]
+def test_numbers_of_elements_are_unique():
+    numbers = [each for element in ELEMENTS.values() for each in (element.numbers, *element.other_numbers)]
     assert len(numbers) == len(set(numbers))
 
 
 @pytest.mark.parametrize("name", ELEMENTS)
-def test_units_are_those_of_eccodes(name):
+def test_units_agree_with_eccodes(name):
     element = ELEMENTS[name]
-    for numbers in (element.numbers, *element.others):
-        units = plain(eccodes_units(numbers))
-        if not units.isdigit() or units == "1":  # ecCodes gives back the number when it does not know one
+    for numbers in (element.numbers, *element.other_numbers):
+        units = udunits(eccodes_units(numbers))
+        if not units.isdigit() or units == "1":  # ecCodes returns the number of a parameter that it does not know
             assert units in (element.units, OTHER_UNITS.get(name))
 
 
@@ -88,24 +88,24 @@ def test_units_are_those_of_eccodes(name):
 )
 def test_default_elements_have_the_numbers_of_real_files(name, numbers):
     assert ELEMENTS[name].numbers == numbers
-    assert element_numbered(*numbers) is ELEMENTS[name]
+    assert find_element_by_numbers(*numbers) is ELEMENTS[name]
 
 
-def test_other_numbers_of_an_element_mean_it_too():
-    assert element_numbered(0, 16, 3) is element_numbered(0, 16, 197) is ELEMENTS["RETOP"]
-    assert element_numbered(0, 16, 201) is None
+def test_an_element_is_found_by_its_alternative_numbers():
+    assert find_element_by_numbers(0, 16, 3) is find_element_by_numbers(0, 16, 197) is ELEMENTS["RETOP"]
+    assert find_element_by_numbers(0, 16, 201) is None
 
 
-def test_older_spelling_names_the_same_element():
-    assert element_named("CLWMR") is element_named("CLMR") is ELEMENTS["CLMR"]
-    assert element_named("NONSENSE") is None
+def test_an_element_is_found_by_its_older_abbreviation():
+    assert find_element("CLWMR") is find_element("CLMR") is ELEMENTS["CLMR"]
+    assert find_element("NONSENSE") is None
 
 
-@needs_shared
+@needs.real_bytes
 @pytest.mark.parametrize("path", REAL_INVENTORIES, ids=lambda path: path.name)
 def test_every_element_of_a_real_inventory_is_in_the_table(path):
     found = {canonical_element(line.split(":")[3]) for line in path.read_text().splitlines() if line.strip()}
-    assert {name for name in found if element_named(name) is None} <= NEVER_NAMED
+    assert {name for name in found if find_element(name) is None} <= NEVER_NAMED
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_every_element_of_a_real_inventory_is_in_the_table(path):
         ("var center=7 parmcat=4 parm=200", (0, 4, 200)),
     ],
 )
-def test_raw_spellings_are_read(raw, numbers):
-    assert parse_raw(raw) == numbers
+def test_raw_notation_is_parsed(raw, numbers):
+    assert parse_raw_element(raw) == numbers
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_raw_spellings_are_read(raw, numbers):
         "xvar parmcat=4 parm=200",
     ],
 )
-def test_other_texts_are_not_raw_spellings(text):
-    assert parse_raw(text) is None
+def test_other_text_is_not_raw_notation_and_is_returned_unchanged(text):
+    assert parse_raw_element(text) is None
     assert canonical_element(text) == text
 
 
@@ -151,32 +151,31 @@ def test_other_texts_are_not_raw_spellings(text):
         ("var parmcat=16 parm=201", RAW_RADAR),
     ],
 )
-def test_spellings_of_one_element_become_one(raw, name):
+def test_spellings_of_an_element_are_normalised(raw, name):
     assert canonical_element(raw) == name
 
 
-def test_local_number_of_another_centre_is_spelled_raw():
-    assert spell_element(0, 4, 200) == "VBDSF"
-    assert spell_element(0, 4, 200, 1, 59) == "var discipline=0 center=59 local_table=1 parmcat=4 parm=200"
-    assert spell_element(0, 0, 0, 0, 98) == "TMP"
+def test_local_numbers_of_another_centre_use_raw_notation():
+    assert format_element(0, 4, 200) == "VBDSF"
+    assert format_element(0, 4, 200, 1, 59) == "var discipline=0 center=59 local_table=1 parmcat=4 parm=200"
+    assert format_element(0, 0, 0, 0, 98) == "TMP"
 
 
 octets = st.integers(0, 255)
 
 
 @given(octets, octets, octets, octets)
-def test_what_is_spelled_is_read_back(discipline, category, number, local_table):
-    text = spell_element(discipline, category, number, local_table)
-    element = element_named(text)
-    numbers = parse_raw(text) if element is None else (element.numbers, *element.others)
+def test_a_formatted_element_is_parsed_back(discipline, category, number, local_table):
+    text = format_element(discipline, category, number, local_table)
+    element = find_element(text)
+    numbers = parse_raw_element(text) if element is None else (element.numbers, *element.other_numbers)
     assert (discipline, category, number) in (numbers, *numbers)
+
+
+@given(st.text(max_size=80) | st.builds(format_element, octets, octets, octets, octets))
+def test_normalising_twice_changes_nothing(text):
     assert canonical_element(canonical_element(text)) == canonical_element(text)
 
 
-@given(st.text(max_size=80))
-def test_any_text_has_a_canonical_spelling(text):
-    assert canonical_element(canonical_element(text)) == canonical_element(text)
-
-
-def test_names_are_single_words():
+def test_abbreviations_are_single_words():
     assert all(re.fullmatch(r"[A-Z0-9]+", name) for name in ELEMENTS)

@@ -1,4 +1,4 @@
-"""The table of plausible values is sound; that real fields lie within it is tested with the flags."""
+"""Table of plausible limits: consistency and look-up; real fields are checked with the flags."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hrrr_dask.catalog.variables import CATALOG, parse_variables
 
 
 @pytest.mark.parametrize("key", LIMITS)
-def test_every_row_is_sound(key):
+def test_rows_are_consistent(key):
     row = LIMITS[key]
     assert row.low < row.high
     assert row.source
@@ -43,5 +43,5 @@ def test_every_catalogued_variable_has_limits(name):
         ("PRES:80 m above ground", None),
     ],
 )
-def test_the_longest_row_that_fits_holds(variable, limits):
+def test_the_longest_matching_key_applies(variable, limits):
     assert parse_variables([variable])[0].limits == limits

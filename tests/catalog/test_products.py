@@ -1,4 +1,4 @@
-"""What the archive publishes, at the exact edges of its eras."""
+"""Last lead times at the first and last runs of each model version, and object keys."""
 
 from __future__ import annotations
 
@@ -11,71 +11,62 @@ from hrrr_dask.records import GribFile
 
 
 @pytest.mark.parametrize(
-    ("init_time", "reach"),
+    ("domain", "init_time", "last"),
     [
-        (datetime(2014, 7, 29, 23), None),
-        (datetime(2014, 7, 30, 0), 15),
-        (datetime(2016, 8, 23, 11), 15),
-        (datetime(2016, 8, 23, 12), 18),
-        (datetime(2016, 8, 23, 18), 18),
-        (datetime(2018, 7, 12, 6), 18),
-        (datetime(2018, 7, 12, 11), 18),
-        (datetime(2018, 7, 12, 12), 36),
-        (datetime(2018, 7, 12, 13), 18),
-        (datetime(2018, 7, 13, 0), 36),
-        (datetime(2020, 12, 2, 6), 36),
-        (datetime(2020, 12, 2, 11), 18),
-        (datetime(2020, 12, 2, 12), 48),
-        (datetime(2020, 12, 2, 13), 18),
-        (datetime(2020, 12, 2, 18), 48),
-        (datetime(2024, 1, 1, 23), 18),
+        ("conus", datetime(2014, 7, 29, 23), None),
+        ("conus", datetime(2014, 7, 30, 0), 15),
+        ("conus", datetime(2016, 8, 23, 11), 15),
+        ("conus", datetime(2016, 8, 23, 12), 18),
+        ("conus", datetime(2016, 8, 23, 18), 18),
+        ("conus", datetime(2018, 7, 12, 6), 18),
+        ("conus", datetime(2018, 7, 12, 11), 18),
+        ("conus", datetime(2018, 7, 12, 12), 36),
+        ("conus", datetime(2018, 7, 12, 13), 18),
+        ("conus", datetime(2018, 7, 13, 0), 36),
+        ("conus", datetime(2020, 12, 2, 6), 36),
+        ("conus", datetime(2020, 12, 2, 11), 18),
+        ("conus", datetime(2020, 12, 2, 12), 48),
+        ("conus", datetime(2020, 12, 2, 13), 18),
+        ("conus", datetime(2020, 12, 2, 18), 48),
+        ("conus", datetime(2024, 1, 1, 23), 18),
+        ("alaska", datetime(2018, 7, 12, 9), None),
+        ("alaska", datetime(2018, 7, 12, 12), 36),
+        ("alaska", datetime(2018, 7, 12, 15), 18),
+        ("alaska", datetime(2020, 12, 2, 6), 36),
+        ("alaska", datetime(2020, 12, 2, 12), 48),
+        ("alaska", datetime(2020, 12, 2, 15), 18),
     ],
 )
-def test_conus_runs_reach_as_far_as_their_model_version(init_time, reach):
-    assert last_lead_hour(init_time) == reach
+def test_last_lead_hour_by_model_version(domain, init_time, last):
+    assert last_lead_hour(init_time, domain=domain) == last
 
 
 @pytest.mark.parametrize("product", ["prs", "nat"])
-def test_other_hourly_products_reach_as_far_as_the_surface_one(product):
+def test_hourly_products_have_the_same_last_lead_hour(product):
     for init_time in (datetime(2018, 7, 12, 6), datetime(2018, 7, 12, 12), datetime(2024, 1, 1, 6)):
         assert last_lead_hour(init_time, product) == last_lead_hour(init_time, "sfc")
 
 
 @pytest.mark.parametrize(
-    ("init_time", "reach"),
+    ("init_time", "last"),
     [(datetime(2016, 8, 23, 11), 15), (datetime(2024, 1, 1, 6), 18), (datetime(2024, 1, 1, 7), 18)],
 )
-def test_the_subhourly_product_ends_at_18_hours(init_time, reach):
-    assert last_lead_hour(init_time, "subh") == reach
+def test_the_subhourly_product_stops_at_18_hours(init_time, last):
+    assert last_lead_hour(init_time, "subh") == last
 
 
-def test_alaska_runs_every_three_hours():
+def test_alaska_has_a_run_every_three_hours():
     runs = [hour for hour in range(24) if last_lead_hour(datetime(2024, 1, 1, hour), domain="alaska") is not None]
     assert runs == list(range(0, 24, 3))
 
 
-@pytest.mark.parametrize(
-    ("init_time", "reach"),
-    [
-        (datetime(2018, 7, 12, 9), None),
-        (datetime(2018, 7, 12, 12), 36),
-        (datetime(2018, 7, 12, 15), 18),
-        (datetime(2020, 12, 2, 6), 36),
-        (datetime(2020, 12, 2, 12), 48),
-        (datetime(2020, 12, 2, 15), 18),
-    ],
-)
-def test_alaska_runs_reach_as_far_as_their_model_version(init_time, reach):
-    assert last_lead_hour(init_time, domain="alaska") == reach
-
-
-def test_a_day_of_today_has_576_surface_files():
+def test_a_day_of_v4_has_576_surface_files():
     day = datetime(2024, 1, 1)
-    reaches = [last_lead_hour(day + timedelta(hours=hour)) for hour in range(24)]
-    assert sum(reach + 1 for reach in reaches if reach is not None) == 576
+    lead_hours = [last_lead_hour(day + timedelta(hours=hour)) for hour in range(24)]
+    assert sum(last + 1 for last in lead_hours if last is not None) == 576
 
 
-def test_eras_follow_one_another():
+def test_eras_are_in_ascending_order():
     for domain, eras in ERAS.items():
         starts = [era.start for era in eras]
         assert starts == sorted(starts)
@@ -96,7 +87,7 @@ def test_eras_follow_one_another():
         ),
     ],
 )
-def test_keys_are_those_of_the_bucket(file, key):
+def test_keys_match_the_bucket(file, key):
     assert file.product in PRODUCTS
     assert object_key(file) == key
     assert inventory_key(file) == f"{key}.idx"

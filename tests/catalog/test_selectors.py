@@ -1,4 +1,4 @@
-"""Selectors: written, read, and what they mean at a lead time."""
+"""Parsing and formatting of selectors, and their windows at a lead time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORDS = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1,
 
 
 @given(WORDS, WORDS, st.one_of(st.just(ANY_WINDOW), SPECS))
-def test_a_selector_reads_what_it_writes(element, level, window):
+def test_a_formatted_selector_is_parsed_back(element, level, window):
     selector = Selector(element, level, window)
     assert Selector.parse(str(selector)) == selector
 
@@ -37,12 +37,12 @@ def test_a_selector_reads_what_it_writes(element, level, window):
         (" WIND : 10 m above ground : 1 hour max ", WindowSpec("max", 60)),
     ],
 )
-def test_windows_are_written_relative_to_the_lead_time(text, window):
+def test_windows_are_relative_to_the_lead_time(text, window):
     assert Selector.parse(text).window == window
 
 
 @pytest.mark.parametrize("text", ["TMP", "TMP:", ":surface", "TMP::instant", "TMP:surface:instant:more", "", " : "])
-def test_a_selector_needs_an_element_and_a_level(text):
+def test_a_selector_requires_an_element_and_a_level(text):
     with pytest.raises(ConfigError, match=r"is not ELEMENT:LEVEL or ELEMENT:LEVEL:WINDOW"):
         Selector.parse(text)
 
@@ -61,7 +61,7 @@ def test_a_selector_needs_an_element_and_a_level(text):
         "run",
     ],
 )
-def test_a_window_in_the_inventorys_own_words_is_refused_with_the_forms_to_use(text):
+def test_an_invalid_window_is_refused_with_the_valid_forms(text):
     with pytest.raises(ConfigError, match=r"relative to the lead time, write 'instant', 'N hour KIND'"):
         WindowSpec.parse(text)
 
@@ -81,17 +81,17 @@ def test_a_window_in_the_inventorys_own_words_is_refused_with_the_forms_to_use(t
         (ANY_WINDOW, 5, None),
     ],
 )
-def test_a_window_at_a_lead_time_is_absolute(spec, lead, window):
+def test_the_absolute_window_at_a_lead_time(spec, lead, window):
     assert spec.at(lead) == window
 
 
 @given(SPECS, st.integers(0, 48))
-def test_a_window_exists_where_it_does_not_begin_before_the_run(spec, lead):
+def test_a_window_exists_unless_it_starts_before_the_run(spec, lead):
     found = spec.at(lead)
     assert spec.exists_at(lead) == (found is not None)
     if found is not None:
         assert 0 <= found.start <= found.stop == 60 * lead
 
 
-def test_any_window_exists_everywhere():
+def test_the_unspecified_window_exists_at_every_lead_time():
     assert all(ANY_WINDOW.exists_at(lead) for lead in range(49))

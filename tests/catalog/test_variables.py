@@ -1,4 +1,4 @@
-"""Variables by name and by selector."""
+"""Catalogue of variables, and parsing of names and selectors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hrrr_dask.catalog.elements import canonical_element
 from hrrr_dask.catalog.selectors import Selector
-from hrrr_dask.catalog.variables import CATALOG, DEFAULT_VARIABLES, VECTOR_PAIRS, companion_of, parse_variables
+from hrrr_dask.catalog.variables import CATALOG, DEFAULT_VARIABLES, VECTOR_PAIRS, find_companion, parse_variables
 from hrrr_dask.errors import ConfigError
 
 FACTS = {
@@ -27,18 +27,18 @@ FACTS = {
     "u_component_wind_80m": ("UGRD:80 m above ground", (0, 2, 2), "m s-1"),
     "v_component_wind_80m": ("VGRD:80 m above ground", (0, 2, 3), "m s-1"),
 }
-"""Name to inventory spelling, GRIB2 numbers and unit: written down from NOAA's inventories."""
+"""Name to inventory spelling, GRIB2 numbers and unit, copied from NOAA's inventories."""
 
 V2 = datetime(2016, 8, 23, 12)
 RAW = "var discipline=0 center=7 local_table=1 parmcat=16 parm=201"
 
 
-def one(text: str):
+def parse_one(text: str):
     (variable,) = parse_variables([text])
     return variable
 
 
-def test_the_eleven_defaults_are_the_messages_of_the_table():
+def test_the_eleven_defaults_match_noaas_inventories():
     found = {name: CATALOG[name] for name in DEFAULT_VARIABLES}
     assert {
         name: (f"{v.selector.element}:{v.selector.level}", v.numbers, v.units) for name, v in found.items()
@@ -46,7 +46,7 @@ def test_the_eleven_defaults_are_the_messages_of_the_table():
     assert all(v.selector.window.kind == "instant" for v in found.values())
 
 
-def test_the_catalogue_has_no_two_names_for_one_message():
+def test_every_message_has_one_name_in_the_catalogue():
     selectors = [variable.selector for variable in CATALOG.values()]
     assert len(set(selectors)) == len(selectors)
     assert all(variable.name == name for name, variable in CATALOG.items())
@@ -55,18 +55,18 @@ def test_the_catalogue_has_no_two_names_for_one_message():
 @pytest.mark.parametrize(
     "name", ["relative_humidity_2m", "visible_beam_downward_solar_flux", "visible_diffuse_downward_solar_flux"]
 )
-def test_some_variables_begin_with_the_second_model_version(name):
-    assert not CATALOG[name].offered(datetime(2016, 8, 23, 11), 5)
-    assert CATALOG[name].offered(V2, 5)
-    assert CATALOG["temperature_2m"].offered(datetime(2014, 7, 30), 5)
+def test_some_variables_are_published_since_the_second_model_version(name):
+    assert not CATALOG[name].is_published(datetime(2016, 8, 23, 11), 5)
+    assert CATALOG[name].is_published(V2, 5)
+    assert CATALOG["temperature_2m"].is_published(datetime(2014, 7, 30), 5)
 
 
-def test_the_last_hours_precipitation_needs_an_hour():
-    assert not CATALOG["precipitation_1h"].offered(V2, 0)
-    assert CATALOG["precipitation_1h"].offered(V2, 1)
+def test_hourly_precipitation_is_published_from_lead_hour_1():
+    assert not CATALOG["precipitation_1h"].is_published(V2, 0)
+    assert CATALOG["precipitation_1h"].is_published(V2, 1)
 
 
-def test_names_selectors_and_renamed_selectors_are_read_in_their_order():
+def test_names_and_selectors_are_parsed_in_the_given_order():
     found = parse_variables(["temperature_2m", " GUST:surface ", "rain=APCP:surface:run acc"])
     assert [v.name for v in found] == ["temperature_2m", "gust_surface", "rain"]
     assert str(found[2].selector) == "APCP:surface:run acc"
@@ -75,27 +75,27 @@ def test_names_selectors_and_renamed_selectors_are_read_in_their_order():
 
 
 @pytest.mark.parametrize("name", list(CATALOG))
-def test_a_catalogued_variable_survives_being_written_as_name_and_selector(name):
+def test_a_catalogued_variable_is_parsed_back_from_its_name_and_selector(name):
     variable = CATALOG[name]
-    assert one(f"{variable.name}={variable.selector}") == variable
+    assert parse_one(f"{variable.name}={variable.selector}") == variable
 
 
 @given(st.sampled_from(["TMP", "GUST", "UGRD", RAW]), st.sampled_from(["surface", "500 mb", "2 m above ground"]))
-def test_any_other_variable_survives_it_too(element, level):
-    variable = one(f"{element}:{level}")
-    assert one(f"{variable.name}={variable.selector}") == variable
+def test_any_other_variable_is_parsed_back_from_its_name_and_selector(element, level):
+    variable = parse_one(f"{element}:{level}")
+    assert parse_one(f"{variable.name}={variable.selector}") == variable
 
 
-def test_a_raw_spelling_is_a_selector_although_it_has_equals_signs():
-    variable = one(f"{RAW}:entire atmosphere:1 hour max")
+def test_equals_signs_of_raw_notation_are_not_taken_for_a_name():
+    variable = parse_one(f"{RAW}:entire atmosphere:1 hour max")
     assert variable.numbers == (0, 16, 201)
     assert variable.units == "1"
     assert variable.long_name.startswith("GRIB2 parameter 0.16.201")
-    assert one(f"flash={RAW}:entire atmosphere").name == "flash"
+    assert parse_one(f"flash={RAW}:entire atmosphere").name == "flash"
 
 
-def test_a_raw_spelling_of_a_known_number_is_the_element_of_that_name():
-    variable = one("var discipline=0 center=7 local_table=1 parmcat=4 parm=200:surface")
+def test_raw_notation_of_a_number_in_the_table_becomes_its_abbreviation():
+    variable = parse_one("var discipline=0 center=7 local_table=1 parmcat=4 parm=200:surface")
     assert variable.selector.element == "VBDSF"
 
 
@@ -104,10 +104,10 @@ def test_a_raw_spelling_of_a_known_number_is_the_element_of_that_name():
     [
         ("temperature_2", "did you mean temperature_2m"),
         ("dewpoint", "did you mean dewpoint_2m"),
-        ("qqqq", r"known are surface_pressure, .*boundary_layer_height.*[.;] Any message can be named as"),
+        ("qqqq", r"available are surface_pressure, .*boundary_layer_height.*[.;] Any message can be named as"),
         ("t=temperature_2m", "unknown"),
         ("TMPP:surface", "did you mean TMP"),
-        ("ZZZZZZ:surface", r"is not in the table of GRIB2 numbers.*Otherwise spell it by number"),
+        ("ZZZZZZ:surface", r"is not in the table of GRIB2 numbers.*Otherwise write it by number"),
     ],
 )
 def test_an_unknown_name_or_element_gets_a_hint(text, hint):
@@ -116,22 +116,22 @@ def test_an_unknown_name_or_element_gets_a_hint(text, hint):
 
 
 @pytest.mark.parametrize("element", ["APCP", "WEASD", "FROZR"])
-def test_an_element_that_stands_with_several_windows_needs_one(element):
+def test_an_element_with_several_windows_requires_a_window(element):
     with pytest.raises(ConfigError, match=f"write '{element}:surface:1 hour acc' or '{element}:surface:run acc'"):
         parse_variables([f"{element}:surface"])
-    assert one(f"{element}:surface:run acc").selector.window.kind == "acc"
+    assert parse_one(f"{element}:surface:run acc").selector.window.kind == "acc"
 
 
 @pytest.mark.parametrize("name", ["2m", "a b", "a-b", "init_time", "status", "crs", "point", "é", ".hrrr", "a/b"])
-def test_a_variable_cannot_take_a_coordinates_name_or_one_that_is_no_identifier(name):
-    with pytest.raises(ConfigError, match="cannot name a variable"):
+def test_invalid_names_and_names_of_coordinates_are_refused(name):
+    with pytest.raises(ConfigError, match="is not a valid variable name"):
         parse_variables([f"{name}=TMP:surface"])
 
 
-def test_a_variable_is_asked_for_once():
-    with pytest.raises(ConfigError, match="'temperature_2m' is asked for twice"):
+def test_a_variable_requested_twice_is_an_error():
+    with pytest.raises(ConfigError, match="'temperature_2m' is requested twice"):
         parse_variables(["temperature_2m", "temperature_2m"])
-    with pytest.raises(ConfigError, match="'x' is asked for twice"):
+    with pytest.raises(ConfigError, match="'x' is requested twice"):
         parse_variables(["x=TMP:surface", "x=DPT:2 m above ground"])
 
 
@@ -151,36 +151,33 @@ def test_no_variables_is_an_error():
         ("TMP:surface", ""),
     ],
 )
-def test_cell_methods_say_how_a_value_stands_for_its_window(text, methods):
-    assert one(text).cell_methods == methods
+def test_cell_methods_describe_the_window(text, methods):
+    assert parse_one(text).cell_methods == methods
 
 
 @pytest.mark.parametrize("element", list(chain.from_iterable(VECTOR_PAIRS)))
-def test_the_companion_of_a_companion_is_the_component_itself(element):
+def test_components_of_a_vector_are_companions_of_each_other(element):
     selector = Selector.parse(f"{element}:10 m above ground:instant")
-    other, axis = companion_of(selector) or pytest.fail("a component has a companion")
-    assert companion_of(other) == (selector, 1 - axis)
+    other, axis = find_companion(selector) or pytest.fail("a component has a companion")
+    assert find_companion(other) == (selector, 1 - axis)
     assert (other.level, other.window) == (selector.level, selector.window)
 
 
-def test_the_first_component_lies_along_x():
-    assert companion_of(Selector.parse("UGRD:500 mb")) == (Selector.parse("VGRD:500 mb"), 0)
+def test_u_is_the_component_along_x_and_a_scalar_has_no_companion():
+    assert find_companion(Selector.parse("UGRD:500 mb")) == (Selector.parse("VGRD:500 mb"), 0)
+    assert find_companion(Selector.parse("WIND:10 m above ground")) is None
 
 
-def test_a_scalar_has_no_companion():
-    assert companion_of(Selector.parse("WIND:10 m above ground")) is None
-
-
-def test_every_component_is_an_element_by_its_one_spelling():
+def test_vector_pairs_use_the_canonical_spelling():
     assert all(canonical_element(element) == element for pair in VECTOR_PAIRS for element in pair)
 
 
-def test_a_catalogued_name_is_kept_for_its_own_message():
-    with pytest.raises(ConfigError, match="temperature_2m is the catalogue's name of TMP:2 m above ground:instant"):
+def test_a_catalogued_name_is_refused_for_another_message():
+    with pytest.raises(ConfigError, match="temperature_2m is the catalogue's name for TMP:2 m above ground:instant"):
         parse_variables(["temperature_2m=TMP:surface:instant"])
 
 
-def test_a_level_that_no_message_has_is_refused():
-    with pytest.raises(ConfigError, match="level '2m' is not in the words of NOAA's inventories"):
+def test_a_level_that_is_not_spelled_as_in_inventories_is_refused():
+    with pytest.raises(ConfigError, match="level '2m' is not spelled as in NOAA's inventories"):
         parse_variables(["TMP:2m"])
     parse_variables(["REFD:263 K level", "TMP:261 K level - 256 K level", "UGRD:80 m above ground"])

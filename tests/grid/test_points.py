@@ -1,4 +1,4 @@
-"""Points files: every form that is read, every fault that is named."""
+"""Reading of points from CSV, GeoJSON and tables, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hrrr_dask.errors import PointsError
-from hrrr_dask.grid import point_files as point_rows
+from hrrr_dask.grid import point_files
 from hrrr_dask.grid.points import Points, read_points
 
 PAIR = Points(("boise", "kuna"), ("Boise", "Kuna"), np.array([43.6, 43.5]), np.array([-116.2, -116.4]))
@@ -33,8 +33,8 @@ def read(tmp_path):
 
 
 @pytest.fixture
-def complaint(read):
-    """Write text or bytes to a file and return what is wrong with it."""
+def error_text(read):
+    """Write text or bytes to a file and return the text of the error when reading it."""
 
     def read_content(content):
         with pytest.raises(PointsError) as caught:
@@ -63,39 +63,36 @@ def places(points):
         "id,name,lat,long\nboise,Boise,43.6,-116.2,,\nkuna,Kuna,4.35e1,-116.4",
     ],
 )
-def test_csv_with_a_header_is_read_whatever_its_order_case_spaces_and_line_ends(read, text):
+def test_order_case_spaces_and_line_ends_of_csv_with_a_header_are_free(read, text):
     assert read(text.replace(' "Kuna" ', ' "Kuna"')) == PAIR
 
 
-def test_csv_without_a_header_is_read_with_comments(read):
+def test_csv_without_a_header_may_have_comments(read):
     points = read('# sites, of old\n43.6,-116.2\n\n 43.5 , -116.4  # Kuna, "south\n43,-116,\n')
     assert places(points) == [(43.6, -116.2), (43.5, -116.4), (43.0, -116.0)]
     assert points.point_id == points.name == ("p0000", "p0001", "p0002")
 
 
-def test_a_name_may_hold_commas_and_any_letters(read):
+def test_a_name_may_have_commas_and_non_ascii_characters(read):
     points = read('latitude,longitude,name\n1,2,"Reykjavík, Ísland"\n3,4,日本 #2\n')
     assert points.name == ("Reykjavík, Ísland", "日本 #2")
 
 
-def test_points_without_a_name_are_named_by_their_id(read):
-    assert read("id,lat,lon,name\na,1,2,Alpha\nb,3,4,").name == ("Alpha", "b")
+def test_a_name_defaults_to_the_id_which_keeps_leading_zeros(read):
+    points = read("id,lat,lon,name\na,1,2,Alpha\n007,3,4,")
+    assert (points.point_id, points.name) == (("a", "007"), ("Alpha", "007"))
 
 
-def test_ids_keep_their_leading_zeros(read):
-    assert read("id,lat,lon\n007,1,2").point_id == ("007",)
-
-
-def test_default_ids_follow_the_order_whatever_the_number_of_points(read):
+def test_default_ids_are_numbered_in_order(read):
     ids = read("\n".join(["1,2"] * 10_001)).point_id
     assert (ids[0], ids[9_999], ids[10_000]) == ("p0000", "p9999", "p10000")
 
 
-def test_longitudes_may_run_from_0_to_360(read):
+def test_longitudes_may_be_given_from_0_to_360(read):
     assert read("0,0\n0,180\n0,180.5\n0,360\n0,-180\n").longitude.tolist() == [0, 180, -179.5, 0, -180]
 
 
-def test_the_same_place_may_have_several_ids(read):
+def test_several_points_may_have_the_same_coordinates(read):
     assert len(read("1,2\n1,2")) == 2
 
 
@@ -137,7 +134,7 @@ def test_a_single_feature_or_geometry_is_read(read, document):
     assert (places(points), points.point_id) == ([(1, 2)], ("p0000",))
 
 
-def test_a_table_is_read_like_csv_whatever_its_index():
+def test_a_table_is_read_like_csv_without_its_index():
     table = pd.DataFrame(
         {"Lon": [243.75, -116.5], "Latitude": [43.5, 44], "id": [7, 8], "name": ["x", None]}, index=[9, 9]
     )
@@ -146,7 +143,7 @@ def test_a_table_is_read_like_csv_whatever_its_index():
     assert (points.point_id, points.name) == (("7", "8"), ("x", "8"))
 
 
-def test_points_are_passed_through():
+def test_points_are_returned_unchanged():
     assert read_points(PAIR) is PAIR
 
 
@@ -156,11 +153,11 @@ def test_a_path_may_be_a_string(tmp_path):
     assert read_points(str(path)) == read_points(path)
 
 
-# --- rows that cannot be used ---
+# --- invalid rows ---
 
 
-def test_all_bad_rows_are_listed_at_once_with_line_text_and_reason(complaint):
-    text = complaint(
+def test_all_invalid_rows_are_listed_with_line_text_and_reason(error_text):
+    text = error_text(
         "# sites\npoint_id,latitude,longitude\n"
         "a,43.6,-116.2\n"
         "b,north,-116.2\n"
@@ -179,7 +176,7 @@ def test_all_bad_rows_are_listed_at_once_with_line_text_and_reason(complaint):
         "l,4_3,6\n"
     )
     head, *lines = text.splitlines()
-    assert head.endswith("points.csv': 13 of 14 points cannot be used; mend or remove them:")
+    assert head.endswith("points.csv': 13 of 14 points cannot be used; correct or remove them:")
     assert lines == [
         "  line 4: latitude 'north' is not a number, in 'b,north,-116.2'",
         "  line 5: latitude nan is not finite, in 'c,nan,-116.2'",
@@ -191,31 +188,31 @@ def test_all_bad_rows_are_listed_at_once_with_line_text_and_reason(complaint):
         "  line 12: latitude is missing, in 'i,,-116'",
         "  line 13: point_id 'a' is already at line 3, in 'a,44,-116'",
         "  line 14: point_id is missing: give all or none, in ',44,-116'",
-        "  line 15: 5 fields where 3 were wanted, in 'j,43,6,-116,2'",
-        "  line 16: it is no line of CSV (unexpected end of data), in '\"k,43,6'",
+        "  line 15: wanted 3 fields, found 5, in 'j,43,6,-116,2'",
+        "  line 16: it is not a line of CSV (unexpected end of data), in '\"k,43,6'",
         "  line 17: latitude '4_3' is not a number, in 'l,4_3,6'",
     ]
 
 
-def test_lines_without_a_header_are_checked_as_strictly(complaint):
-    text = complaint("43.6,-116.2\n43.6;-116.2\n43,6,-116,2\n")
+def test_lines_without_a_header_are_checked_too(error_text):
+    text = error_text("43.6,-116.2\n43.6;-116.2\n43,6,-116,2\n")
     assert "line 2: longitude is missing" not in text
     assert "line 2: latitude '43.6;-116.2' is not a number" in text
-    assert "line 3: 4 fields where 2 were wanted" in text
+    assert "line 3: wanted 2 fields, found 4" in text
 
 
-def test_twenty_bad_rows_are_listed_and_the_others_counted(complaint):
-    text = complaint("lat,lon\n" + "x,y\n" * 27)
+def test_at_most_twenty_invalid_rows_are_listed(error_text):
+    text = error_text("lat,lon\n" + "x,y\n" * 27)
     assert text.count("is not a number") == 20
     assert text.endswith("… and 7 more")
 
 
-def test_long_rows_are_shortened(complaint):
-    assert max(map(len, complaint("lat,lon\n" + "x" * 5000 + ",1").splitlines())) < 300
+def test_long_rows_are_truncated_in_messages(error_text):
+    assert max(map(len, error_text("lat,lon\n" + "x" * 5000 + ",1").splitlines())) < 300
 
 
-def test_an_id_of_control_characters_is_refused(complaint):
-    assert "control characters" in complaint("id,lat,lon\na\x07,1,2")
+def test_an_id_of_control_characters_is_refused(error_text):
+    assert "control characters" in error_text("id,lat,lon\na\x07,1,2")
 
 
 @pytest.mark.parametrize(
@@ -229,24 +226,24 @@ def test_an_id_of_control_characters_is_refused(complaint):
         (feature(math.nan, 1), "longitude nan is not finite"),
         (feature(10**400, 1), "longitude 1000"),
         (feature([1], 1), "longitude [1] is not a number"),
-        (feature(1, 1, id="\ud800"), "halves of characters"),
+        (feature(1, 1, id="\ud800"), "unpaired surrogates"),
         (feature(43.6, -116.2, id="b"), "swapped"),
     ],
 )
-def test_bad_features_are_named_by_their_place(complaint, bad, reason):
-    text = complaint(json.dumps({"type": "FeatureCollection", "features": [feature(1, 2, id="a"), bad]}))
+def test_invalid_features_are_reported_by_position(error_text, bad, reason):
+    text = error_text(json.dumps({"type": "FeatureCollection", "features": [feature(1, 2, id="a"), bad]}))
     assert "  feature 1: " in text
     assert reason in text
 
 
-def test_bad_rows_of_a_table_are_named_by_their_position():
+def test_invalid_rows_of_a_table_are_reported_by_position():
     with pytest.raises(PointsError, match="row 1: latitude is missing"):
         read_points(pd.DataFrame({"lat": [1, pd.NA], "lon": [2, 3]}))
     with pytest.raises(PointsError, match="row 0: latitude nan is not finite"):
         read_points(pd.DataFrame({"lat": [math.nan], "lon": [2]}))
 
 
-# --- files that cannot be used ---
+# --- unusable files ---
 
 
 @pytest.mark.parametrize(
@@ -261,7 +258,7 @@ def test_bad_rows_of_a_table_are_named_by_their_position():
         ("1,2".encode("utf-16"), "UTF-16"),
         ("id,lat,lon\nMünchen,48,11".encode("latin-1"), "not UTF-8"),
         ("lattitude,longitude\n1,2", "found 'lattitude', 'longitude'; 'lattitude' may mean 'latitude'"),
-        ("north,east\n1,2", "wanted columns latitude and longitude, between commas; found 'north', 'east'"),
+        ("north,east\n1,2", "wanted comma-separated columns latitude and longitude; found 'north', 'east'"),
         ('"north,east\n1,2', "found '\"north,east'"),
         ("lat,latitude,lon\n1,2,3", "two columns for latitude, 'lat' and 'latitude'"),
         ("{broken", "wanted GeoJSON"),
@@ -270,13 +267,13 @@ def test_bad_rows_of_a_table_are_named_by_their_position():
         ("[" * 100_000, "wanted GeoJSON"),
     ],
 )
-def test_a_file_that_is_no_points_file_says_why(complaint, content, reason):
-    assert reason in complaint(content)
+def test_a_file_without_points_is_refused_with_the_reason(error_text, content, reason):
+    assert reason in error_text(content)
 
 
-def test_a_file_of_more_than_64_mib_is_refused(complaint, monkeypatch):
-    monkeypatch.setattr(point_rows, "_FILE_LIMIT_BYTES", 2**20)
-    assert "larger than 1 MiB" in complaint("1,2\n" * 2**18 + "3,4")
+def test_a_file_of_more_than_64_mib_is_refused(error_text, monkeypatch):
+    monkeypatch.setattr(point_files, "_FILE_LIMIT_BYTES", 2**20)
+    assert "larger than 1 MiB" in error_text("1,2\n" * 2**18 + "3,4")
 
 
 @pytest.mark.parametrize(
@@ -289,26 +286,22 @@ def test_a_file_of_more_than_64_mib_is_refused(complaint, monkeypatch):
         ("a" * 5000, "cannot be opened"),
     ],
 )
-def test_a_path_that_cannot_be_opened_says_why(tmp_path, monkeypatch, path, reason):
+def test_a_path_that_cannot_be_opened_is_refused_with_the_reason(tmp_path, monkeypatch, path, reason):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(PointsError, match=reason):
         read_points(path)
 
 
-def test_another_kind_of_source_is_refused():
-    with pytest.raises(PointsError, match="found list"):
-        read_points([(1, 2)])
+@pytest.mark.parametrize(("source", "reason"), [([(1, 2)], "found list"), (pd.DataFrame(), "found none")])
+def test_another_type_and_an_empty_table_are_refused(source, reason):
+    with pytest.raises(PointsError, match=reason):
+        read_points(source)
 
 
-def test_an_empty_table_is_refused():
-    with pytest.raises(PointsError, match="found none"):
-        read_points(pd.DataFrame())
+# --- the Points class ---
 
 
-# --- the noun ---
-
-
-def test_points_are_equal_when_all_their_members_are():
+def test_points_are_equal_if_all_their_fields_are():
     same = Points(PAIR.point_id, PAIR.name, PAIR.latitude.copy(), PAIR.longitude + 360)
     other = Points(PAIR.point_id, PAIR.name, PAIR.latitude, PAIR.longitude + 1)
     assert Points(("a",), ("a",), np.array([0.0]), np.array([-0.0])) == Points(("a",), ("a",), [-0.0], [360])
@@ -326,7 +319,7 @@ def test_the_digest_is_stable_and_ignores_names():
     assert Points(PAIR.point_id, PAIR.name, PAIR.latitude + 1e-9, PAIR.longitude).digest() != PAIR.digest()
 
 
-def test_points_cannot_be_changed_not_even_after_a_pickle():
+def test_points_are_immutable_also_after_pickling():
     for points in (PAIR, pickle.loads(pickle.dumps(PAIR))):
         with pytest.raises(ValueError, match="read-only"):
             points.latitude[0] = 0
@@ -334,79 +327,79 @@ def test_points_cannot_be_changed_not_even_after_a_pickle():
             points.name = ()
 
 
-def test_points_do_not_keep_the_arrays_of_the_caller():
+def test_points_copy_the_arrays_of_the_caller():
     latitude = np.array([1.0])
     points = Points(("a",), ("a",), latitude, [2])
     latitude[0] = 5
     assert points.latitude.tolist() == [1.0]
 
 
-def test_a_short_text_stands_for_many_points():
+def test_repr_is_short():
     assert repr(PAIR) == f"<Points: 2 from 'boise' to 'kuna', digest {PAIR.digest()}>"
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (((), (), [], []), "are none"),
+        (((), (), [], []), "are empty"),
         ((("a",), ("a",), [1, 2], [1, 2]), "one point_id, name, latitude and longitude for each"),
         ((("a", "a"), ("a", "a"), [1, 2], [1, 2]), "point 1: point_id 'a' is already at point 0"),
         ((("",), ("a",), [1], [1]), "point 0: point_id is missing"),
         ((("a",), ("a",), [91], [100]), "point 0: latitude 91 is not within"),
     ],
 )
-def test_points_made_by_hand_are_checked(arguments, reason):
+def test_the_constructor_validates_points(arguments, reason):
     with pytest.raises(PointsError, match=reason):
         Points(*arguments)
 
 
-# --- some of them, and more of them ---
+# --- selection and concatenation ---
 
 
-def test_some_points_are_taken_in_the_order_that_is_given():
+def test_take_selects_points_in_the_given_order():
     taken = PAIR.take([1])
     assert (taken.point_id, taken.name) == (("kuna",), ("Kuna",))
     assert places(taken) == [(43.5, -116.4)]
     assert PAIR.take([1, 0]).point_id == ("kuna", "boise")
     assert PAIR.take(range(2)) == PAIR
-    with pytest.raises(PointsError, match="are none"):
+    with pytest.raises(PointsError, match="are empty"):
         PAIR.take([])
 
 
-def test_points_are_found_by_their_ids():
-    assert PAIR.places() == dict(zip(("boise", "kuna"), places(PAIR), strict=True))
+def test_coordinates_maps_ids_to_latitude_and_longitude():
+    assert PAIR.coordinates() == dict(zip(("boise", "kuna"), places(PAIR), strict=True))
 
 
-def test_points_are_joined_one_after_the_other_and_none_twice():
+def test_concat_appends_points_and_refuses_duplicate_ids():
     more = Points(("nampa",), ("Nampa",), np.array([43.54]), np.array([243.44]))
-    both = PAIR.joined(more)
+    both = PAIR.concat(more)
     assert both.point_id == ("boise", "kuna", "nampa")
     assert both.name == ("Boise", "Kuna", "Nampa")
     assert places(both) == places(PAIR) + places(more)
     assert PAIR.point_id == ("boise", "kuna")
     with pytest.raises(PointsError, match="point_id 'kuna' is already at point 1"):
-        PAIR.joined(PAIR.take([1]))
+        PAIR.concat(PAIR.take([1]))
 
 
 @settings(deadline=None)
 @given(st.integers(1, 9).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n))))
-def test_what_was_taken_apart_is_joined_again(sizes):
+def test_concat_restores_points_that_take_has_split(sizes):
     n, cut = sizes
     ids = tuple(f"p{k}" for k in range(n))
     points = Points(ids, ids[::-1], np.linspace(-90, 90, n), np.linspace(-180, 180, n))
     first = points.take(range(cut))
-    whole = first if cut == n else first.joined(points.take(range(cut, n)))
+    whole = first if cut == n else first.concat(points.take(range(cut, n)))
     assert whole == points
     assert whole.digest() == points.digest()
     assert (first.digest() == points.digest()) == (cut == n)
 
 
-# --- anything at all ---
+# --- arbitrary input ---
 
 in_one_file = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
-def points_or_complaint(path: Path, content: bytes) -> None:
+def check_valid_or_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     try:
         points = read_points(path)
@@ -421,14 +414,14 @@ def points_or_complaint(path: Path, content: bytes) -> None:
 
 @in_one_file
 @given(st.text() | st.text(alphabet='latlon,id"#\n\r0123456789.-+e ').map("lat,lon,id\n{}".format))
-def test_arbitrary_text_is_points_or_a_complaint(tmp_path, text):
-    points_or_complaint(tmp_path / "any", text.encode("utf-8", "surrogatepass"))
+def test_arbitrary_text_is_read_or_refused(tmp_path, text):
+    check_valid_or_refused(tmp_path / "any", text.encode("utf-8", "surrogatepass"))
 
 
 @in_one_file
 @given(st.binary())
-def test_arbitrary_bytes_are_points_or_a_complaint(tmp_path, content):
-    points_or_complaint(tmp_path / "any", content)
+def test_arbitrary_bytes_are_read_or_refused(tmp_path, content):
+    check_valid_or_refused(tmp_path / "any", content)
 
 
 json_values = st.recursive(
@@ -446,50 +439,48 @@ features = st.fixed_dictionaries(
 
 @in_one_file
 @given(json_values | st.lists(features).map(lambda some: {"type": "FeatureCollection", "features": some}))
-def test_arbitrary_json_is_points_or_a_complaint(tmp_path, document):
-    points_or_complaint(tmp_path / "any", json.dumps(document).encode())
+def test_arbitrary_json_is_read_or_refused(tmp_path, document):
+    check_valid_or_refused(tmp_path / "any", json.dumps(document).encode())
 
 
 @in_one_file
 @given(st.lists(st.tuples(st.floats(-90, 90), st.floats(-180, 180)), min_size=1))
-def test_written_places_are_read_back_exactly(tmp_path, pairs):
+def test_coordinates_are_read_back_exactly(tmp_path, pairs):
     path = tmp_path / "pairs"
     path.write_text("latitude,longitude\n" + "\n".join(f"{latitude!r},{longitude!r}" for latitude, longitude in pairs))
     assert places(read_points(path)) == pairs
 
 
 @pytest.mark.parametrize("number", ["\u0664\u0665", "\uff14\uff15", "\u221245", "4_5", "0x10", "1,5"])
-def test_only_plain_digits_make_a_number(complaint, number):
-    assert "is not a number" in complaint(f'latitude,longitude\n"{number}",-116\n')
+def test_numbers_have_ascii_digits_only(error_text, number):
+    assert "is not a number" in error_text(f'latitude,longitude\n"{number}",-116\n')
 
 
-def test_a_member_that_stands_twice_in_an_object_is_refused_as_readers_differ(complaint):
+def test_duplicate_members_of_a_json_object_are_refused(error_text):
     text = '{"type": "Point", "coordinates": [-116, 43], "coordinates": [-100, 32]}'
-    assert "'coordinates' stands twice in one object" in complaint(text)
+    assert "'coordinates' occurs twice in one object" in error_text(text)
 
 
-@pytest.mark.parametrize(("letters", "fits"), [(256, True), (257, False)])
-def test_an_id_or_a_name_has_an_end(read, complaint, letters, fits):
-    for row in (f"{'a' * letters},x,43,-116", f"x,{'a' * letters},43,-116"):
+@pytest.mark.parametrize(("length", "fits"), [(256, True), (257, False)])
+def test_the_length_of_ids_and_names_is_limited(read, error_text, length, fits):
+    for row in (f"{'a' * length},x,43,-116", f"x,{'a' * length},43,-116"):
         text = f"point_id,name,latitude,longitude\n{row}\n"
         if fits:
             assert len(read(text)) == 1
         else:
-            assert "its point_id or name has more than 256 letters" in complaint(text)
+            assert "its point_id or name has more than 256 characters" in error_text(text)
 
 
-def test_a_small_file_that_would_become_a_large_one_in_memory_is_refused_before_it_is_taken_apart(
-    complaint, monkeypatch
-):
-    monkeypatch.setattr(point_rows, "_MOST_POINTS", 10)
-    monkeypatch.setattr(point_rows, "_MOST_BRACKETS", 80)
-    monkeypatch.setattr(point_rows, "_split", None)
-    monkeypatch.setattr(point_rows.json, "loads", None)
-    assert "has 21 lines, at most 20 are read" in complaint("1,2\n" * 21)
-    assert "has 21 lines, at most 20 are read" in complaint("1,2\r" * 21)
-    assert "has 82 objects and arrays, at most 80 are read" in complaint('{"features": [' + "{}," * 80)
+def test_a_file_with_too_many_points_is_refused_before_it_is_parsed(error_text, monkeypatch):
+    monkeypatch.setattr(point_files, "_MAX_POINTS", 10)
+    monkeypatch.setattr(point_files, "_MAX_BRACKETS", 80)
+    monkeypatch.setattr(point_files, "_split", None)
+    monkeypatch.setattr(point_files.json, "loads", None)
+    assert "has 21 lines, at most 20 are read" in error_text("1,2\n" * 21)
+    assert "has 21 lines, at most 20 are read" in error_text("1,2\r" * 21)
+    assert "has 82 objects and arrays, at most 80 are read" in error_text('{"features": [' + "{}," * 80)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"type":"Point","coordinates":' + "[" * 100_000])
-def test_nesting_without_end_is_an_error_of_ours(complaint, text):
-    assert "wanted GeoJSON" in complaint(text)
+def test_deeply_nested_json_is_refused(error_text, text):
+    assert "wanted GeoJSON" in error_text(text)

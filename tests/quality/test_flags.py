@@ -1,4 +1,4 @@
-"""Flags beside values: each with a value just inside and just outside, on real bytes, and never a value changed."""
+"""Quality flags: values just inside and outside of each rule, real fields, and values that stay unchanged."""
 
 from __future__ import annotations
 
@@ -6,34 +6,33 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
+from support import needs
 from support.oracle import read_fields
 from support.paths import ROOT, SHARED_DATA
 
-from hrrr_dask.catalog.limits import limits_of
+from hrrr_dask.catalog.limits import find_limits
 from hrrr_dask.catalog.variables import CATALOG, parse_variables
 from hrrr_dask.outcomes import OUTCOMES
 from hrrr_dask.quality.flags import (
-    CLOSURE_FROM,
-    DEWPOINT_SLACK,
+    CLOSURE_MIN_FLUX,
+    DEWPOINT_TOLERANCE,
     DRY_DEWPOINT,
     FLAGS,
     NO_DATA_VALUES,
-    OWN_FLAGS,
+    SINGLE_VARIABLE_FLAGS,
     SOLAR_CONSTANT,
     STEP_FLAGS,
-    names_of,
-    own_flags,
+    flag_names,
     quality_flags,
+    single_variable_flags,
 )
 from hrrr_dask.testing import GridWindow, expected_field
-
-real = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs real HRRR bytes, which are not shipped")
 
 BELOW, ABOVE, MOISTURE, BEAM, DEWPOINT, CLOSURE, NO_DATA = 1, 2, 4, 8, 16, 32, 64
 
 
 def flags_of(variable: str, *values: float) -> list[int]:
-    """The flags of values of one variable alone."""
+    """Flags of values of a single variable."""
     (parsed,) = parse_variables([variable])
     found = quality_flags({parsed.name: np.array(values, np.float32)}, [parsed])
     assert list(found) == [parsed.name]
@@ -42,7 +41,7 @@ def flags_of(variable: str, *values: float) -> list[int]:
 
 
 def flags_at(variables: dict[str, float], **more) -> list[int]:
-    """The flags of one value of each of several variables."""
+    """Flags of one value of each of several variables."""
     parsed = parse_variables(list(variables))
     values = {made.name: np.array([value], np.float32) for made, value in zip(parsed, variables.values(), strict=True)}
     return [int(found[0]) for found in quality_flags(values, parsed, **more).values()]
@@ -56,8 +55,8 @@ def test_masks_are_one_bit_each_and_names_are_single_words():
         assert flag.name not in OUTCOMES
         assert flag.meaning
         assert flag.source
-    assert names_of(0) == ()
-    assert names_of(2 + 8 + 512) == ("above-limits", "beam-above-solar-constant", "step-between-runs")
+    assert flag_names(0) == ()
+    assert flag_names(2 + 8 + 512) == ("above-limits", "beam-above-solar-constant", "step-between-runs")
 
 
 @pytest.mark.parametrize(
@@ -100,23 +99,23 @@ def test_masks_are_one_bit_each_and_names_are_single_words():
         ("temperature_2m", 290, -np.inf, BELOW),
     ],
 )
-def test_a_value_just_outside_is_flagged_and_one_just_inside_is_not(variable, inside, outside, flag):
+def test_only_values_just_outside_are_flagged(variable, inside, outside, flag):
     expected_inside = BELOW if variable == "dewpoint_2m" and inside < 200 else 0
     assert flags_of(variable, inside, outside, np.nan) == [expected_inside, flag, 0]
 
 
-def test_a_dewpoint_may_be_above_the_temperature_by_what_packing_explains():
+def test_a_dewpoint_above_the_temperature_is_flagged_beyond_the_packing_step():
     for warmer, flag in ((0.0, 0), (1 / 16, 0), (0.09, 0), (0.125, DEWPOINT), (5.0, DEWPOINT)):
         assert flags_at({"temperature_2m": 280, "dewpoint_2m": 280 + warmer}) == [0, flag]
-    assert flags_at({"DPT:surface": 290, "temperature_2m": 280}) == [0, 0], "another level's"
+    assert flags_at({"DPT:surface": 290, "temperature_2m": 280}) == [0, 0], "another level"
     assert flags_at({"dewpoint_2m": 290, "temperature_2m": np.nan}) == [0, 0]
 
 
-def test_a_dewpoint_at_the_floor_of_humidity_is_flagged_with_it():
+def test_a_dewpoint_is_flagged_with_humidity_at_its_floor():
     assert flags_at({"relative_humidity_2m": 1.0, "dewpoint_2m": 209.446}) == [MOISTURE, MOISTURE]
     assert flags_at({"dewpoint_2m": 209.446, "relative_humidity_2m": 1.2}) == [0, 0]
     assert flags_at({"dewpoint_2m": np.nan, "relative_humidity_2m": 1.0}) == [0, MOISTURE]
-    assert flags_at({"RH:850 mb": 1.0, "dewpoint_2m": 250}) == [MOISTURE, 0], "another level's"
+    assert flags_at({"RH:850 mb": 1.0, "dewpoint_2m": 250}) == [MOISTURE, 0], "another level"
 
 
 SOLAR = ("downward_shortwave_flux", "visible_beam_downward_solar_flux", "visible_diffuse_downward_solar_flux")
@@ -138,7 +137,7 @@ NIGHT = OVERHEAD | {"longitude": 180.0}
         (LOW, (0.17365 * 800 + 100, 800, 100), True),
         (LOW, ((0.17365 * 800 + 100) * 1.13, 800, 100), True),
         (LOW, ((0.17365 * 800 + 100) * 1.17, 800, 100), False),
-        (OVERHEAD, (10, 20, 25), True),  # too little light to tell
+        (OVERHEAD, (10, 20, 25), True),  # too little irradiance to test
         (OVERHEAD, (10, 20, 35), False),
         (NIGHT, (900, 0, 0), True),
         (OVERHEAD, (np.nan, 800, 100), True),
@@ -146,14 +145,14 @@ NIGHT = OVERHEAD | {"longitude": 180.0}
         (OVERHEAD, (0, 0, 0), True),
     ],
 )
-def test_light_from_everywhere_is_the_beam_and_the_diffuse_together(where, light, closes):
+def test_global_irradiance_is_compared_with_beam_and_diffuse(where, light, closes):
     wanted = [0 if closes else CLOSURE] * 3
     assert flags_at(dict(zip(SOLAR, light, strict=True)), **where) == wanted
     shuffled = dict(sorted(zip(SOLAR, light, strict=True), key=lambda item: item[0], reverse=True))
-    assert flags_at(shuffled, **where) == wanted, "whatever comes first"
+    assert flags_at(shuffled, **where) == wanted, "in any order"
 
 
-def test_closure_needs_all_three_of_one_moment_and_the_place_and_time():
+def test_closure_requires_all_three_components_of_the_same_time_and_coordinates():
     dark = dict(zip(SOLAR, (0, 800, 100), strict=True))
     assert flags_at(dark) == [0, 0, 0]
     assert flags_at(dark, **(OVERHEAD | {"valid_time": None})) == [0, 0, 0]
@@ -161,12 +160,12 @@ def test_closure_needs_all_three_of_one_moment_and_the_place_and_time():
     averages = {
         f"{element}:surface:15 min ave": light for element, light in (("DSWRF", 0), ("VBDSF", 8e2), ("VDDSF", 1e2))
     }
-    assert flags_at(averages, **OVERHEAD) == [0, 0, 0], "the sun moved meanwhile"
+    assert flags_at(averages, **OVERHEAD) == [0, 0, 0], "the sun moves during the window"
     mixed = {"DSWRF:surface:instant": 0, "VBDSF:surface:15 min ave": 800, "VDDSF:surface:instant": 100}
     assert flags_at(mixed, **OVERHEAD) == [0, 0, 0]
 
 
-def test_values_keep_their_shape_and_their_bits():
+def test_flags_have_the_shape_of_the_values_which_stay_unchanged():
     variables = [CATALOG[name] for name in SOLAR]
     values = {name: np.full((2, 3, 4), light, np.float32) for name, light in zip(SOLAR, (900, 800, 100), strict=True)}
     values[SOLAR[1]][1, 2, 3] = 5000
@@ -176,37 +175,40 @@ def test_values_keep_their_shape_and_their_bits():
     for name in SOLAR:
         assert np.array_equal(values[name], before[name])
         assert found[name].shape == (2, 3, 4)
-        assert not found[name][0].any(), "by day it closes; by night no sun, nothing to tell"
+        assert not found[name][0].any(), "closed by day, not tested by night"
     assert found[SOLAR[1]][1, 2, 3] == ABOVE | BEAM
     assert quality_flags({"temperature_2m": np.float32(400)}, [CATALOG["temperature_2m"]])["temperature_2m"] == ABOVE
     assert quality_flags({}, variables) == {}
     assert quality_flags({SOLAR[0]: np.zeros(0, np.float32)}, variables)[SOLAR[0]].shape == (0,)
 
 
-def test_own_flags_are_the_same_whichever_variables_were_read_together():
+def test_single_variable_flags_do_not_depend_on_other_variables():
     names = ["temperature_2m", "dewpoint_2m", "relative_humidity_2m", "visible_beam_downward_solar_flux"]
     values = np.array([[280, 400], [300, np.nan], [1, 50], [0, 5000]], np.float32)
-    together = own_flags(values, names, list(CATALOG.values()))
+    together = single_variable_flags(values, names, list(CATALOG.values()))
     assert together == {names[0]: ABOVE, names[2]: MOISTURE, names[3]: ABOVE | BEAM}
     alone = {}
     for k, name in enumerate(names):
-        alone |= own_flags(values[k : k + 1], [name], [CATALOG[name]])
+        alone |= single_variable_flags(values[k : k + 1], [name], [CATALOG[name]])
     assert alone == together
-    assert own_flags(values[:0], [], []) == {}
-    assert sum(flag.mask for flag in OWN_FLAGS) == sum(flag.mask for flag in FLAGS.values()) - DEWPOINT - CLOSURE
+    assert single_variable_flags(values[:0], [], []) == {}
+    assert (
+        sum(flag.mask for flag in SINGLE_VARIABLE_FLAGS)
+        == sum(flag.mask for flag in FLAGS.values()) - DEWPOINT - CLOSURE
+    )
 
 
-def test_what_does_not_belong_together_is_refused():
+def test_differing_shapes_and_unknown_names_are_refused():
     some = {"temperature_2m": np.zeros(3, np.float32), "dewpoint_2m": np.zeros(4, np.float32)}
-    with pytest.raises(ValueError, match=r"one shape, \(3,\) as those of temperature_2m, not \(4,\) as those of dew"):
+    with pytest.raises(ValueError, match=r"one shape, found \(3,\) for temperature_2m and \(4,\) for dewpoint_2m"):
         quality_flags(some, list(CATALOG.values()))
-    with pytest.raises(ValueError, match="values of weather are of no variable that was given"):
+    with pytest.raises(ValueError, match="values of weather are not among the variables"):
         quality_flags({"weather": np.zeros(3, np.float32)}, list(CATALOG.values()))
 
 
 @pytest.mark.parametrize("lead_hours", [0, 7])
 @pytest.mark.parametrize("day", [datetime(2024, 1, 1), datetime(2024, 1, 1, 18), datetime(2024, 7, 1, 18)])
-def test_the_synthetic_weather_is_plausible(day, lead_hours):
+def test_synthetic_fields_have_no_flags(day, lead_hours):
     window = GridWindow(300, 500, 200, 300)
     values = {name: expected_field(name, day, lead_hours, window) for name in CATALOG}
     latitude, longitude = window.latlon(*np.indices(window.shape, sparse=True))
@@ -215,8 +217,8 @@ def test_the_synthetic_weather_is_plausible(day, lead_hours):
     assert not {name: np.unique(flags).tolist() for name, flags in found.items() if flags.any()}
 
 
-@real
-def test_the_real_sentinel_is_found_in_its_one_cell():
+@needs.real_bytes
+def test_a_real_dewpoint_sentinel_is_flagged():
     (field,) = read_fields(SHARED_DATA / "messages/hrrr.20260703.t00z.wrfsfcf28.DPT-2m.grib2")
     flags = quality_flags({"dewpoint_2m": field.values.astype(np.float32)}, [CATALOG["dewpoint_2m"]])["dewpoint_2m"]
     flagged = np.flatnonzero(flags)
@@ -234,12 +236,12 @@ NUMBERS = {
     }.items()
     for name in names
 }
-"""GRIB2 numbers, type of surface and level of what the real day has."""
+"""GRIB2 numbers, type of surface and level to variable, for the fields of the real day."""
 
 
 @pytest.fixture(scope="module")
 def real_day():
-    """Values by variable and hour, and the cells' places."""
+    """Values by hour and variable, and the coordinates of the cells."""
     hours = []
     for hour in range(24):
         fields = read_fields(SHARED_DATA / f"archive/hrrr.20180722/conus/hrrr.t{hour:02}z.wrfsfcf01.grib2")
@@ -249,8 +251,8 @@ def real_day():
     return hours, {"latitude": own[0].latitude, "longitude": own[0].longitude}
 
 
-@real
-def test_the_real_day_has_one_cell_without_moisture_and_light_that_closes(real_day):
+@needs.real_bytes
+def test_the_real_day_has_one_flagged_cell_without_moisture(real_day):
     hours, place = real_day
     found = {}
     for hour, values in enumerate(hours):
@@ -260,24 +262,30 @@ def test_the_real_day_has_one_cell_without_moisture_and_light_that_closes(real_d
     assert found == {(9, "dewpoint_2m", 2496): MOISTURE, (9, "relative_humidity_2m", 2496): MOISTURE}
 
 
-@real
-def test_hourly_steps_of_the_limits_are_those_of_the_real_day(real_day):
+@needs.real_bytes
+def test_hourly_steps_agree_with_the_real_day(real_day):
     hours, _ = real_day
-    stepped = [variable for variable in NUMBERS.values() if limits_of(variable.selector).hourly_step]
+    stepped = [variable for variable in NUMBERS.values() if find_limits(variable.selector).hourly_step]
     assert len(stepped) == 7
     for variable in stepped:
         values = np.array([hour[variable.name] for hour in hours])
         assert values.shape == (24, 3198)
         rare = np.percentile(np.abs(np.diff(values, axis=0)), 99)
-        step = limits_of(variable.selector).hourly_step
+        step = find_limits(variable.selector).hourly_step
         assert 0.5 * step < rare <= step, (variable.name, rare)
 
 
-def test_the_page_of_documentation_has_every_flag_with_its_mask():
+def test_the_documentation_lists_every_flag_with_its_mask():
     text = (ROOT / "docs" / "quality.md").read_text()
     rows = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `")]
     flags = (*FLAGS.values(), *STEP_FLAGS.values())
     assert [(name.strip(), int(mask)) for name, mask in rows] == [(f"`{flag.name}`", flag.mask) for flag in flags]
-    for number in (DRY_DEWPOINT, DEWPOINT_SLACK, SOLAR_CONSTANT, CLOSURE_FROM, *map(abs, NO_DATA_VALUES.values())):
+    for number in (
+        DRY_DEWPOINT,
+        DEWPOINT_TOLERANCE,
+        SOLAR_CONSTANT,
+        CLOSURE_MIN_FLUX,
+        *map(abs, NO_DATA_VALUES.values()),
+    ):
         assert f"{number:g}" in text
     assert all(key.rpartition(":")[2] in text for key in NO_DATA_VALUES)

@@ -1,4 +1,4 @@
-"""Steps along lead time and between runs, on small arrays that can be followed by hand."""
+"""Steps along lead time and between runs, on small arrays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hrrr_dask.catalog.variables import CATALOG, parse_variables
-from hrrr_dask.quality.steps import step_flags, values_before
+from hrrr_dask.quality.steps import preceding_values, step_flags
 
 ALONG, BETWEEN = 256, 512
 TEMPERATURE = CATALOG["temperature_2m"]  # 4 K an hour: 20 K in one hour, 20 sqrt(3) = 34.6 K in three
@@ -24,7 +24,7 @@ def flags_of(runs, init_times, lead_hours, variable=TEMPERATURE):
         ([280, 299.9, 280.1], [0, 0, 0]),
         ([280, 300.1, 305], [0, ALONG, 0]),
         ([280, 259.9, 259], [0, ALONG, 0]),
-        ([280, 310, 281], [0, ALONG, 0]),  # back where it came from: one value is strange, not two
+        ([280, 310, 281], [0, ALONG, 0]),  # returns to the level before: one value is flagged
         ([280, 310, 250], [0, ALONG, ALONG]),
         ([280, 300.1, 280, 300.1, 280], [0, ALONG, 0, ALONG, 0]),
         ([280, np.nan, 310], [0, 0, 0]),
@@ -34,16 +34,16 @@ def flags_of(runs, init_times, lead_hours, variable=TEMPERATURE):
         ([280, 310], [0, ALONG]),
     ],
 )
-def test_a_step_along_lead_time_is_flagged_at_its_end(run, wanted):
+def test_the_value_after_a_step_along_lead_time_is_flagged(run, wanted):
     assert flags_of([run], HOURLY[:1], range(len(run))) == [wanted]
 
 
-def test_more_hours_allow_the_root_of_them_as_much():
+def test_the_allowed_step_grows_with_the_root_of_the_hours():
     assert flags_of([[280, 314.5]], HOURLY[:1], [0, 3]) == [[0, 0]]
     assert flags_of([[280, 314.7]], HOURLY[:1], [0, 3]) == [[0, ALONG]]
 
 
-def test_a_run_is_compared_with_the_one_before_at_the_same_valid_time():
+def test_a_run_is_compared_with_the_previous_run_at_the_same_valid_time():
     #        valid at 00   01   02   03   04
     runs = [
         [280, 280, 280],
@@ -53,13 +53,13 @@ def test_a_run_is_compared_with_the_one_before_at_the_same_valid_time():
     assert flags_of(runs, HOURLY, range(3)) == [[0, 0, 0], [0, BETWEEN | ALONG, 0], [0, 0, 0]]
 
 
-def test_runs_are_paired_by_their_hours_not_their_places():
+def test_runs_are_matched_by_hours_not_by_position():
     six_hourly = ["2024-01-01T00", "2024-01-01T06", "2024-01-02T00"]
     # sqrt(6) hours allow 49 K, sqrt(18) hours 84.9 K; lead times 0, 6 and 18
     runs = [
         [280, 280, 280],
-        [329.5, 280, 280],  # 00Z said 280 for 06Z
-        [364, 280, 280],  # 06Z said 280 for the next 00Z, 18 hours ahead
+        [329.5, 280, 280],  # 00Z forecast 280 for 06Z
+        [364, 280, 280],  # 06Z forecast 280 for the next 00Z, 18 hours ahead
     ]
     found = flags_of(runs, six_hourly, [0, 6, 18])
     assert found[1][0] == BETWEEN
@@ -68,33 +68,33 @@ def test_runs_are_paired_by_their_hours_not_their_places():
     assert flags_of(runs, six_hourly, [0, 6, 18])[2][0] == BETWEEN
 
 
-def test_missing_runs_and_single_ones_make_no_step():
+def test_missing_and_single_runs_have_no_steps():
     assert flags_of([[280, 280], [np.nan, np.nan], [330, 330]], HOURLY, [0, 1]) == [[0, 0]] * 3
     assert flags_of([[280, 280]], HOURLY[:1], [0, 1]) == [[0, 0]]
 
 
 @pytest.mark.parametrize("variable", ["precipitation_1h", "visible_beam_downward_solar_flux", "HGT:500 mb"])
-def test_what_jumps_by_nature_or_has_no_row_is_let_be(variable):
+def test_variables_without_an_hourly_step_have_no_steps(variable):
     assert flags_of([[0, 1e6]], HOURLY[:1], [0, 1], parse_variables([variable])[0]) == [[0, 0]]
 
 
-def test_what_is_flagged_already_makes_no_step():
+def test_steps_from_and_to_flagged_values_are_ignored():
     values = np.array([[[280], [400], [280]], [[400], [280], [330]]], np.float32)
     flags = np.where(values == 400, np.uint16(2), np.uint16(0))
     found = step_flags(values, TEMPERATURE, HOURLY[:2], range(3), flags)
     assert found[..., 0].tolist() == [[0, 0, 0], [0, 0, ALONG]]
-    assert values.max() == 400, "nothing is changed"
+    assert values.max() == 400, "values are not changed"
 
 
-def test_what_a_step_is_from():
+def test_preceding_values():
     values = np.arange(6, dtype=np.float32).reshape(2, 3, 1)
-    along, between = values_before(values, HOURLY[:2], range(3))
+    along, between = preceding_values(values, HOURLY[:2], range(3))
     nan = np.nan
     np.testing.assert_array_equal(along[..., 0], [[nan, 0, 1], [nan, 3, 4]])
     np.testing.assert_array_equal(between[..., 0], [[nan, nan, nan], [1, 2, nan]])
 
 
-def test_points_do_not_mix():
+def test_points_are_independent():
     values = np.full((2, 2, 3), 280, np.float32)
     values[1, 1, 2] = 330
     found = step_flags(values, TEMPERATURE, HOURLY[:2], [0, 1])
@@ -102,7 +102,7 @@ def test_points_do_not_mix():
     assert np.argwhere(found).tolist() == [[1, 1, 2]]
 
 
-def test_shapes_that_do_not_fit_are_refused():
+def test_shapes_that_do_not_match_are_refused():
     for values in (np.zeros((2, 2), np.float32), np.zeros((2, 3, 4), np.float32)):
-        with pytest.raises(ValueError, match="have dims"):
+        with pytest.raises(ValueError, match="wanted values with dims"):
             step_flags(values, TEMPERATURE, HOURLY[:2], [0, 1])
