@@ -1,4 +1,4 @@
-"""What one source lacked, made good by the next: two extracts of the same file put together. Pure."""
+"""Combines what two sources returned for the same file: the next source fills the gaps of the one before. Pure."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import replace
 from hrrr_dask.outcomes import OUTCOMES
 from hrrr_dask.records import Extract, FileOutcome, Reading
 
-__all__ = ["completed", "still_missing"]
+__all__ = ["fill_gaps", "remaining_reading"]
 
 
-def still_missing(reading: Reading, outcome: FileOutcome) -> Reading:
-    """What is left to be read of a file.
+def remaining_reading(reading: Reading, outcome: FileOutcome) -> Reading:
+    """Return what is still to be read of a file.
 
     Parameters
     ----------
     reading : Reading
-        What was to be read.
+        What was requested.
     outcome : FileOutcome
-        What came of it.
+        Its outcome so far.
 
     Returns
     -------
@@ -28,21 +28,21 @@ def still_missing(reading: Reading, outcome: FileOutcome) -> Reading:
     return replace(reading, variables=tuple(name for name in reading.variables if name in outcome.reasons))
 
 
-def completed(first: Extract, again: Extract) -> Extract:
-    """Put what another source had in the place of gaps.
+def fill_gaps(first: Extract, again: Extract) -> Extract:
+    """Fill the gaps of an extract with the values of the next source.
 
     Parameters
     ----------
     first : Extract
-        Of the sources before.
+        Extract from the sources before.
     again : Extract
-        Of the next one: only the variables that were missing.
+        Extract from the next source, of the missing variables only.
 
     Returns
     -------
     Extract
-        Of the first one's variables. The details of a value that came from elsewhere say what was wrong before; a gap
-        has the reason that may heal, if one of the sources gave such a one, else the first source's.
+        For the variables of ``first``. The details of a value from the next source say what was wrong before. A gap
+        keeps the retryable reason if one of the sources gave one, else the reason of the first source.
     """
     before, after = first.outcome, again.outcome
     values, at = first.values.copy(), {name: v for v, name in enumerate(before.wanted)}
@@ -50,10 +50,10 @@ def completed(first: Extract, again: Extract) -> Extract:
     for v, name in enumerate(after.wanted):
         if name in after.reasons:
             reasons[name] = _reason(before.reasons[name], after.reasons[name])
-            details[name] = f"{before.details.get(name, '')}; then {_told(after, name)}"
+            details[name] = f"{before.details.get(name, '')}; then {_describe_gap(after, name)}"
             continue
         values[at[name]] = again.values[v]
-        details[name] = _told(before, name)
+        details[name] = _describe_gap(before, name)
         elsewhere[name] = after.origin
         del reasons[name]
     outcome = replace(
@@ -75,8 +75,8 @@ def _reason(first: str, then: str) -> str:
     return then if OUTCOMES[first].heals != "always" and OUTCOMES[then].heals == "always" else first
 
 
-def _told(outcome: FileOutcome, name: str) -> str:
-    """What was wrong, and where."""
+def _describe_gap(outcome: FileOutcome, name: str) -> str:
+    """Describe what was wrong, and at which URL."""
     detail, source = outcome.details.get(name, ""), outcome.origin.source
     where = "" if source in detail else f" ({source})"
     return f"{outcome.reasons[name]}{where}: {detail}"

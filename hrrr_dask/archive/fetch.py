@@ -1,7 +1,7 @@
-"""The only reader of the archive: byte ranges that arrive complete, or an error that says why not.
+"""Downloads byte ranges and small objects of the archive, complete or with an error that says why not.
 
-Keeps the connections, caps the requests in flight, and has the lower of the two levels of retry (obstore's own is
-off). :mod:`hrrr_dask.archive.responses` classifies the responses.
+Holds the connections of a source, limits the requests in flight, and retries failed requests (the lower of the two
+levels of retry; obstore's own is off). :mod:`hrrr_dask.archive.responses` classifies the responses.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from obstore.exceptions import BaseError
 from hrrr_dask.archive.responses import (
     Request,
     Response,
-    TryAgainError,
-    accept,
-    error_meaning,
-    look_before_reading,
-    replaced,
+    RetryError,
+    check_headers,
+    check_response,
+    classify_error,
+    replaced_error,
 )
 from hrrr_dask.archive.sources import Source
 from hrrr_dask.errors import ConfigError, UnreachableError
@@ -33,28 +33,28 @@ from hrrr_dask.objects.backends import open_object_store
 from hrrr_dask.objects.rate_limit import RateLimit
 from hrrr_dask.records import ByteRange
 
-__all__ = ["INVENTORY_LIMIT_BYTES", "Client", "FetchSettings", "Response", "Tally", "client_for", "longest_pause_s"]
+__all__ = ["INVENTORY_LIMIT_BYTES", "Client", "FetchSettings", "Response", "Tally", "get_client", "max_pause_s"]
 
 INVENTORY_LIMIT_BYTES: Final = 4_000_000
-"""No inventory is larger: the longest, of the native levels, has some 1,200 lines [B]."""
+"""Size limit of an inventory; the longest, of the native levels, has about 1,200 lines [B]."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchSettings:
-    """How patiently the archive is read. A ``backoff_s`` of 0 tries again without a pause, for tests."""
+    """Timeouts, attempts and concurrency of requests to the archive; with ``backoff_s`` 0 retries do not pause."""
 
     attempts: int = 5
-    """Requests for one range before giving up, the first included."""
+    """Maximum requests for one range, including the first."""
     timeout_s: float = 60.0
-    """For one whole request, body included [s]."""
+    """Timeout of one whole request, including its body [s]."""
     connect_timeout_s: float = 10.0
-    """For reaching the server [s]."""
+    """Timeout for connecting to the server [s]."""
     backoff_s: float = 0.5
-    """Longest pause before the second request; it doubles with each further one [s]."""
+    """Longest pause before the second request; doubles with each further request [s]."""
     max_backoff_s: float = 20.0
-    """Longest pause of all [s]."""
+    """Upper limit of that pause [s]."""
     concurrency: int = 8
-    """Requests in flight at once, per process and source."""
+    """Requests in flight for each process and source."""
 
     def __post_init__(self) -> None:
         for name in ("attempts", "concurrency"):
@@ -68,13 +68,13 @@ class FetchSettings:
                 raise ConfigError(f"fetch.{name} is a number of seconds, 0 or more, not {getattr(self, name)}")
 
 
-def longest_pause_s(settings: FetchSettings, attempt: int) -> float:
-    """Longest pause before an attempt; the real one is drawn evenly from 0 to this ("full jitter").
+def max_pause_s(settings: FetchSettings, attempt: int) -> float:
+    """Return the longest pause before an attempt; the pause is drawn uniformly from 0 to this ("full jitter").
 
     Parameters
     ----------
     settings : FetchSettings
-        The policy.
+        The retry policy.
     attempt : int
         Attempts made so far.
 
@@ -85,14 +85,14 @@ def longest_pause_s(settings: FetchSettings, attempt: int) -> float:
 
     Examples
     --------
-    >>> [longest_pause_s(FetchSettings(), attempt) for attempt in range(5)]
+    >>> [max_pause_s(FetchSettings(), attempt) for attempt in range(5)]
     [0.0, 0.5, 1.0, 2.0, 4.0]
     """
     return min(settings.max_backoff_s, settings.backoff_s * 2 ** (attempt - 1)) if attempt else 0.0
 
 
 class Tally:
-    """Counts what was asked and received; one may be shared by threads."""
+    """Counts requests and bytes; can be shared by threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -101,28 +101,28 @@ class Tally:
 
     @property
     def requests(self) -> int:
-        """Requests made, retries included."""
+        """Requests made, including retries."""
         return self._requests
 
     @property
     def bytes_read(self) -> int:
-        """Bytes received, those of answers that were thrown away included [B]."""
+        """Bytes received, including those of discarded responses [B]."""
         return self._bytes_read
 
     def add(self, *, requests: int = 0, bytes_read: int = 0) -> None:
-        """Count requests and bytes [B]."""
+        """Add to the counts of requests and bytes [B]."""
         with self._lock:
             self._requests += requests
             self._bytes_read += bytes_read
 
 
-def client_for(source: Source, settings: FetchSettings) -> Client:
-    """The process's one client of a source: connections, and the cap on requests in flight, are shared.
+def get_client(source: Source, settings: FetchSettings) -> Client:
+    """Return the process's client of a source, which shares its connections and its limit on requests in flight.
 
     Raises
     ------
     StoreAccessError
-        If the source is a directory that this machine does not have, or needs credentials and none are found.
+        If the source is a directory that does not exist here, or needs credentials and none are found.
     """
     with _CLIENT_LOCK:
         return _client(source, settings)
@@ -137,14 +137,14 @@ def _client(source: Source, settings: FetchSettings) -> Client:
 
 
 class Client:
-    """Reads objects of one source; safe to share by threads, made anew in each process by :func:`client_for`.
+    """Reads objects of one source. Thread-safe; :func:`get_client` makes one in each process.
 
     Parameters
     ----------
     source : Source
-        Where to read.
+        The source to read from.
     settings : FetchSettings
-        How patiently.
+        Timeouts and attempts.
     """
 
     def __init__(self, source: Source, settings: FetchSettings) -> None:
@@ -158,7 +158,7 @@ class Client:
             max_retries=0,
         )
         self._limit = RateLimit(source.name, source.per_minute) if source.per_minute else None
-        # Starts its threads with the first requests. Every request goes through it: it is the cap.
+        # Threads start with the first requests. Every request goes through this pool, which limits them.
         self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="hrrr-fetch")
 
     def read_all(self, key: str, tally: Tally, limit_bytes: int = INVENTORY_LIMIT_BYTES) -> Response:
@@ -167,16 +167,16 @@ class Client:
         Parameters
         ----------
         key : str
-            Of the object.
+            Key of the object.
         tally : Tally
-            Counts what this takes.
+            Counts the requests and bytes.
         limit_bytes : int
-            Refuse a larger object, before its body is read [B].
+            Larger objects are refused before their body is read [B].
 
         Returns
         -------
         Response
-            The object; no bytes if it is empty.
+            The object; without bytes if it is empty.
 
         Raises
         ------
@@ -192,18 +192,18 @@ class Client:
         return self._read_together([Request(self.source, key, byte_range, etag)], tally)[0]
 
     def read_ranges(self, key: str, ranges: Sequence[ByteRange], tally: Tally, etag: str = "") -> list[Response]:
-        """Read ranges of one object at once.
+        """Read ranges of one object concurrently.
 
         Parameters
         ----------
         key : str
-            Of the object.
+            Key of the object.
         ranges : sequence of ByteRange
-            Half-open; an open stop means to the object's end.
+            Half-open ranges; one without a stop extends to the object's end.
         tally : Tally
-            Counts what this takes; requests still in flight when an error is raised are counted as they end.
+            Counts the requests and bytes; requests in flight when an error is raised are counted when they finish.
         etag : str
-            Entity tag that the object must still have; empty for whatever all ranges agree on.
+            Entity tag that the object must have; empty accepts any that is the same for all ranges.
 
         Returns
         -------
@@ -215,14 +215,14 @@ class Client:
         TruncatedError
             If the object ends inside or before a range.
         UnreachableError
-            If a range got no complete answer after all attempts, or the object was replaced in between.
+            If a range got no complete response after all attempts, or the object was replaced meanwhile.
         NotPublishedError, AccessDeniedError
             As in the table of :mod:`hrrr_dask.archive.responses`.
         """
         requests = [Request(self.source, key, byte_range, etag) for byte_range in ranges]
         responses = self._read_together(requests, tally)
         if len({(response.etag, response.size) for response in responses}) > 1:
-            raise replaced(requests[0])
+            raise replaced_error(requests[0])
         return responses
 
     def _read_together(self, requests: Sequence[Request], tally: Tally) -> list[Response]:
@@ -240,15 +240,16 @@ class Client:
     def _read(self, request: Request, tally: Tally, stop: threading.Event) -> Response:
         cause = ""
         for attempt in range(self.settings.attempts):
-            pause_s = random.uniform(0, longest_pause_s(self.settings, attempt))  # noqa: S311  # jitter, not a secret
+            pause_s = random.uniform(0, max_pause_s(self.settings, attempt))  # noqa: S311  # jitter, not a secret
             if stop.wait(pause_s) or (self._limit is not None and self._limit.wait(stop)):
                 break
             try:
                 return self._attempt(request, tally)
-            except TryAgainError as error:
+            except RetryError as error:
                 cause = str(error)
         raise UnreachableError(
-            f"{request.url} gave no complete answer in {self.settings.attempts} attempts, at last: {cause}; try again "
+            f"{request.url} gave no complete response in {self.settings.attempts} attempts, "
+            f"the last error was: {cause}; try again "
             "later, or add another source"
         )
 
@@ -256,10 +257,10 @@ class Client:
         tally.add(requests=1)
         try:
             result = obstore.get(self._store, request.key, options=request.options)
-            look_before_reading(request, result)
+            check_headers(request, result)
             data = memoryview(result.bytes())
         except (BaseError, OSError) as error:
-            # Without the cause: its many lines would end up in every ledger entry, and name what a redirect led to.
-            raise error_meaning(request, error) from None
+            # Without the cause: its many lines would be copied into every ledger entry, with the target of redirects.
+            raise classify_error(request, error) from None
         tally.add(bytes_read=len(data))
-        return accept(request, result, data)
+        return check_response(request, result, data)

@@ -1,4 +1,4 @@
-"""Before anything is read in bulk: which grid the files have, and whether the points lie on it."""
+"""Reads the grid from the first file of the archive, and checks that the points lie on it."""
 
 from __future__ import annotations
 
@@ -8,81 +8,88 @@ from typing import Final
 
 import numpy as np
 
-from hrrr_dask.archive.fetch import Client, FetchSettings, Tally, client_for
+from hrrr_dask.archive.fetch import Client, FetchSettings, Tally, get_client
 from hrrr_dask.archive.sources import Source, object_url
 from hrrr_dask.catalog.products import object_key
 from hrrr_dask.config.settings import Method
 from hrrr_dask.errors import ArchiveError, NotPublishedError, PointsError, WrongIdentityError
 from hrrr_dask.grib.sections import read_header
-from hrrr_dask.grid.definition import BILINEAR_RIM, NEAREST_RIM, bilinear, distance_outside, nearest, read_grid
+from hrrr_dask.grid.definition import (
+    BILINEAR_MARGIN,
+    NEAREST_MARGIN,
+    distance_outside,
+    find_bilinear_cells,
+    find_nearest_cells,
+    read_grid,
+)
 from hrrr_dask.grid.points import Points
 from hrrr_dask.grid.projection import Grid
 from hrrr_dask.records import ByteRange, Cells, GribFile
 
-__all__ = ["find_grid", "place_points"]
+__all__ = ["find_point_cells", "read_grid_section"]
 
-PROBES: Final = 60
-"""Files that are tried before giving up."""
+MAX_PROBED_FILES: Final = 60
+"""Maximum number of files to try."""
 
-CONFIRMING: Final = 3
-"""Further files of which one should confirm the grid."""
+CONFIRMING_FILES: Final = 3
+"""Number of further files of which one should confirm the grid."""
 
 _HEADER_BYTES: Final = 1024
 _LISTED: Final = 20
 
 
-def find_grid(files: Iterable[GribFile], sources: Sequence[Source], settings: FetchSettings) -> bytes:
-    """Read the grid definition out of the first file that is there, and see whether the next one has the same.
+def read_grid_section(files: Iterable[GribFile], sources: Sequence[Source], settings: FetchSettings) -> bytes:
+    """Read the grid definition from the first available file, and check it against the next one.
 
-    A store's points are placed on this grid once and for all: a single file of other cells must not decide it.
+    The cells of a store's points are fixed by this grid, so a single odd file must not decide it.
 
     Parameters
     ----------
     files : iterable of GribFile
-        Tried in turn.
+        Files to try, in this order.
     sources : sequence of Source
-        For each file, in the order of fail-over.
+        Sources to try for each file, in the order of fail-over.
     settings : FetchSettings
-        How patiently.
+        Timeouts and attempts.
 
     Returns
     -------
     bytes
-        Section 3 of its first message.
+        Section 3 of the first message.
 
     Raises
     ------
     NotPublishedError
-        If none of the first files is in any of the sources.
+        If none of the files tried is in any source.
     UnreachableError, AccessDeniedError
-        If a source cannot be read at all.
+        If a source cannot be read.
     WrongIdentityError
         If the two files have different grids.
     """
     left = iter(files)
-    url, section = _first_section(islice(left, PROBES), sources, settings)
+    url, section = _first_section(islice(left, MAX_PROBED_FILES), sources, settings)
     try:
-        other_url, other = _first_section(islice(left, CONFIRMING), sources, settings)
+        other_url, other = _first_section(islice(left, CONFIRMING_FILES), sources, settings)
     except ArchiveError:
-        return section  # nothing contradicts it
+        return section  # no other file to compare with
     one, two = read_grid(section), read_grid(other)
     if not one.same_cells_as(two):
         raise WrongIdentityError(
             f"{url} has a {one.describe()}, {other_url} a {two.describe()}: one of them is not what its name says, and "
-            "the points would be placed by it; begin the period at another day, or read another source first"
+            "would decide the cells of the points; start the period at another day, or read another source first"
         )
     return section
 
 
 def _first_section(files: Iterable[GribFile], sources: Sequence[Source], settings: FetchSettings) -> tuple[str, bytes]:
-    """The grid section of the first file that can be read, and where it lies."""
+    """Return the grid section of the first readable file, and its URL."""
     tried: list[str] = []
     failure: ArchiveError | None = None
     for file in files:
         for source in sources:
             tried.append(object_url(source, object_key(file)))
             try:
-                return tried[-1], _grid_section(client_for(source, settings), object_key(file))
+                return tried[-1], _grid_section(get_client(source, settings), object_key(file))
             except NotPublishedError:
                 continue
             except ArchiveError as error:
@@ -104,27 +111,27 @@ def _grid_section(client: Client, key: str) -> bytes:
     return read_header(header.data).grid_section
 
 
-def place_points(points: Points, grid_section: bytes, method: Method) -> Cells:
-    """Find the grid cells that serve the points.
+def find_point_cells(points: Points, grid_section: bytes, method: Method) -> Cells:
+    """Find the grid cells of the points.
 
     Parameters
     ----------
     points : Points
-        The places.
+        The points.
     grid_section : bytes
         Section 3 of a message.
     method : {'nearest', 'bilinear'}
-        From cells to points.
+        Interpolation from cells to points.
 
     Raises
     ------
     PointsError
-        Naming every point outside the grid and its distance to the edge.
+        If points lie outside the grid; names each with its distance to the edge.
     """
     grid = read_grid(grid_section)
-    rim = NEAREST_RIM if method == "nearest" else BILINEAR_RIM
-    _refuse_outside(points, grid, distance_outside(grid, points.latitude, points.longitude, rim))
-    place = nearest if method == "nearest" else bilinear
+    margin = NEAREST_MARGIN if method == "nearest" else BILINEAR_MARGIN
+    _refuse_outside(points, grid, distance_outside(grid, points.latitude, points.longitude, margin))
+    place = find_nearest_cells if method == "nearest" else find_bilinear_cells
     return place(grid, points.latitude, points.longitude)
 
 
@@ -140,7 +147,7 @@ def _refuse_outside(points: Points, grid: Grid, distance: np.ndarray[tuple[int],
     if len(outside) > _LISTED:
         lines.append(f"  … and {len(outside) - _LISTED} more")
     raise PointsError(
-        f"{len(outside)} of {len(points)} points lie outside the grid of the files ({grid.describe()}):\n"
+        f"{len(outside)} of {len(points)} points are outside the grid of the files ({grid.describe()}):\n"
         + "\n".join(lines)
-        + "\nTake them out of the points file, or choose another --domain"
+        + "\nRemove them from the points file, or choose another --domain"
     )

@@ -1,7 +1,7 @@
-"""The inventory of a file without an ``.idx``: from message to message, about one kilobyte of each.
+"""Builds the inventory of a file without an ``.idx``, by reading about one kilobyte of each message.
 
-A message says its own length in section 0, so the walk reads beginnings only. Whether a message also ends in ``7777``
-is checked when it is read as a whole.
+Section 0 of a message states its length, so only the first bytes of each message are read. Whether a message ends in
+``7777`` is checked when the whole message is read.
 """
 
 from __future__ import annotations
@@ -14,42 +14,43 @@ from hrrr_dask.errors import TruncatedError, WrongIdentityError
 from hrrr_dask.grib.sections import MAGIC, MessageHeader, read_header
 from hrrr_dask.records import ByteRange, Record
 
-__all__ = ["walk_file"]
+__all__ = ["scan_messages"]
 
 BLOCK: Final = 1024
-"""Bytes read at a message's beginning, and how far the next one is searched for [B]; HRRR's headers have under 200."""
+"""Bytes read at the start of a message, and range in which the next one is searched [B]; HRRR's headers have under
+200."""
 MAX_HEADER: Final = 1 << 20
-"""Most that is read of one message for its header [B]."""
+"""Maximum bytes read of one message for its header [B]."""
 
 _BEGIN: Final = re.compile(re.escape(MAGIC) + rb"(?:...\x02|.{0,3}\Z)", re.DOTALL)
-"""A message of edition 2, or as much of its first eight bytes as is there."""
+"""Start of an edition 2 message, or as much of its first eight bytes as exists."""
 
 
-def walk_file(read: Callable[[int, int], bytes], size: int) -> tuple[Record, ...]:
-    """Take the inventory from the file itself, with small ranged reads.
+def scan_messages(read: Callable[[int, int], bytes], size: int) -> tuple[Record, ...]:
+    """Build the inventory from the file itself, with small ranged reads.
 
     Parameters
     ----------
     read : callable
-        ``read(start, stop)`` gives the bytes ``[start, stop)`` of the object.
+        ``read(start, stop)`` returns the bytes ``[start, stop)`` of the object.
     size : int
         Size of the object [B].
 
     Returns
     -------
     tuple of Record
-        In the file's order, all with a stop. Stray bytes before, between and after messages belong to none.
+        In the file's order, each with a stop. Stray bytes before, between and after messages are skipped.
 
     Raises
     ------
     TruncatedError
-        If the object is empty or ends within a message: then none of it is used.
+        If the object is empty or ends within a message; none of it is used then.
     WrongIdentityError
-        If it is no GRIB2 file, or a message in it makes no sense.
+        If it is not a GRIB2 file, or the headers of a message are inconsistent.
     """
     if size == 0:
         raise TruncatedError("wanted a GRIB2 file, found an object of 0 bytes: read it from another source")
-    beginnings = _Beginnings(read, size)
+    beginnings = _HeaderReader(read, size)
     records: list[Record] = []
     position = 0
     while (start := beginnings.next_message(position)) is not None:
@@ -69,8 +70,8 @@ def _cut_off(number: int, start: int, wanted: str, size: int) -> TruncatedError:
     )
 
 
-class _Beginnings:
-    """The beginnings of messages; keeps the last block that was read."""
+class _HeaderReader:
+    """Reads the start of messages and caches the last block."""
 
     def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
         self._read = read
@@ -79,12 +80,12 @@ class _Beginnings:
         self._block = b""
 
     def next_message(self, position: int) -> int | None:
-        """Where the next message starts, at ``position`` or a little after it; None at the end of the object."""
+        """Return where the next message starts, at ``position`` or shortly after; None at the end of the object."""
         if position >= self._size:
             return None
         data = b""
         for count in (len(MAGIC), BLOCK):
-            data = self._at(position, count)[:BLOCK]
+            data = self._read_from(position, count)[:BLOCK]
             if match := _BEGIN.search(data):
                 return position + match.start()
         if position + len(data) < self._size or position == 0:
@@ -95,8 +96,8 @@ class _Beginnings:
         return None
 
     def header(self, start: int, number: int) -> MessageHeader:
-        """What message ``number`` of the file is."""
-        data = self._at(start, len(MAGIC))
+        """Return the header of message ``number`` of the file."""
+        data = self._read_from(start, len(MAGIC))
         while True:
             try:
                 return read_header(data)
@@ -110,10 +111,10 @@ class _Beginnings:
                         f"message {number}, at byte {start:,}: wanted sections 0 to 4 in {MAX_HEADER:,} bytes, found "
                         "no end of them: it is damaged, read it from another source"
                     ) from error
-            data = self._at(start, max(BLOCK, 2 * len(data)))
+            data = self._read_from(start, max(BLOCK, 2 * len(data)))
 
-    def _at(self, start: int, count: int) -> bytes:
-        """``count`` bytes or more from ``start`` on; fewer only at the end of the object."""
+    def _read_from(self, start: int, count: int) -> bytes:
+        """Return at least ``count`` bytes from ``start`` on; fewer only at the end of the object."""
         if start < self._start or min(start + count, self._size) > self._start + len(self._block):
             stop = min(start + max(count, BLOCK), self._size)
             self._start, self._block = start, self._read(start, stop)

@@ -1,8 +1,8 @@
-"""Which bytes of a file are which message: from its ``.idx`` text to the byte ranges to read.
+"""Parses ``.idx`` inventories into byte ranges, selects messages, and merges ranges that are close.
 
-``n:offset:d=YYYYMMDDHH:ELEMENT:LEVEL:WINDOW:`` is one line of the text. A message ends where the next one begins, and
-the last one is open-ended. Without such a text, :func:`hrrr_dask.archive.index_scan.walk_file` reads the same records
-from the file.
+``n:offset:d=YYYYMMDDHH:ELEMENT:LEVEL:WINDOW:`` is one line of an inventory. A message ends where the next one starts;
+the last one is open-ended. Without an ``.idx``, :func:`hrrr_dask.archive.index_scan.scan_messages` builds the same
+records from the file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 MAX_TEXT: Final = 8 << 20
-"""Longest inventory text that is looked at [characters]; real ones have about 10,000."""
+"""Maximum length of an inventory [characters]; real ones have about 10,000."""
 
 _REMEDY: Final = "walk the file itself instead"
 
@@ -48,7 +48,7 @@ def parse_window(text: str) -> Window | None:
     Returns
     -------
     Window or None
-        None when the spelling is not one of HRRR's.
+        None if HRRR does not use this spelling.
 
     Examples
     --------
@@ -72,14 +72,14 @@ def parse_window(text: str) -> Window | None:
 
 
 def parse_inventory(text: str, init_time: datetime) -> tuple[Record, ...]:
-    """Read the text of an ``.idx`` object.
+    """Parse the text of an ``.idx`` object.
 
     Parameters
     ----------
     text : str
-        All of it.
+        The whole text.
     init_time : datetime
-        The run that it must be of, UTC.
+        Init time that the inventory must have, UTC.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def parse_inventory(text: str, init_time: datetime) -> tuple[Record, ...]:
     Raises
     ------
     InventoryError
-        If the text is empty, too long, no inventory, of another run, or its offsets go back.
+        If the text is empty, too long, not an inventory, of another run, or its offsets decrease.
     """
     if len(text) > MAX_TEXT:
         raise InventoryError(f"wanted an inventory of at most {MAX_TEXT:,} characters, found {len(text):,}: {_REMEDY}")
@@ -128,7 +128,7 @@ def _parse_line(line: str, number: int, init_time: datetime) -> Record:
 
 
 def _check_numbers(lines: Sequence[tuple[int, str]]) -> None:
-    """Messages are counted from 1: a number left out is a line that is lost, and its message is not."""
+    """Check that messages are numbered from 1 without a gap: a missing number is a lost line."""
     expected = 1
     for number, line in lines:
         message, dot, _ = line.partition(":")[0].partition(".")
@@ -142,7 +142,7 @@ def _check_numbers(lines: Sequence[tuple[int, str]]) -> None:
 
 
 def _with_stops(records: Sequence[Record], numbers: Sequence[int]) -> Iterator[Record]:
-    """The same records, each to the next greater offset."""
+    """Yield the same records, each ending at the next greater offset."""
     starts = [record.byte_range.start for record in records]
     for number, before, after in zip(numbers[1:], starts, starts[1:], strict=False):
         if after < before:
@@ -158,19 +158,19 @@ def _with_stops(records: Sequence[Record], numbers: Sequence[int]) -> Iterator[R
 
 
 def check_extent(records: Iterable[Record], size: int) -> None:
-    """Check that no record begins beyond the end of its object.
+    """Check that no record starts beyond the end of its object.
 
     Parameters
     ----------
     records : iterable of Record
-        What the inventory promises.
+        Records of the inventory.
     size : int
         Size of the object [B].
 
     Raises
     ------
     TruncatedError
-        If a record does: the object is cut off, or the inventory is of a longer one.
+        If a record does: the object is truncated, or the inventory belongs to a longer one.
     """
     furthest = max((record.byte_range.start for record in records), default=0)
     if furthest >= size:
@@ -181,24 +181,24 @@ def check_extent(records: Iterable[Record], size: int) -> None:
 
 
 def select(records: Sequence[Record], selector: Selector, lead_hours: int) -> Record:
-    """The one message that a selector means.
+    """Return the only message that matches a selector.
 
     Parameters
     ----------
     records : sequence of Record
-        All of a file.
+        All records of a file.
     selector : Selector
-        Element, level and window; whole words, nothing matches in part. Without a window any will do, if there is
+        Element, level and window, compared as whole words. Without a window, any window matches if there is
         only one.
     lead_hours : int
-        The file's lead time [h].
+        Lead time of the file [h].
 
     Raises
     ------
     MessageNotFoundError
-        If no message fits.
+        If no message matches.
     AmbiguousMessageError
-        If several do.
+        If several messages match.
     """
     element = canonical_element(selector.element)
     same_element = [record for record in records if canonical_element(record.element) == element]
@@ -235,19 +235,19 @@ def _spell_window(window: Window | None) -> str:
 
 
 def merge_ranges(ranges: Iterable[ByteRange], gap: int = 1 << 20) -> tuple[ByteRange, ...]:
-    """Join byte ranges that lie near to one another, so that fewer requests are made.
+    """Merge byte ranges that are close, so that fewer requests are made.
 
     Parameters
     ----------
     ranges : iterable of ByteRange
-        In any order; they may repeat or overlap. An open one takes in all that starts after it.
+        In any order; they may repeat or overlap. An open range includes all that start after it.
     gap : int
-        Ranges with at most so many unwanted bytes between them are joined [B].
+        Maximum number of unwanted bytes between two ranges that are merged [B].
 
     Returns
     -------
     tuple of ByteRange
-        In the object's order.
+        In ascending order.
 
     Examples
     --------
@@ -267,17 +267,17 @@ def merge_ranges(ranges: Iterable[ByteRange], gap: int = 1 << 20) -> tuple[ByteR
 
 
 def locate(wanted: ByteRange, merged: Sequence[ByteRange]) -> tuple[int, int, int | None]:
-    """Where a range lies among the merged ones.
+    """Find a range within the merged ranges.
 
     Returns
     -------
     (int, int, int or None)
-        Which of the merged ranges holds it, and where it starts and stops within that range's bytes.
+        Index of the merged range that contains it, and its start and stop within that range's bytes.
 
     Raises
     ------
     ValueError
-        If none of them holds it all.
+        If no merged range contains it completely.
 
     Examples
     --------

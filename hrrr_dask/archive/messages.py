@@ -1,4 +1,4 @@
-"""From a file of the archive to the bytes of the wanted messages: inventory, selection, ranged reads, checks."""
+"""Reads the wanted messages of a file: inventory, selection, byte ranges, checks of each message."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Final
 
 from hrrr_dask.archive.fetch import Client, Response, Tally
-from hrrr_dask.archive.index_scan import walk_file
+from hrrr_dask.archive.index_scan import scan_messages
 from hrrr_dask.archive.inventory import check_extent, locate, merge_ranges, parse_inventory, select
 from hrrr_dask.archive.prefixes import Prefixes
 from hrrr_dask.catalog.products import inventory_key, object_key
 from hrrr_dask.catalog.selectors import Selector
-from hrrr_dask.catalog.variables import companion_of
+from hrrr_dask.catalog.variables import find_companion
 from hrrr_dask.errors import (
     AccessDeniedError,
     AmbiguousMessageError,
@@ -29,7 +29,7 @@ from hrrr_dask.grib.identity import check_message
 from hrrr_dask.grid.projection import Grid
 from hrrr_dask.records import ByteRange, GribFile, Record
 
-__all__ = ["Found", "read_messages"]
+__all__ = ["FileMessages", "read_messages"]
 
 _MAGIC: Final = ByteRange(0, 4)
 
@@ -38,24 +38,24 @@ INDICATOR_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a file gave."""
+class FileMessages:
+    """Messages and gaps of one file."""
 
     messages: dict[Selector, memoryview]
-    """Messages whose identity is checked; of some only the beginning, as far as the wanted cells go."""
+    """Checked messages; some only up to the last wanted cell."""
     gaps: dict[Selector, ArchiveError]
-    """Why the others are missing."""
+    """Reason for each missing message."""
     inventory: str
-    """``idx`` or ``walk``."""
+    """``idx`` for the published inventory, ``walk`` for one built from the file."""
     etag: str
-    """Entity tag of the object; empty when nothing was read of it."""
+    """Entity tag of the object; empty if nothing was read."""
     published: datetime | None
-    """Its Last-Modified, UTC."""
+    """Last-Modified of the object, UTC."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What is read, and how: the arguments of :func:`read_messages`."""
+    """Arguments of :func:`read_messages`."""
 
     client: Client
     file: GribFile
@@ -78,7 +78,7 @@ def read_messages(
     tally: Tally,
     gap_bytes: int,
     prefixes: Prefixes | None = None,
-) -> Found:
+) -> FileMessages:
     """Read the wanted messages of one file.
 
     The published inventory is used first. When there is none, or the file contradicts it, the inventory is rebuilt
@@ -112,17 +112,17 @@ def read_messages(
     try:
         return _read_by_inventory(request)
     except (NotPublishedError, AccessDeniedError, InventoryError, TruncatedError, WrongIdentityError, DecodeError):
-        return _read_by_walk(request)
+        return _read_by_scan(request)
 
 
-def _read_by_inventory(request: _Request) -> Found:
-    """Trust the published inventory; anything that contradicts it is an error."""
+def _read_by_inventory(request: _Request) -> FileMessages:
+    """Read with the published inventory; anything that contradicts it is an error."""
     text = request.client.read_all(inventory_key(request.file), request.tally).data
     records = parse_inventory(str(text, "utf-8", errors="replace"), request.file.init_time)
     chosen, gaps = _choose(request, records)
     if gaps:
         _check_complete(request, records)
-    responses, messages = _read_chosen(request, chosen, "")
+    responses, messages = _download_messages(request, chosen, "")
     if responses:
         check_extent(records, responses[0].size)
     for selector, message in messages.items():
@@ -130,15 +130,15 @@ def _read_by_inventory(request: _Request) -> Found:
     return _found(messages, gaps, "idx", responses)
 
 
-def _read_by_walk(request: _Request) -> Found:
-    """Let the file itself say where its messages lie; a message that is wrong all the same is a gap."""
+def _read_by_scan(request: _Request) -> FileMessages:
+    """Read with an inventory built from the file; a message that is still wrong is a gap."""
     first = request.client.read_range(request.key, _MAGIC, request.tally)
 
     def read(start: int, stop: int) -> bytes:
         return bytes(request.client.read_range(request.key, ByteRange(start, stop), request.tally, first.etag).data)
 
-    chosen, gaps = _choose(request, walk_file(read, first.size))
-    responses, messages = _read_chosen(request, chosen, first.etag)
+    chosen, gaps = _choose(request, scan_messages(read, first.size))
+    responses, messages = _download_messages(request, chosen, first.etag)
     for selector in list(messages):
         try:
             _check(request, selector, chosen[selector], messages[selector])
@@ -151,7 +151,7 @@ def _read_by_walk(request: _Request) -> Found:
 def _choose(
     request: _Request, records: tuple[Record, ...]
 ) -> tuple[dict[Selector, Record], dict[Selector, ArchiveError]]:
-    """The one record of each message that is wanted, or why there is none."""
+    """Choose the record of each wanted message, or the reason why there is none."""
     chosen: dict[Selector, Record] = {}
     gaps: dict[Selector, ArchiveError] = {}
     for selector in request.wanted:
@@ -163,12 +163,12 @@ def _choose(
 
 
 def _check_complete(request: _Request, records: tuple[Record, ...]) -> None:
-    """Refuse an inventory that ends before its file does: what it does not list may still be there.
+    """Refuse an inventory that ends before its file: a message that it does not list may exist.
 
     Raises
     ------
     InventoryError
-        If the last message listed is not the last of the file.
+        If the last message listed is not the last one of the file.
     """
     start = records[-1].byte_range.start
     place = ByteRange(start, start + INDICATOR_BYTES)
@@ -181,10 +181,10 @@ def _check_complete(request: _Request, records: tuple[Record, ...]) -> None:
         )
 
 
-def _read_chosen(
+def _download_messages(
     request: _Request, chosen: dict[Selector, Record], etag: str
 ) -> tuple[list[Response], dict[Selector, memoryview]]:
-    """Read the byte ranges, close ones as one, and cut the messages out of them; then what was too short."""
+    """Download merged byte ranges, and cut the messages out of them; some may be too short."""
     firsts = {selector: _first_range(request, selector, record) for selector, record in chosen.items()}
     merged = merge_ranges(firsts.values(), request.gap_bytes)
     responses = request.client.read_ranges(request.key, merged, request.tally, etag) if merged else []
@@ -198,7 +198,8 @@ def _read_chosen(
             needed = request.prefixes.needed(selector, message, length)
             if needed > len(message):
                 begin = record.byte_range.start
-                # Without a tag, two reads may be of two versions of the object: the message is read once more instead.
+                # Without an entity tag, two reads may be of two versions of the object: read the message once more
+                # instead.
                 missing[selector] = ByteRange(begin + len(message) if responses[which].etag else begin, begin + needed)
     if missing:
         responses += _read_rest(request, chosen, messages, missing, responses[0].etag)
@@ -212,7 +213,7 @@ def _read_rest(
     missing: dict[Selector, ByteRange],
     etag: str,
 ) -> list[Response]:
-    """Read on where the first guess was too short, and learn from what then is whole."""
+    """Download the rest of messages whose first guess was too short, and learn from the complete ones."""
     rest = request.client.read_ranges(request.key, list(missing.values()), request.tally, etag)
     for (selector, place), response in zip(missing.items(), rest, strict=True):
         known = messages[selector][: place.start - chosen[selector].byte_range.start]
@@ -224,7 +225,7 @@ def _read_rest(
 
 
 def _first_range(request: _Request, selector: Selector, record: Record) -> ByteRange:
-    """What is read of a message at first."""
+    """Return the range of a message to download first."""
     whole = record.byte_range
     if request.prefixes is None or whole.size is None:
         return whole
@@ -232,12 +233,14 @@ def _first_range(request: _Request, selector: Selector, record: Record) -> ByteR
 
 
 def _check(request: _Request, selector: Selector, record: Record, message: memoryview) -> None:
-    vector = companion_of(selector) is not None
+    vector = find_companion(selector) is not None
     check_message(message, file=request.file, record=record, selector=selector, grid=request.grid, vector=vector)
 
 
 def _found(
     messages: dict[Selector, memoryview], gaps: dict[Selector, ArchiveError], inventory: str, responses: list[Response]
-) -> Found:
+) -> FileMessages:
     version = responses[0] if responses else None
-    return Found(messages, gaps, inventory, version.etag if version else "", version.published if version else None)
+    return FileMessages(
+        messages, gaps, inventory, version.etag if version else "", version.published if version else None
+    )

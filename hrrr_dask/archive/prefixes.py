@@ -1,8 +1,8 @@
-"""How much of a message is read: its beginning, as far as the wanted cells go.
+"""Decides how much of a message to download: its prefix up to the last wanted cell.
 
-Messages are packed from the south: row after row of a Lambert grid, northward. Points in Texas need half of each
-message. How many bytes that is stands in the message itself, which is not there yet; so a guess is read first, from
-what the same variable took in the files before, and the rest when it was short.
+Messages are packed from the south, row after row of a Lambert grid. Points in Texas need half of each message. How many
+bytes that is only the message itself says. So a guess is downloaded first, learned from the same variable in earlier
+files, and the rest if the guess was too short.
 """
 
 from __future__ import annotations
@@ -11,35 +11,35 @@ from typing import Final
 
 from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.errors import DecodeError, TruncatedError, UnsupportedPackingError, WrongIdentityError
-from hrrr_dask.grib.sections import check_beginning
+from hrrr_dask.grib.sections import check_prefix
 
-__all__ = ["WORTHWHILE", "Prefixes"]
+__all__ = ["MAX_PREFIX_SHARE", "Prefixes"]
 
-WORTHWHILE: Final = 0.9
-"""Of a message: where more is needed, all of it is read."""
+MAX_PREFIX_SHARE: Final = 0.9
+"""Share of a message above which the whole message is downloaded."""
 
 SMALL_BYTES: Final = 65_536
-"""A message up to this is read whole [B]."""
+"""Messages up to this size are downloaded whole [B]."""
 
 DESCRIPTIONS: Final = 0.25
-"""Assumption about the first message of a variable: this share of it describes its groups, before any value."""
+"""Assumed share of the first message of a variable that describes its groups, before any value."""
 
 MARGIN: Final = 1.02
-"""What is read beyond the guess: one variable takes about the same share from hour to hour."""
+"""Factor on the guess: the share of a variable changes little from hour to hour."""
 
 MARGIN_BYTES: Final = 2_048
-"""The same, of a message with few bytes [B]."""
+"""Bytes added to the guess, for small messages [B]."""
 
 
 class Prefixes:
-    """What was learned of messages, in one process, for points up to a certain cell; safe in threads.
+    """Learns, in one process, the prefix lengths of messages for points up to a certain cell. Thread-safe.
 
     Parameters
     ----------
     last_cell : int
-        The last one that is wanted, in the messages' own order.
+        Last wanted cell, in the order of the messages.
     n_cells : int
-        Of the grid.
+        Number of cells of the grid.
     """
 
     def __init__(self, last_cell: int, n_cells: int) -> None:
@@ -48,19 +48,19 @@ class Prefixes:
         self._shares: dict[Selector, float] = {}
 
     def first(self, selector: Selector, length: int) -> int:
-        """How much of a message to read first.
+        """Return how many bytes of a message to download first.
 
         Parameters
         ----------
         selector : Selector
-            Which one it is.
+            Selector of the message.
         length : int
-            Of the whole message [B].
+            Length of the whole message [B].
 
         Returns
         -------
         int
-            [B]; the whole length where little would be saved.
+            Bytes; the whole length where little would be saved [B].
 
         Examples
         --------
@@ -70,34 +70,34 @@ class Prefixes:
         """
         share = self._shares.get(selector, self._unlearned)
         guess = int(share * length * MARGIN) + MARGIN_BYTES
-        return length if length <= SMALL_BYTES or guess > WORTHWHILE * length else guess
+        return length if length <= SMALL_BYTES or guess > MAX_PREFIX_SHARE * length else guess
 
     def needed(self, selector: Selector, beginning: memoryview, length: int) -> int:
-        """How much of a message the wanted cells take; the next guess is made of it.
+        """Return how many bytes of a message the wanted cells need, and learn the next guess from it.
 
-        To be asked of whole messages, too: what was too short or too much once need not be so in the next hour.
+        Call it for whole messages too: the share changes from hour to hour.
 
         Parameters
         ----------
         selector : Selector
-            Which one it is.
+            Selector of the message.
         beginning : memoryview
-            What was read of it, or all of it.
+            Downloaded part of the message, or all of it.
         length : int
-            Of the whole message [B].
+            Length of the whole message [B].
 
         Returns
         -------
         int
-            [B]; the whole length when the beginning is too short to tell, of a packing that only whole messages are
-            decoded of, or not as it should be: what is wrong is then said of the whole message.
+            Bytes; the whole length if the downloaded part is too short to tell, has a packing that is decoded from
+            whole messages only, or is damaged: the error is then reported for the whole message [B].
         """
         from hrrr_dask.decode.numba_engine import bytes_needed  # noqa: PLC0415  not in the process that only plans
 
-        if length <= SMALL_BYTES:  # a field of one value, at night, says nothing about the morning's
+        if length <= SMALL_BYTES:  # a field with one value, as at night, says nothing about the next hours
             return length
         try:
-            check_beginning(beginning, length)
+            check_prefix(beginning, length)
             needed = bytes_needed(beginning, self._last_cell)
         except UnsupportedPackingError:
             self._shares[selector] = 1.0
@@ -107,4 +107,4 @@ class Prefixes:
         if needed is None:
             return length
         self._shares[selector] = needed / length
-        return needed if needed <= WORTHWHILE * length else length
+        return needed if needed <= MAX_PREFIX_SHARE * length else length

@@ -1,19 +1,19 @@
-"""What an answer of the archive means: a complete response, an error that ends the matter, or another try.
+"""Classifies HTTP responses of the archive: complete, failed for good, or to be retried.
 
 ===========================================  ===================================================
-answer                                       becomes
+response                                     becomes
 ===========================================  ===================================================
 404, no such file                            ``NotPublishedError`` at once
 401, 403                                     ``AccessDeniedError`` at once
 416, or the object ends inside the range     ``TruncatedError`` at once
 412, or another entity tag than before       ``UnreachableError`` at once: the object was replaced
 no such bucket, directory gone               ``UnreachableError`` at once
-anything else: 5xx, 429, 400, resets,        tried again after a pause, then ``UnreachableError``
+anything else: 5xx, 429, 400, resets,        retried after a pause, then ``UnreachableError``
 timeouts, the wrong bytes, a web page
 ===========================================  ===================================================
 
-400 and pages are tried again because servers over their limit answer with them. obstore follows redirects and does
-not show headers, so a 302 is judged by what it leads to, and ``Retry-After`` cannot be honoured.
+400 and web pages are retried because overloaded servers send them. obstore follows redirects and does not expose
+headers, so a 302 is classified by its target, and ``Retry-After`` cannot be honoured.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from hrrr_dask.records import ByteRange
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult
 
-__all__ = ["Request", "Response", "TryAgainError", "accept", "error_meaning", "look_before_reading", "replaced"]
+__all__ = ["Request", "Response", "RetryError", "check_headers", "check_response", "classify_error", "replaced_error"]
 
 _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
-"""Error codes of S3, Google and Azure, in a 404 that says nothing about the object."""
+"""Error codes of S3, Google and Azure in a 404 that is not about the object."""
 
-# How obstore words what it gives no exception of its own: a server's 416, and a local file's end.
+# Texts of obstore's errors that have no exception class: a server's 416, and the end of a local file.
 _BEYOND_THE_END: Final = ("status code: 416", "Requested range was invalid")
 
 _PREAMBLE = re.compile(r"^Generic \w+ error: |Error performing GET \S+ in \S+ - ")
@@ -54,33 +54,33 @@ _KIND = re.compile(r"\bkind: (Timeout|Connect|Interrupted|Decode)\b")
 _CAUSE_LENGTH: Final = 200
 
 
-class TryAgainError(Exception):
-    """One attempt failed in a way that may pass; its text is the cause. Never leaves the fetch layer."""
+class RetryError(Exception):
+    """One attempt failed in a way that may pass; the text is the cause. Never leaves the fetch layer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is wanted of one object."""
+    """One request for an object or a byte range."""
 
     source: Source
-    """Where it lives."""
+    """Source of the object."""
     key: str
-    """Its name there."""
+    """Key of the object."""
     byte_range: ByteRange | None = None
-    """Which bytes; None for the whole object."""
+    """Byte range; None for the whole object."""
     etag: str = ""
-    """Entity tag that it must have; empty for any."""
+    """Entity tag that the object must have; empty for any."""
     limit_bytes: int | None = None
-    """Largest size of the object that is accepted; None for any [B]."""
+    """Maximum size of the object; None for any [B]."""
 
     @property
     def url(self) -> str:
-        """For messages."""
+        """URL of the object, for messages."""
         return object_url(self.source, self.key)
 
     @property
     def options(self) -> GetOptions:
-        """The same, as obstore takes it."""
+        """The request as obstore's options."""
         options: GetOptions = {}
         if self.byte_range is not None:
             start, stop = self.byte_range.start, self.byte_range.stop
@@ -92,30 +92,30 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The bytes that were asked for, and what the source said about their object."""
+    """Requested bytes and metadata of their object."""
 
     data: memoryview
-    """Exactly the range, as it was received: nothing is copied."""
+    """Exactly the requested bytes, without a copy."""
     size: int
-    """Of the whole object [B]."""
+    """Size of the whole object [B]."""
     etag: str
-    """Its entity tag, quotes included; empty when the source gives none."""
+    """Entity tag, including quotes; empty if the source has none."""
     published: datetime | None
-    """Its Last-Modified, UTC; None when the source gives none."""
+    """Last-Modified, UTC; None if the source has none."""
 
 
-def look_before_reading(request: Request, result: GetResult) -> None:
-    """Refuse by its headers an answer whose body is not worth reading.
+def check_headers(request: Request, result: GetResult) -> None:
+    """Reject a response by its headers, before its body is read.
 
     Raises
     ------
-    TryAgainError
-        If it is a web page.
+    RetryError
+        If the response is a web page.
     InventoryError
         If the object is larger than the request's limit.
     """
     if str(result.attributes.get("Content-Type", "")).startswith("text/html"):
-        raise TryAgainError("the server answered with a web page, as some do over their limit")
+        raise RetryError("the server responded with a web page, as overloaded servers do")
     size = result.meta["size"]
     if request.limit_bytes is not None and size > request.limit_bytes:
         raise InventoryError(
@@ -124,38 +124,38 @@ def look_before_reading(request: Request, result: GetResult) -> None:
         )
 
 
-def accept(request: Request, result: GetResult, data: memoryview) -> Response:
-    """Make a response of an answer that holds exactly what was asked for.
+def check_response(request: Request, result: GetResult, data: memoryview) -> Response:
+    """Check that a response has exactly the requested bytes, and return it.
 
     Raises
     ------
     TruncatedError
         If the object ends inside the range.
     UnreachableError
-        If its entity tag is another one.
-    TryAgainError
+        If the entity tag is another one.
+    RetryError
         If the number of bytes is wrong.
     """
     meta = result.meta
     response = Response(data, meta["size"], meta["e_tag"] or "", _published(meta["last_modified"]))
     if request.etag and response.etag and response.etag != request.etag:
-        raise replaced(request)
+        raise replaced_error(request)
     start, stop = (request.byte_range.start, request.byte_range.stop) if request.byte_range else (0, None)
     if stop is not None and stop > response.size:
         raise _truncated(request, f"it has only {response.size:,}")
     wanted = (response.size if stop is None else stop) - start
     if len(data) != wanted:
-        raise TryAgainError(f"{len(data):,} bytes came instead of {wanted:,}")
+        raise RetryError(f"{len(data):,} bytes were received instead of {wanted:,}")
     return response
 
 
 def _published(last_modified: datetime) -> datetime | None:
-    # obstore puts the epoch where the source gave nothing.
+    # obstore returns the epoch if the source gave no time
     return last_modified.astimezone(UTC).replace(tzinfo=None) if last_modified.timestamp() > 0 else None
 
 
-def error_meaning(request: Request, error: Exception) -> ArchiveError | TryAgainError:
-    """What an exception of obstore says about the object, as in the module's table."""
+def classify_error(request: Request, error: Exception) -> ArchiveError | RetryError:
+    """Classify an exception of obstore, as in the module's table."""
     text = str(error)
     match error:
         case FileNotFoundError():
@@ -166,12 +166,12 @@ def error_meaning(request: Request, error: Exception) -> ArchiveError | TryAgain
                 "with the option anonymous=true"
             )
         case PreconditionError():
-            return replaced(request)
+            return replaced_error(request)
         case NotSupportedError():
-            return TryAgainError("the server ignores byte ranges and sends the whole object")
+            return RetryError("the server ignores byte ranges and sends the whole object")
     if request.byte_range is not None and any(words in text for words in _BEYOND_THE_END):
         return _truncated(request, "it ends before them")
-    return TryAgainError(_one_line(text))
+    return RetryError(_one_line(text))
 
 
 def _absent(request: Request, text: str) -> ArchiveError:
@@ -195,13 +195,13 @@ def _truncated(request: Request, found: str) -> TruncatedError:
     )
 
 
-def replaced(request: Request) -> UnreachableError:
-    """The error for an object that is not the one of a moment ago."""
+def replaced_error(request: Request) -> UnreachableError:
+    """Return the error for an object that was replaced since the last request."""
     return UnreachableError(f"{request.url} was replaced while it was read: read the file again")
 
 
 def _one_line(text: str) -> str:
-    # obstore's texts go on for pages under 'Debug source'; only the first line is for people, but the kind is there.
+    # Only the first line of obstore's text is for people; the kind of error follows under 'Debug source'.
     line = _QUERY.sub(r"\1", _PREAMBLE.sub("", text.partition("\n")[0])).strip().rstrip(":")
     kind = _KIND.search(text)
     return line[:_CAUSE_LENGTH] + (f" ({kind[1].lower()})" if kind else "")

@@ -1,6 +1,6 @@
-"""Where a file of the archive lives: the public mirrors, or anything laid out like the bucket.
+"""Sources of the archive: the public mirrors by name, or any URL or directory laid out like NOAA's bucket.
 
-The mirrors' addresses and reach are NOAA's and the clouds' own: registry.opendata.aws/noaa-hrrr-pds,
+URLs and periods of the mirrors are from NOAA and the cloud providers: registry.opendata.aws/noaa-hrrr-pds,
 console.cloud.google.com/marketplace/product/noaa-public/hrrr, planetarycomputer.microsoft.com/dataset/storage/noaa-hrrr
 and nomads.ncep.noaa.gov.
 """
@@ -13,29 +13,29 @@ from dataclasses import dataclass
 from typing import Final
 
 from hrrr_dask.errors import ConfigError
-from hrrr_dask.objects.locations import ICECHUNK, NO_OPTIONS, check_options, local_path, normal_url, shown
+from hrrr_dask.objects.locations import ICECHUNK, NO_OPTIONS, check_options, local_path, normal_url, redact_url
 
 __all__ = ["SOURCES", "Source", "object_url", "parse_source"]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A place that holds the archive, or a part of it, under the bucket's own keys."""
+    """A URL that holds the archive, or a part of it, under the keys of NOAA's bucket."""
 
     name: str
-    """A name in :data:`SOURCES`, else the URL."""
+    """Name in :data:`SOURCES`, else the URL."""
     url: str
     """``s3://``, ``gs://``, ``http(s)://`` or ``file://``, without a slash at the end."""
     options: tuple[tuple[str, str], ...] = ()
-    """How to reach it, sorted; see :mod:`hrrr_dask.objects.locations`. Never a secret."""
+    """Sorted options of the URL; see :mod:`hrrr_dask.objects.locations`. Never a secret."""
     per_minute: int = 0
-    """Requests in a minute that the processes of one machine make together; 0 for any number."""
+    """Maximum requests per minute of all processes of one machine; 0 for no limit."""
 
 
 SOURCES: Final = {
     source.name: source
     for source in (
-        # The endpoint is spelled out: AWS_ENDPOINT_URL, set for one's own store, must not redirect the public bucket.
+        # The endpoint is explicit: AWS_ENDPOINT_URL, set for the user's own store, must not redirect the public bucket.
         Source(
             "aws",
             "s3://noaa-hrrr-bdp-pds",
@@ -43,27 +43,27 @@ SOURCES: Final = {
         ),
         Source("google", "gs://high-resolution-rapid-refresh", (("anonymous", "true"),)),
         Source("azure", "https://noaahrrr.blob.core.windows.net/hrrr"),
-        # It blocks addresses that ask more often than some 120 times a minute.
+        # NOMADS blocks addresses that send more than about 120 requests a minute.
         Source("nomads", "https://nomads.ncep.noaa.gov/pub/data/nccf/com/hrrr/prod", per_minute=100),
     )
 }
-"""The public mirrors by name. Azure begins at 2021-03-21; NOMADS keeps two days."""
+"""The public mirrors by name. Azure starts at 2021-03-21; NOMADS keeps two days."""
 
 
 def parse_source(text: str, options: Mapping[str, str] = NO_OPTIONS) -> Source:
-    """Read what stands after ``--source``.
+    """Parse the value of ``--source``.
 
     Parameters
     ----------
     text : str
         A name in :data:`SOURCES`, a URL, or the path of an existing directory.
     options : mapping of str to str
-        How to reach it; for a name, they go before the mirror's own. ``requests_per_minute`` limits any source.
+        Options of the URL; they override those of a mirror. ``requests_per_minute`` limits any source.
 
     Returns
     -------
     Source
-        Directories are made absolute.
+        With an absolute path for a directory.
 
     Raises
     ------
@@ -86,7 +86,9 @@ def parse_source(text: str, options: Mapping[str, str] = NO_OPTIONS) -> Source:
         raise ConfigError(f"a source is empty: write one of {', '.join(SOURCES)}, a URL or a directory")
     url = normal_url(text)
     if url.startswith(ICECHUNK):
-        raise ConfigError(f"source {shown(text)!r} is a store, not an archive of GRIB files: icechunk+ is for --store")
+        raise ConfigError(
+            f"source {redact_url(text)!r} is a store, not an archive of GRIB files: icechunk+ is for --store"
+        )
     directory = local_path(url)
     if directory is not None and not directory.is_dir():
         raise ConfigError(_not_a_source(text))
@@ -103,14 +105,14 @@ def _not_a_source(text: str) -> str:
     near = difflib.get_close_matches(text.lower(), SOURCES, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return (
-        f"source {shown(text)!r} is neither a known name nor an existing directory: {hint}Write one of "
+        f"source {redact_url(text)!r} is neither a known name nor an existing directory: {hint}Write one of "
         f"{', '.join(SOURCES)}, a URL (s3://, gs://, http(s)://, file://) or the path of a directory laid out like "
         "the bucket"
     )
 
 
 def object_url(source: Source, key: str) -> str:
-    """What to call an object in messages and in the ledger: a URL, or a path for a directory.
+    """Return the URL of an object, or its path in a directory, for messages and for the ledger.
 
     Examples
     --------

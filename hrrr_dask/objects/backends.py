@@ -1,9 +1,9 @@
-"""Buckets, web servers and directories behind one door: a URL and a few options become an obstore store.
+"""Opens object stores, web servers and local directories through one interface, from a URL and options.
 
-Both the archive (read) and the Zarr store (written) come through :func:`open_object_store`. Requests to S3 are signed
-with what botocore's chain finds: the environment, ``~/.aws``, a web identity (IRSA), a container's or an instance's
-role. Endpoints: the option, else ``AWS_ENDPOINT_URL_S3``, else ``AWS_ENDPOINT_URL``. Regions: the option, else
-``AWS_REGION``, ``AWS_DEFAULT_REGION``, the profile's.
+Both the archive and the Zarr store are opened with :func:`open_object_store`. Requests to S3 are signed with the
+credentials of botocore's chain: environment, ``~/.aws``, web identity (IRSA), role of a container or an
+instance. Endpoint: the option, else ``AWS_ENDPOINT_URL_S3``, else ``AWS_ENDPOINT_URL``. Region: the option, else
+``AWS_REGION``, ``AWS_DEFAULT_REGION`` or the profile's.
 """
 
 from __future__ import annotations
@@ -26,41 +26,41 @@ from hrrr_dask.objects.locations import NO_OPTIONS, check_options, local_path, n
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, GCSConfig, ObjectStore, RetryConfig, S3Config, S3Credential
 
-__all__ = ["BotocoreCredentials", "S3Place", "open_object_store", "s3_place"]
+__all__ = ["BotocoreCredentials", "S3Location", "open_object_store", "resolve_s3"]
 
 DEFAULT_REGION: Final = "us-east-1"
-"""Where nothing names one; also where the archive is."""
+"""Region if none is configured; the archive's region."""
 
-CREDENTIAL_LIFE: Final = timedelta(minutes=10)
-"""How long credentials are lent to obstore, which asks anew five minutes before the end; botocore hands out none
-that have less than ten minutes left."""
+CREDENTIAL_LIFETIME: Final = timedelta(minutes=10)
+"""How long credentials are lent to obstore, which renews them five minutes before the end; botocore never returns
+credentials with less than ten minutes left."""
 
 
 @dataclass(frozen=True, slots=True)
-class S3Place:
-    """Where on S3, for libraries that are told so in words of their own."""
+class S3Location:
+    """Location on S3, for libraries with options of their own."""
 
     bucket: str
-    """Its name."""
+    """Name of the bucket."""
     prefix: str
-    """Of all keys, without slashes around it; may be empty."""
+    """Prefix of all keys, without slashes around it; may be empty."""
     region: str
-    """Of the bucket."""
+    """Region of the bucket."""
     endpoint: str
     """URL of the server; empty for AWS."""
     allow_http: bool
     """Whether the endpoint may be unencrypted."""
     anonymous: bool
-    """Whether requests are not signed."""
+    """Whether requests are unsigned."""
     path_style: bool
-    """Whether the bucket stands in the path, not in the host's name."""
+    """Whether the bucket is in the path rather than in the host name."""
 
 
-def s3_place(url: str, options: Mapping[str, str]) -> S3Place:
+def resolve_s3(url: str, options: Mapping[str, str]) -> S3Location:
     """Resolve an ``s3://`` URL and its options as :func:`open_object_store` does."""
     parts, wanted = urlsplit(plain_url(normal_url(url))), dict(check_options(url, options))
     anonymous, endpoint = wanted.get("anonymous") == "true", _endpoint(wanted)
-    return S3Place(
+    return S3Location(
         bucket=parts.netloc,
         prefix=parts.path.strip("/"),
         region=_region(wanted, anonymous),
@@ -86,17 +86,17 @@ def open_object_store(
     ----------
     url : str
         Anything that :func:`~hrrr_dask.objects.locations.normal_url` reads; its path becomes the prefix of all keys.
-        With ``icechunk+`` before it: the objects at that place, as they lie there.
+        A prefix ``icechunk+`` is ignored: the plain objects of the repository are opened.
     options : mapping of str to str
         See :mod:`hrrr_dask.objects.locations`.
     timeout_s : float
-        For one whole request, body included [s].
+        Timeout of one whole request, including its body [s].
     connect_timeout_s : float
-        For reaching the server [s].
+        Timeout for connecting to the server [s].
     max_retries : int
-        How often obstore repeats a failed request; 0 where the caller has its own policy.
+        Maximum retries by obstore; 0 if the caller has its own policy.
     create : bool
-        Whether it will be written to: a missing directory is made, a web server is refused.
+        Open for writing: a missing directory is made, a web server is refused.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def open_object_store(
     Raises
     ------
     ConfigError
-        If the URL or an option is not understood, or a web server is to be written to.
+        If the URL or an option is invalid, or a web server is opened for writing.
     StoreAccessError
         If no credentials are found, or the directory is missing or cannot be made.
     """
@@ -151,8 +151,8 @@ def _open_s3(parts: SplitResult, wanted: Mapping[str, str], client: ClientConfig
     if endpoint := _endpoint(wanted):
         config["endpoint"] = endpoint
         if os.environ.get("AWS_ENDPOINT_URL_S3", endpoint).rstrip("/") != endpoint:
-            # obstore would let the variable overrule the option. Only then, as such a store cannot be unpickled
-            # (obstore 0.12 writes the key without its aws_ and refuses to read that).
+            # obstore lets the environment variable override the option. Set only in that case, as such a store cannot
+            # be unpickled (obstore 0.12 writes the key without its aws_ and rejects it when reading).
             config["aws_endpoint_url_s3"] = endpoint
     if "virtual_hosted_style" in wanted:
         config["virtual_hosted_style_request"] = wanted["virtual_hosted_style"] == "true"
@@ -175,7 +175,7 @@ def _open_gcs(parts: SplitResult, wanted: Mapping[str, str], client: ClientConfi
     prefix = parts.path.strip("/") or None
     try:
         return GCSStore(parts.netloc, prefix=prefix, config=config, client_options=client, retry_config=retries)
-    except BaseError as error:  # its first line says what is wrong; the others may quote the file
+    except BaseError as error:  # the first line says what is wrong; the others may quote the file
         why = str(error).partition("\n")[0]
         raise StoreAccessError(
             f"the credentials for gs://{parts.netloc} cannot be used: {why}; check the file that "
@@ -190,7 +190,7 @@ def _allows_http(wanted: Mapping[str, str], endpoint: str) -> bool:
 def _endpoint(wanted: Mapping[str, str]) -> str:
     found = wanted.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     if found:
-        check_options("s3://", {"endpoint": found})  # one of the environment has been checked by nobody
+        check_options("s3://", {"endpoint": found})  # an endpoint from the environment has not been checked yet
     return found.rstrip("/")
 
 
@@ -202,56 +202,56 @@ def _region(wanted: Mapping[str, str], anonymous: bool) -> str:
 
 
 class BotocoreCredentials:
-    """Credentials for S3 from botocore's chain, found when this is made and refreshed as they near their end.
+    """Credentials for S3 from botocore's chain, refreshed before they expire.
 
-    A copy sent to another process looks for that process's own credentials: none are ever pickled.
+    Credentials are never pickled: a copy in another process finds that process's own.
 
     Raises
     ------
     StoreAccessError
-        If the chain finds none, or those it finds cannot be used.
+        If the chain finds no usable credentials.
     """
 
     def __init__(self) -> None:
         self._credentials = _ask_botocore(_find_credentials)
 
     def __call__(self) -> S3Credential:
-        """Lend the present credentials to obstore, for :data:`CREDENTIAL_LIFE`."""
+        """Return the current credentials to obstore, for :data:`CREDENTIAL_LIFETIME`."""
         frozen = self._credentials.get_frozen_credentials()
         return {
             "access_key_id": frozen.access_key,
             "secret_access_key": frozen.secret_key,
             "token": frozen.token,
-            "expires_at": datetime.now(UTC) + CREDENTIAL_LIFE,
+            "expires_at": datetime.now(UTC) + CREDENTIAL_LIFETIME,
         }
 
     def __eq__(self, other: object) -> bool:
-        """Any two are alike: each asks its own process."""
+        """All instances are equal: each uses its own process's credentials."""
         return isinstance(other, BotocoreCredentials)
 
     def __hash__(self) -> int:
-        """As :meth:`__eq__` asks."""
+        """Consistent with :meth:`__eq__`."""
         return hash(BotocoreCredentials)
 
     def __reduce__(self) -> tuple[type[BotocoreCredentials], tuple[()]]:
-        """Travel without the credentials."""
+        """Pickle without the credentials."""
         return (BotocoreCredentials, ())
 
 
 def _find_credentials(session: Any) -> Any:
-    # The instance's metadata service is asked last, by default once and for a second: outside EC2 this fails soon.
+    # The chain asks the instance metadata service last. One attempt of one second fails soon outside EC2.
     found = session.get_credentials()
     if found is None:
         raise StoreAccessError(
             "no credentials for S3 were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run "
             "with a role; for a public bucket give the option anonymous=true"
         )
-    found.get_frozen_credentials()  # a role is assumed only now; better here than in the middle of a run
+    found.get_frozen_credentials()  # assumes a role now rather than in the middle of a run
     return found
 
 
 def _ask_botocore(question: Callable[[Any], Any]) -> Any:
-    # Imported here because it takes 0.3 s, and anonymous reading needs none of it.
+    # Imported here because it takes 0.3 s and anonymous access does not need it.
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
     from botocore.session import Session  # noqa: PLC0415
 

@@ -1,12 +1,12 @@
-"""The objects of a store whose arrays are in an Icechunk repository: commits seen whole or not at all, and history.
+"""Objects of a store whose arrays are in an Icechunk repository, with atomic commits and a history.
 
-The repository lies at the store's place, its branch is ``main``. What is below ``.hrrr/`` (steps of growth, the ledger)
-lies beside it as plain objects, which Icechunk does not touch. Documents and shards have the same keys and bytes as in
-a plain store. What is put goes into a session; :meth:`IcechunkBlobs.seal` commits it. Commits of others that changed
-nothing that this session changed are no conflict.
+The repository is at the store's URL, its branch is ``main``. Keys below ``.hrrr/`` (steps of growth, the ledger) are
+plain objects beside it, which Icechunk ignores. Metadata documents and shards have the same keys and bytes as in a
+plain store. Writes go into a session, and :meth:`IcechunkBlobs.seal` commits it. Commits of other writers conflict
+only if they changed the same objects.
 
-Icechunk is an optional dependency. Its logging below errors is switched off, unless ``ICECHUNK_LOG`` is set: it warns
-of conflicts, which are expected here, and of commits to one directory at once, which a file lock keeps apart here.
+Icechunk is an optional dependency. Its log messages below errors are switched off, unless ``ICECHUNK_LOG`` is set: they
+warn of conflicts, which are expected here, and of simultaneous commits to a directory, which a file lock prevents here.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from hrrr_dask.errors import ConfigError, StoreAccessError, StoreConflictError, StoreMismatchError
-from hrrr_dask.objects.backends import s3_place
+from hrrr_dask.objects.backends import resolve_s3
 from hrrr_dask.objects.locations import ICECHUNK, local_path, normal_url
-from hrrr_dask.objects.objects import Blobs, hint
+from hrrr_dask.objects.objects import Blobs, explain_error
 
 if TYPE_CHECKING:
     from icechunk import Repository, Session, Storage
@@ -33,19 +33,19 @@ __all__ = ["IcechunkBlobs", "Snapshot", "load_icechunk"]
 BRANCH: Final = "main"
 
 REBASES: Final = 100
-"""How often a commit is put on top of others that came first and changed something else."""
+"""Maximum number of times that a commit is rebased on commits that changed other objects."""
 
-BESIDE: Final = ".hrrr/"
-"""Keys that begin so are plain objects."""
+PLAIN_PREFIX: Final = ".hrrr/"
+"""Prefix of keys that are plain objects."""
 
 _ICECHUNKS_OWN: Final = {"chunks", "config.yaml", "manifests", "refs", "repo", "snapshots", "transactions"}
-"""Names at the top of a repository."""
+"""Names at the top of an Icechunk repository."""
 
 
 class IcechunkBlobs(Blobs):
-    """Objects by key: below ``.hrrr/`` as they lie there, all others in a session of an Icechunk repository.
+    """Objects by key: plain objects below ``.hrrr/``, all others in a session of an Icechunk repository.
 
-    Within the session no other writer comes between, so its puts need no condition; conflicts show when it is sealed.
+    A session is isolated from other writers, so its writes need no condition; conflicts are found when it is sealed.
 
     Parameters
     ----------
@@ -54,16 +54,16 @@ class IcechunkBlobs(Blobs):
     options : mapping of str to str
         Endpoint options without secrets; credentials come from the environment, as the AWS SDK finds them.
     create : bool
-        Make the directory when it is not there.
+        Make the directory if it does not exist.
     snapshot : str
-        An earlier state to read, by its id.
+        Identifier of an earlier state to read.
 
     Raises
     ------
     ConfigError
         If Icechunk is not installed.
     StoreAccessError
-        If there are no credentials, or the place cannot be reached.
+        If there are no credentials, or the URL cannot be reached.
     """
 
     transactional: ClassVar[bool] = True
@@ -77,8 +77,8 @@ class IcechunkBlobs(Blobs):
         self._opening = threading.Lock()
 
     def get(self, key: str) -> bytes | None:
-        """The object's bytes, or None when there is none."""
-        if key.startswith(BESIDE):
+        """Return the object's bytes, or None if it does not exist."""
+        if key.startswith(PLAIN_PREFIX):
             return super().get(key)
         session = self._session()
         if session is None:
@@ -87,15 +87,15 @@ class IcechunkBlobs(Blobs):
             return _read(session.store, key, self._icechunk.IcechunkError)
 
     def get_with_etag(self, key: str) -> tuple[bytes, str] | None:
-        """The object's bytes, and an entity tag that :meth:`replace` needs only below ``.hrrr/``."""
-        if key.startswith(BESIDE):
+        """Return the object's bytes and an entity tag, which :meth:`replace` uses only below ``.hrrr/``."""
+        if key.startswith(PLAIN_PREFIX):
             return super().get_with_etag(key)
         data = self.get(key)
         return None if data is None else (data, "")
 
     def put(self, key: str, data: bytes) -> None:
-        """Write the object whole, over whatever is there."""
-        if key.startswith(BESIDE):
+        """Write the whole object, replacing any existing one."""
+        if key.startswith(PLAIN_PREFIX):
             super().put(key, data)
             return
         session = self._session()
@@ -107,43 +107,43 @@ class IcechunkBlobs(Blobs):
             _write(session.store, key, data)
 
     def put_new(self, key: str, data: bytes) -> None:
-        """Write the object; below ``.hrrr/`` only if there is none."""
-        if key.startswith(BESIDE):
+        """Write the object; below ``.hrrr/`` only if it does not exist."""
+        if key.startswith(PLAIN_PREFIX):
             super().put_new(key, data)
         else:
             self.put(key, data)
 
     def replace(self, key: str, data: bytes, etag: str) -> None:
         """Write the object; below ``.hrrr/`` only if it still has that entity tag."""
-        if key.startswith(BESIDE):
+        if key.startswith(PLAIN_PREFIX):
             super().replace(key, data, etag)
         else:
             self.put(key, data)
 
     def delete(self, keys: list[str]) -> None:
-        """Remove objects below ``.hrrr/``; those of arrays are never removed."""
-        assert all(key.startswith(BESIDE) for key in keys), "nothing that was written is taken away"
+        """Delete objects below ``.hrrr/``; objects of arrays are never deleted."""
+        assert all(key.startswith(PLAIN_PREFIX) for key in keys), "nothing that was written is taken away"
         super().delete(keys)
 
     def keys(self, prefix: str, *, after: str = "") -> list[str]:
-        """All keys below a prefix, which lies below ``.hrrr``."""
-        assert f"{prefix}/".startswith(BESIDE), "only objects beside the repository are listed"
+        """List all keys below a prefix, which must be below ``.hrrr``."""
+        assert f"{prefix}/".startswith(PLAIN_PREFIX), "only objects beside the repository are listed"
         return super().keys(prefix, after=after)
 
     def top_level(self) -> set[str]:
-        """Names directly below the URL that are not Icechunk's own; ``.hrrr`` is one only when there is no other."""
+        """Return names directly below the URL that are not Icechunk's own; ``.hrrr`` only if there is no other."""
         names = super().top_level()
         if self._session() is not None:
             names -= _ICECHUNKS_OWN
         return names - {".hrrr"} or names
 
     def prepare(self) -> None:
-        """Make the repository, if there is none; its place must be empty.
+        """Make the repository if it does not exist; its location must be empty.
 
         Raises
         ------
         StoreAccessError
-            If it cannot be made.
+            If the repository cannot be made.
         """
         storage = self._storage()
         with self._opening, self._explained("make an Icechunk repository at"):
@@ -152,31 +152,31 @@ class IcechunkBlobs(Blobs):
             try:
                 self._repository = self._icechunk.Repository.create(storage)
             except self._icechunk.IcechunkError:
-                if self._find() is None:  # or another command has made it at this moment
+                if self._find() is None:  # unless another command has just made it
                     raise
 
     def refresh(self) -> None:
-        """See what others have committed since; what was put and not sealed is forgotten."""
+        """Start a new session on the latest commit; writes that were not sealed are dropped."""
         with self._opening:
             self._opened = None
 
     def seal(self, message: str) -> str:
-        """Commit all that was put; nothing is committed when nothing has changed.
+        """Commit all writes of the session, if anything has changed.
 
         Parameters
         ----------
         message : str
-            Of the commit.
+            Message of the commit.
 
         Returns
         -------
         str
-            The snapshot's id; empty when nothing has changed.
+            Identifier of the snapshot; empty if nothing has changed.
 
         Raises
         ------
         StoreConflictError
-            If another commit has changed some of the same objects; what was put is forgotten.
+            If another commit changed some of the same objects; the writes are dropped.
         """
         session = self._opened
         if session is None or not session.has_uncommitted_changes:
@@ -188,7 +188,7 @@ class IcechunkBlobs(Blobs):
             self.refresh()
 
     def reading(self) -> Store:
-        """What Zarr reads: this state, whatever is committed afterwards.
+        """Return the Zarr store of this state, independent of later commits.
 
         Raises
         ------
@@ -202,7 +202,7 @@ class IcechunkBlobs(Blobs):
             return self._repository.readonly_session(snapshot_id=session.snapshot_id).store
 
     def history(self) -> list[Snapshot]:
-        """The snapshots of the branch, the latest first."""
+        """Return the snapshots of the branch, the latest first."""
         if self._session() is None or self._repository is None:
             return []
         with self._explained("read the history of"):
@@ -210,7 +210,7 @@ class IcechunkBlobs(Blobs):
             return [Snapshot(each.id, each.written_at, each.message) for each in found]
 
     def _session(self) -> Session | None:
-        """The session that is open; None when there is no repository."""
+        """Return the open session; None if there is no repository."""
         with self._opening:
             if self._opened is None:
                 with self._explained("open"):
@@ -242,7 +242,7 @@ class IcechunkBlobs(Blobs):
         if directory is not None:
             local: Storage = self._icechunk.local_filesystem_storage(str(directory))
             return local
-        place = s3_place(self.url, self._options)
+        place = resolve_s3(self.url, self._options)
         bucket: Storage = self._icechunk.s3_storage(
             bucket=place.bucket,
             prefix=place.prefix or None,
@@ -256,7 +256,7 @@ class IcechunkBlobs(Blobs):
         return bucket
 
     def _one_at_a_time(self) -> Any:
-        """Icechunk's commits to a directory do not notice each other; those to S3 do."""
+        """Lock a directory: Icechunk does not detect simultaneous commits there, as it does on S3."""
         return nullcontext() if local_path(normal_url(self.url)) is None else self._locked("commit")
 
     @contextmanager
@@ -265,30 +265,34 @@ class IcechunkBlobs(Blobs):
             with super()._explained(doing):
                 yield
         except (self._icechunk.ConflictError, self._icechunk.RebaseFailedError) as error:
-            raise StoreConflictError(f"cannot {doing} {self.url}: another commit was there first; run again") from error
+            raise StoreConflictError(
+                f"cannot {doing} {self.url}: another commit came first; run the command again"
+            ) from error
         except self._icechunk.IcechunkError as error:
-            raise StoreAccessError(f"cannot {doing} {self.url}: {hint(str(error))}{_reason(str(error))}") from error
+            raise StoreAccessError(
+                f"cannot {doing} {self.url}: {explain_error(str(error))}{_reason(str(error))}"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A state of an Icechunk repository."""
+    """A committed state of an Icechunk repository."""
 
     snapshot: str
-    """Its id, for ``open_dataset(url, snapshot=…)``."""
+    """Identifier, for ``open_dataset(url, snapshot=…)``."""
     written_at: datetime
-    """UTC."""
+    """Time of the commit, UTC."""
     message: str
-    """What was done."""
+    """Message of the commit."""
 
 
 def load_icechunk() -> Any:
-    """The library, when it is installed.
+    """Import Icechunk.
 
     Raises
     ------
     ConfigError
-        Saying how to install it.
+        If it is not installed; says how to install it.
     """
     try:
         import icechunk  # noqa: PLC0415  optional
@@ -303,7 +307,7 @@ def load_icechunk() -> Any:
 
 
 def _read(store: Store, key: str, refused: type[Exception]) -> bytes | None:
-    # Zarr takes a third of a second to import; plain stores are written without any of this.
+    # Zarr takes a third of a second to import, and plain stores are written without it.
     from zarr.core.buffer import default_buffer_prototype  # noqa: PLC0415
     from zarr.core.sync import sync  # noqa: PLC0415
 
@@ -313,7 +317,7 @@ def _read(store: Store, key: str, refused: type[Exception]) -> bytes | None:
         array, is_chunk, _ = key.partition("/c/")
         if not is_chunk or sync(store.exists(f"{array}/zarr.json")):
             raise
-        return None  # a chunk of an array that is not there yet, which Icechunk calls an error
+        return None  # Icechunk raises an error for a chunk of an array that does not exist yet
     return None if found is None else found.to_bytes()
 
 
@@ -325,7 +329,7 @@ def _write(store: Store, key: str, data: bytes) -> None:
 
 
 def _reason(text: str) -> str:
-    """The innermost of the causes that Icechunk lists, one line."""
+    """Return the innermost cause that Icechunk lists, as one line."""
     lines = [line.strip() for line in text.splitlines() if line.strip(" |")]
     causes = [line.partition("->")[2].strip() for line in lines if line.startswith(("`->", "|->"))]
     return (causes or [lines[0].removeprefix("x ")] if lines else ["no reason given"])[-1]

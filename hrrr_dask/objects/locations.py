@@ -1,4 +1,4 @@
-"""What a place to read from or write to may be called: URLs and their options, checked and in one form.
+"""Checks and normalises URLs of stores and sources, and their options.
 
 =============  ===============================================================================================
 URL            options
@@ -10,8 +10,8 @@ URL            options
 ``file://…``   none; a path is taken as one
 =============  ===============================================================================================
 
-Options are saved with the store and shown in messages, so they never hold secrets. An ``http://`` endpoint is used as
-it was written; ``allow_http=false`` refuses one.
+Options are saved in the store and appear in messages, so they never contain secrets. An ``http://`` endpoint is used
+as given; ``allow_http=false`` refuses it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["ICECHUNK", "NO_OPTIONS", "check_options", "local_path", "normal_url", "plain_url", "shown"]
+__all__ = ["ICECHUNK", "NO_OPTIONS", "check_options", "local_path", "normal_url", "plain_url", "redact_url"]
 
 NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 ICECHUNK: Final = "icechunk+"
-"""Put before a URL or a path, it says that the arrays are in an Icechunk repository there."""
+"""Prefix of a URL or a path whose arrays are in an Icechunk repository."""
 
 _ICECHUNK_SCHEMES: Final = ("s3", "file")
 
@@ -42,7 +42,7 @@ _OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "https": (),
     "file": (),
 }
-"""Scheme to the options it takes."""
+"""Options of each scheme."""
 
 _BOOLEANS: Final = {"true": "true", "1": "true", "yes": "true", "false": "false", "0": "false", "no": "false"}
 _OTHERS_SAY: Final = {
@@ -53,13 +53,13 @@ _OTHERS_SAY: Final = {
     "region_name": "region",
     "virtual_hosted_style_request": "virtual_hosted_style",
 }
-"""What fsspec, boto3 and obstore call an option, to what it is called here."""
+"""Names of options in fsspec, boto3 and obstore, and their names here."""
 
 _SECRET: Final = re.compile(r"secret|token|passw|credential|bearer|private|account_?key|access_?key|^key$|^sas")
 
 
 def normal_url(text: str) -> str:
-    """Bring a URL or a directory's path into one form, without asking whether it exists.
+    """Normalise a URL or a path, without checking that it exists.
 
     Parameters
     ----------
@@ -97,16 +97,20 @@ def normal_url(text: str) -> str:
         )
     if parts.scheme == "file":
         if parts.netloc or not parts.path.startswith("/"):
-            raise ConfigError(f"{shown(text)!r} does not name a directory of this machine: write file:///absolute/path")
+            raise ConfigError(
+                f"{redact_url(text)!r} does not name a directory of this machine: write file:///absolute/path"
+            )
         return Path(unquote(parts.path)).as_uri()
     if not parts.netloc:
-        raise ConfigError(f"{shown(text)!r} names no bucket or host: write it as {parts.scheme}://NAME/prefix")
+        raise ConfigError(f"{redact_url(text)!r} names no bucket or host: write it as {parts.scheme}://NAME/prefix")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
 def _place_of_a_repository(text: str) -> str:
     if not text or text.startswith(ICECHUNK):
-        raise ConfigError("icechunk+ stands once, before a place: write icechunk+s3://bucket/prefix or icechunk+/path")
+        raise ConfigError(
+            "icechunk+ is allowed once, at the start: write icechunk+s3://bucket/prefix or icechunk+/path"
+        )
     url = normal_url(text)
     if (scheme := urlsplit(url).scheme) not in _ICECHUNK_SCHEMES:
         raise ConfigError(
@@ -117,7 +121,7 @@ def _place_of_a_repository(text: str) -> str:
 
 
 def plain_url(url: str) -> str:
-    """The same place without ``icechunk+``.
+    """Return a URL without ``icechunk+``.
 
     Examples
     --------
@@ -127,12 +131,12 @@ def plain_url(url: str) -> str:
     return url.removeprefix(ICECHUNK)
 
 
-def shown(text: str) -> str:
-    """A place as it was given, for messages: without what may be a password or a signature.
+def redact_url(text: str) -> str:
+    """Return a URL for messages, without what may be a password or a signature.
 
     Examples
     --------
-    >>> shown("https://me:hunter2@example.org/p.csv?X-Amz-Signature=hunter2")
+    >>> redact_url("https://me:hunter2@example.org/p.csv?X-Amz-Signature=hunter2")
     'https://…@example.org/p.csv?…'
     """
     return re.sub(r"\?.*", "?…", re.sub(r"[^/\s]*@", "…@", text), flags=re.DOTALL)
@@ -144,7 +148,7 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         raise ConfigError("a URL cannot be read: its host is malformed") from None
     if "@" in parts.netloc or parts.query or parts.fragment:
-        # The URL is not repeated here: what stands before @ or after ? is often a secret.
+        # The URL is not repeated: the parts before @ and after ? are often secrets.
         raise ConfigError(
             f"a {parts.scheme}:// URL holds a user, password or query: leave it out and give credentials by the "
             "environment or the cloud's own configuration; URLs are saved with the store"
@@ -153,7 +157,7 @@ def _split(url: str) -> SplitResult:
 
 
 def local_path(url: str) -> Path | None:
-    """Directory that a ``file://`` URL means, also with ``icechunk+`` before it; None for any other URL.
+    """Return the directory of a ``file://`` URL, also with ``icechunk+``; None for any other URL.
 
     Examples
     --------
@@ -165,7 +169,7 @@ def local_path(url: str) -> Path | None:
 
 
 def check_options(url: str, options: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Check the options of a URL and bring them into one form.
+    """Check and normalise the options of a URL.
 
     Parameters
     ----------
@@ -177,12 +181,12 @@ def check_options(url: str, options: Mapping[str, str]) -> tuple[tuple[str, str]
     Returns
     -------
     tuple of (str, str)
-        Sorted; truth values spelled ``true`` and ``false``.
+        Sorted; booleans are ``true`` and ``false``.
 
     Raises
     ------
     ConfigError
-        If an option is unknown for this URL, looks like a secret, or has a value that it does not take.
+        If an option is unknown for this URL, looks like a secret, or has an invalid value.
 
     Examples
     --------
@@ -219,7 +223,7 @@ def _checked_value(key: str, value: str) -> str:
     if key == "endpoint":
         parts = _split(value)
         if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ConfigError(f"option endpoint is a URL such as https://s3.example.org, not {shown(value)!r}")
+            raise ConfigError(f"option endpoint is a URL such as https://s3.example.org, not {redact_url(value)!r}")
         return value.rstrip("/")
     if not value:
         raise ConfigError(f"option {key} is empty: give it a value or leave it out")

@@ -1,6 +1,6 @@
-"""Whole objects below one URL: the store's and the ledger's only way to the disk or the bucket.
+"""Reads and writes whole objects below one URL, for the store and for the ledger.
 
-A put is atomic: S3 replaces an object whole, a directory gets the finished file by rename.
+A write is atomic: S3 replaces an object whole, and in a directory the finished file is renamed.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from hrrr_dask.objects.locations import local_path, normal_url
 if TYPE_CHECKING:
     from obstore import ReadableFile, UpdateVersion
 
-__all__ = ["Blobs", "hint"]
+__all__ = ["Blobs", "explain_error"]
 
 LOCKS: Final = 64
-"""Lock files of a directory, which the keys share."""
+"""Lock files of a directory, shared by all keys."""
 
-PATIENCE: Final = 11
-"""How often a request that failed is repeated by whom means to write: for a minute or so, as long as a store may refuse
-writes while it is busy or restarted. Who only reads is told sooner."""
+WRITE_RETRIES: Final = 11
+"""Retries of a failed request when writing: about a minute, as a store may reject writes while it is busy or restarts.
+Readers get the error sooner."""
 
 _SERVERS_WORDS = re.compile(r":? *(<.*)?$")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -49,29 +49,29 @@ class Blobs:
     Parameters
     ----------
     url : str
-        A directory, or ``s3://bucket/prefix`` and the like.
+        A directory, or a URL such as ``s3://bucket/prefix``.
     options : mapping of str to str
         Endpoint options without secrets.
     create : bool
-        Make the directory when it is not there.
+        Make the directory if it does not exist.
 
     Raises
     ------
     StoreAccessError
-        If there are no credentials, or the place cannot be reached.
+        If there are no credentials, or the URL cannot be reached.
     """
 
     transactional: ClassVar[bool] = False
-    """Whether what is put outside ``.hrrr/`` is seen by nobody before it is sealed."""
+    """Whether writes outside ``.hrrr/`` are invisible to readers until they are sealed."""
 
     def __init__(self, url: str, options: Mapping[str, str], *, create: bool = False) -> None:
         self.url = url.rstrip("/")
         with self._explained("open"):
-            patience = {"max_retries": PATIENCE} if create else {}
+            patience = {"max_retries": WRITE_RETRIES} if create else {}
             self._store = open_object_store(url, options, create=create, **patience)
 
     def get(self, key: str) -> bytes | None:
-        """The object's bytes, or None when there is none."""
+        """Return the object's bytes, or None if it does not exist."""
         with self._explained(f"read {key} of"):
             try:
                 return bytes(obstore.get(self._store, key).bytes())
@@ -79,7 +79,7 @@ class Blobs:
                 return None
 
     def open(self, key: str) -> io.RawIOBase | None:
-        """The object as a file that is read piece by piece, or None when there is none."""
+        """Open the object as a file that is read piece by piece; None if it does not exist."""
         with self._explained(f"read {key} of"):
             try:
                 return _Pieces(obstore.open_reader(self._store, key), lambda: self._explained(f"read {key} of"))
@@ -87,7 +87,7 @@ class Blobs:
                 return None
 
     def get_with_etag(self, key: str) -> tuple[bytes, str] | None:
-        """The object's bytes and its entity tag, or None when there is none."""
+        """Return the object's bytes and entity tag, or None if it does not exist."""
         with self._explained(f"read {key} of"):
             try:
                 result = obstore.get(self._store, key)
@@ -96,38 +96,41 @@ class Blobs:
                 return None
 
     def put(self, key: str, data: bytes) -> None:
-        """Write the object whole, over whatever is there."""
+        """Write the whole object, replacing any existing one."""
         with self._explained(f"write {key} to"):
             obstore.put(self._store, key, data, use_multipart=False)
 
     def put_new(self, key: str, data: bytes) -> None:
-        """Write the object only if there is none; one with the same bytes is no conflict.
+        """Write the object only if it does not exist; an object with the same bytes is no conflict.
 
         Raises
         ------
         StoreConflictError
-            If there is another one already.
+            If an object with other bytes exists.
         """
         with self._explained(f"write {key} to"):
             try:
                 obstore.put(self._store, key, data, mode="create", use_multipart=False)
             except (AlreadyExistsError, PreconditionError, GenericError):
-                # Or our own first try was carried out and its answer was lost on the way.
+                # Or our own first attempt succeeded and its response was lost.
                 if self.get(key) != data:
                     raise
 
     def replace(self, key: str, data: bytes, etag: str) -> None:
-        """Write the object only if it still has that entity tag; one with the same bytes by now is no conflict.
+        """Write the object only if it still has that entity tag; an object with the same bytes is no conflict.
 
-        Directories have no such operation: there a file lock keeps the commands of one machine apart.
+        Directories have no such operation: a file lock serialises the commands of one machine.
 
         Raises
         ------
         StoreConflictError
-            If another writer was there first.
+            If another writer replaced the object first.
         """
         if not etag:
-            raise StoreAccessError(f"{self.url} names no entity tags, without which writers cannot be kept apart")
+            raise StoreAccessError(
+                f"{self.url} returns no entity tags, which writers need to detect conflicts: use another "
+                "kind of storage"
+            )
         with self._explained(f"write {key} to"):
             try:
                 self._replace(key, data, etag)
@@ -146,25 +149,25 @@ class Blobs:
         except PreconditionError:
             if self._etag(key) != etag:
                 raise
-            # Ceph's gateway compares with the tag as it is without its quotes. The condition is the same.
+            # Ceph's gateway compares the tag without its quotes. The condition is the same.
             obstore.put(self._store, key, data, mode={"e_tag": etag.strip('"')}, use_multipart=False)
 
     def _etag(self, key: str) -> str:
-        """The object's entity tag; empty when there is none."""
+        """Return the object's entity tag; empty if it does not exist."""
         try:
             return self._tag(obstore.head(self._store, key))
         except FileNotFoundError:
             return ""
 
     def _tag(self, meta: Mapping[str, Any]) -> str:
-        """What tells a version of an object: its entity tag, on Google its generation."""
+        """Return what identifies a version of an object: its entity tag, or on Google its generation."""
         return str(meta["version" if self.url.startswith("gs://") else "e_tag"] or "")
 
     def _unless_changed(self, tag: str) -> UpdateVersion:
         return {"version": tag} if self.url.startswith("gs://") else {"e_tag": tag}
 
     def delete(self, keys: list[str]) -> None:
-        """Remove objects; those that are not there are no error."""
+        """Delete objects; missing ones are no error."""
         with self._explained("delete from"):
             try:
                 obstore.delete(self._store, keys)
@@ -172,41 +175,41 @@ class Blobs:
                 return
 
     def keys(self, prefix: str, *, after: str = "") -> list[str]:
-        """All keys below a prefix, sorted; only those that sort after one of them, if it is given."""
+        """List all keys below a prefix, sorted; with ``after``, only those that sort after it."""
         with self._explained(f"list {prefix} of"):
             batches = obstore.list(self._store, prefix, offset=after or None)
             return sorted(str(meta["path"]) for batch in batches for meta in batch)
 
     def top_level(self) -> set[str]:
-        """Names directly below the URL, of objects and of prefixes."""
+        """Return the names of objects and prefixes directly below the URL."""
         with self._explained("list"):
             found = obstore.list_with_delimiter(self._store)
             prefixes = {str(prefix).rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"]}
             return prefixes | {str(meta["path"]).rpartition("/")[2] for meta in found["objects"]}
 
     def prepare(self) -> None:
-        """Make what must be there before the first object; nothing here."""
+        """Make what must exist before the first object; nothing for plain objects."""
 
     def refresh(self) -> None:
-        """See what others have sealed since, and forget what is not sealed; here everything is seen at once."""
+        """Refresh to the latest sealed state and drop unsealed writes; nothing for plain objects."""
 
     def seal(self, message: str) -> str:
-        """Show all that was put, at once; here it is shown already.
+        """Make all writes visible at once; plain objects already are.
 
         Parameters
         ----------
         message : str
-            What was done, for people.
+            Description of the change, for people.
 
         Returns
         -------
         str
-            What names the state of the store after it; empty when nothing has changed, and always here.
+            Identifier of the new state; empty if nothing has changed, and for plain objects.
 
         Raises
         ------
         StoreConflictError
-            If others have sealed something else meanwhile; what was put is forgotten.
+            If another writer sealed a conflicting change; the writes are dropped.
         """
         del message
         return ""
@@ -227,7 +230,7 @@ class Blobs:
             yield
         except (AlreadyExistsError, PreconditionError) as error:
             raise StoreConflictError(
-                f"cannot {doing} {self.url}: another writer was there first; wait for it, then run again"
+                f"cannot {doing} {self.url}: another writer changed it first; run the command again"
             ) from error
         except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
             denied = (
@@ -236,11 +239,11 @@ class Blobs:
             meaning = _meaning(str(error), _CREDENTIALS) or denied
             raise StoreAccessError(f"cannot {doing} {self.url}: {meaning} ({_cause(error)})") from error
         except (BaseError, OSError, NotImplementedError) as error:
-            raise StoreAccessError(f"cannot {doing} {self.url}: {hint(str(error))}{_cause(error)}") from error
+            raise StoreAccessError(f"cannot {doing} {self.url}: {explain_error(str(error))}{_cause(error)}") from error
 
 
 class _Pieces(io.RawIOBase):
-    """What Python's own files offer, over obstore's."""
+    """Python's file interface for obstore's readers."""
 
     def __init__(self, file: ReadableFile, explained: Callable[[], AbstractContextManager[None]]) -> None:
         self._file = file
@@ -266,7 +269,7 @@ class _Pieces(io.RawIOBase):
 
 
 def _cause(error: BaseException) -> str:
-    """The first line of what was said, and the server's own word for it."""
+    """Return the first line of an error, and the server's error code."""
     line, code = str(error).partition("\n")[0], _CODE.search(str(error))
     return _SERVERS_WORDS.sub("", line) + (f" ({code[1]})" if code else "") or type(error).__name__
 
@@ -276,7 +279,7 @@ _CREDENTIALS: Final = {
     "TokenRefreshRequired": "the credentials have expired; renew them and run the same command again",
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it and run the same command again",
 }
-"""A word of S3's to what it means; AWS says the first with a 400, others with a 403."""
+"""S3 error codes and their meaning; AWS sends the first with a 400, others with a 403."""
 
 _AGAIN: Final = "the store does not answer as it should; see what is wrong there and run the same command again"
 
@@ -296,8 +299,8 @@ _MEANINGS: Final = _CREDENTIALS | {
 }
 
 
-def hint(text: str) -> str:
-    """What an error of the disk or the bucket means, with a colon; empty when nobody knows."""
+def explain_error(text: str) -> str:
+    """Return what an error of the disk or the bucket means, with a colon; empty if unknown."""
     meaning = _meaning(text, _MEANINGS)
     return f"{meaning}: " if meaning else ""
 

@@ -1,7 +1,7 @@
-"""How often a source may be asked: a limit that the processes of this machine keep together.
+"""Limits the rate of requests to a source, across the processes of this machine.
 
-Servers such as NOMADS count the requests of an address, not of a process. The moment of the next free place lies in a
-small file that the processes take turns to move on; where no such file can be had, each process keeps the limit alone.
+Servers such as NOMADS count requests by address, not by process. The time of the next free slot is in a small file that
+the processes update in turn. Where such a file cannot be written, each process applies the limit alone.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["RateLimit", "next_place"]
+__all__ = ["RateLimit", "next_slot"]
 
 BURST: Final = 10
-"""Requests that may come at once after a pause."""
+"""Requests that may be sent at once after a pause."""
 
 PERIOD_S: Final = 60.0
-"""A limit is so many requests in this time [s]."""
+"""Period of a limit [s]."""
 
 
-def next_place(now: float, full_at: float, per_minute: int) -> tuple[float, float]:
-    """When the next request may be made (the generic cell rate algorithm of ATM networks, ITU-T I.371).
+def next_slot(now: float, full_at: float, per_minute: int) -> tuple[float, float]:
+    """Return when the next request may be sent (generic cell rate algorithm of ATM networks, ITU-T I.371).
 
     Parameters
     ----------
     now : float
         Seconds since 1970 [s].
     full_at : float
-        When all places taken so far are used up, as returned by the call before [s].
+        When all slots taken so far are used up, as returned by the previous call [s].
     per_minute : int
-        The limit.
+        Requests per minute.
 
     Returns
     -------
@@ -45,26 +45,26 @@ def next_place(now: float, full_at: float, per_minute: int) -> tuple[float, floa
 
     Examples
     --------
-    >>> next_place(now=100.0, full_at=0.0, per_minute=60)
+    >>> next_slot(now=100.0, full_at=0.0, per_minute=60)
     (100.0, 101.0)
-    >>> next_place(now=100.0, full_at=112.0, per_minute=60)
+    >>> next_slot(now=100.0, full_at=112.0, per_minute=60)
     (102.0, 113.0)
     """
     interval = PERIOD_S / per_minute
-    full_at = min(max(full_at, now), now + 10 * PERIOD_S)  # a clock that was set back must not stop us for hours
+    full_at = min(max(full_at, now), now + 10 * PERIOD_S)  # a clock that was set back must not block requests for hours
     start = max(now, full_at - min(BURST, per_minute) * interval)
     return start, full_at + interval
 
 
 class RateLimit:
-    """A limit on requests to one source.
+    """Limit on the requests to one source.
 
     Parameters
     ----------
     name : str
-        Of the source; processes with the same name share the limit.
+        Name of the source; processes with the same name share the limit.
     per_minute : int
-        Requests in a minute.
+        Requests per minute.
     """
 
     def __init__(self, name: str, per_minute: int) -> None:
@@ -74,24 +74,24 @@ class RateLimit:
         self._lock = threading.Lock()
         self._full_at = 0.0
         self._file = -1
-        with suppress(OSError):  # then this process keeps the limit alone
+        with suppress(OSError):  # then this process applies the limit alone
             self._file = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
     def wait(self, stop: threading.Event) -> bool:
-        """Wait for a place; True when told to stop meanwhile."""
+        """Wait for a slot; return True if stopped meanwhile."""
         now = time.time()
         return stop.wait(self._take(now) - now)
 
     def _take(self, now: float) -> float:
         with self._lock:
             if self._file < 0:
-                start, self._full_at = next_place(now, self._full_at, self._per_minute)
+                start, self._full_at = next_slot(now, self._full_at, self._per_minute)
                 return start
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
                 known = os.pread(self._file, 8, 0)
                 full_at = struct.unpack("<d", known)[0] if len(known) == 8 else 0.0
-                start, full_at = next_place(now, full_at, self._per_minute)
+                start, full_at = next_slot(now, full_at, self._per_minute)
                 os.pwrite(self._file, struct.pack("<d", full_at), 0)
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)

@@ -1,4 +1,4 @@
-"""The objects of a store, plain or in an Icechunk repository: which it is, its URL says."""
+"""Opens the objects of a store, plain or in an Icechunk repository, depending on its URL."""
 
 from __future__ import annotations
 
@@ -13,65 +13,65 @@ __all__ = ["check_installed", "history", "is_transactional", "open_blobs"]
 
 
 def is_transactional(url: str) -> bool:
-    """Whether the arrays are in an Icechunk repository."""
+    """Return whether the arrays are in an Icechunk repository."""
     return url.startswith(ICECHUNK)
 
 
 def check_installed(url: str) -> None:
-    """Refuse what needs Icechunk where it is not installed.
+    """Check that Icechunk is installed if the URL needs it.
 
     Raises
     ------
     ConfigError
-        Saying how to install it.
+        If it is not installed; says how to install it.
     """
     if is_transactional(url):
         load_icechunk()
 
 
 def open_blobs(url: str, options: Mapping[str, str], *, create: bool = False, snapshot: str = "") -> Blobs:
-    """The objects below a URL, of the class that its scheme asks for.
+    """Open the objects below a URL, with the class for its scheme.
 
     Parameters
     ----------
     url : str
-        Of a store, as a user writes it.
+        URL of a store, as the user gave it.
     options : mapping of str to str
         Endpoint options without secrets.
     create : bool
-        Whether it will be written to.
+        Open for writing.
     snapshot : str
-        An earlier state of an Icechunk repository, by its id; the latest by default.
+        Identifier of an earlier state of an Icechunk repository; the latest by default.
 
     Raises
     ------
     ConfigError
-        If Icechunk is not installed, or a snapshot is asked of a plain store.
+        If Icechunk is not installed, or a snapshot of a plain store is requested.
     StoreAccessError
-        If there are no credentials, or the place cannot be reached.
+        If there are no credentials, or the URL cannot be reached.
     """
     if is_transactional(url):
         return IcechunkBlobs(url, options, create=create, snapshot=snapshot)
     if snapshot:
-        raise ConfigError(f"{url} is a plain store and has no snapshots: those of Icechunk begin with {ICECHUNK}")
+        raise ConfigError(f"{url} is a plain store and has no snapshots: URLs of Icechunk stores start with {ICECHUNK}")
     return Blobs(url, options, create=create)
 
 
 def history(url: str, /, **options: str) -> list[Snapshot]:
-    """The states that a store on Icechunk has had, the latest first.
+    """Return the states of a store on Icechunk, the latest first.
 
     Parameters
     ----------
     url : str
-        The store, ``icechunk+…``.
+        URL of the store, ``icechunk+…``.
     **options
         Endpoint options without secrets.
 
     Raises
     ------
     ConfigError
-        If it is a plain store, or Icechunk is not installed.
+        If the store is a plain one, or Icechunk is not installed.
     """
     if not is_transactional(url):
-        raise ConfigError(f"{url} is a plain store and has no history: those of Icechunk begin with {ICECHUNK}")
+        raise ConfigError(f"{url} is a plain store and has no history: URLs of Icechunk stores start with {ICECHUNK}")
     return IcechunkBlobs(url, options).history()

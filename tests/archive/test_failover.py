@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from hrrr_dask.archive.failover import completed, still_missing
+from hrrr_dask.archive.failover import fill_gaps, remaining_reading
 from hrrr_dask.records import Extract, FileOutcome, GribFile, Origin, Reading
 
 FILE = GribFile(datetime(2024, 1, 1, 6), 5)
@@ -37,13 +37,13 @@ def extract(origin: Origin, names=NAMES, value=0.0, **reasons: str) -> Extract:
 
 def test_only_what_is_missing_is_read_again():
     reading = Reading(FILE, NAMES, 3)
-    left = still_missing(reading, extract(AWS, wind="truncated", t="unreachable").outcome)
+    left = remaining_reading(reading, extract(AWS, wind="truncated", t="unreachable").outcome)
     assert left == Reading(FILE, ("t", "wind"), 3)
 
 
 def test_a_value_of_the_next_source_stands_in_and_says_what_was_wrong_before():
     first = extract(AWS, value=1.0, rain="truncated", wind="wrong-identity")
-    both = completed(first, extract(GOOGLE, ("rain", "wind"), 2.0, wind="message-not-found"))
+    both = fill_gaps(first, extract(GOOGLE, ("rain", "wind"), 2.0, wind="message-not-found"))
     assert both.values[:2].tolist() == [[1, 1], [2, 2]]
     assert np.isnan(both.values[2]).all()
     outcome = both.outcome
@@ -62,8 +62,8 @@ def test_a_value_of_the_next_source_stands_in_and_says_what_was_wrong_before():
 
 def test_three_sources_may_each_have_a_part():
     found = extract(AWS, value=1.0, rain="truncated", wind="truncated")
-    found = completed(found, extract(GOOGLE, ("rain", "wind"), 2.0, wind="unreachable"))
-    found = completed(found, extract(AZURE, ("wind",), 3.0))
+    found = fill_gaps(found, extract(GOOGLE, ("rain", "wind"), 2.0, wind="unreachable"))
+    found = fill_gaps(found, extract(AZURE, ("wind",), 3.0))
     assert found.values[:, 0].tolist() == [1, 2, 3]
     assert found.outcome.reasons == {}
     assert [found.outcome.origin_of(name) for name in NAMES] == [AWS, GOOGLE, AZURE]
@@ -81,10 +81,10 @@ def test_three_sources_may_each_have_a_part():
     ],
 )
 def test_a_gap_that_may_heal_in_one_source_stays_one_that_heals(first, then, kept):
-    assert completed(extract(AWS, t=first), extract(GOOGLE, ("t",), t=then)).outcome.reasons == {"t": kept}
+    assert fill_gaps(extract(AWS, t=first), extract(GOOGLE, ("t",), t=then)).outcome.reasons == {"t": kept}
 
 
 def test_a_source_that_the_detail_names_is_not_named_twice():
     outcome = FileOutcome(FILE, ("t",), {"t": "truncated"}, {"t": "aws/key ends early"}, AWS)
-    found = completed(Extract(np.full((1, 2), np.nan, np.float32), outcome), extract(GOOGLE, ("t",)))
+    found = fill_gaps(Extract(np.full((1, 2), np.nan, np.float32), outcome), extract(GOOGLE, ("t",)))
     assert found.outcome.details == {"t": "truncated: aws/key ends early"}

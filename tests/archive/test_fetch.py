@@ -6,7 +6,7 @@ from itertools import chain, repeat
 
 import pytest
 
-from hrrr_dask.archive.fetch import Client, FetchSettings, Tally, client_for, longest_pause_s
+from hrrr_dask.archive.fetch import Client, FetchSettings, Tally, get_client, max_pause_s
 from hrrr_dask.archive.sources import Source, parse_source
 from hrrr_dask.errors import (
     AccessDeniedError,
@@ -103,7 +103,7 @@ def test_a_stalled_answer_times_out_and_is_tried_again():
         ("reset", "error sending request"),
         ("short", "body error (interrupted)"),
         ("narrow", "Requested 10..30, got 10..20"),
-        ("liar", "10 bytes came instead of 20"),
+        ("liar", "10 bytes were received instead of 20"),
     ],
 )
 def test_after_all_attempts_the_source_is_unreachable(fault, says):
@@ -111,7 +111,7 @@ def test_after_all_attempts_the_source_is_unreachable(fault, says):
     with serve(*[fault] * 9) as server, pytest.raises(UnreachableError) as caught:
         client_of(server).read_range("file", ByteRange(10, 30), tally)
     text = str(caught.value)
-    assert text.startswith(f"{server.url}/hrrr/file gave no complete answer in 3 attempts, at last: ")
+    assert text.startswith(f"{server.url}/hrrr/file gave no complete response in 3 attempts, the last error was: ")
     assert says in text
     assert "\n" not in text
     assert "Debug source" not in text
@@ -309,24 +309,24 @@ def test_a_bucket_that_does_not_exist_says_nothing_about_its_files(monkeypatch):
 def test_a_process_has_one_client_of_a_source(tmp_path):
     source = parse_source(str(tmp_path))
     found = []
-    threads = [threading.Thread(target=lambda: found.append(client_for(source, NOW))) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: found.append(get_client(source, NOW))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(set(map(id, found))) == 1
-    assert client_for(source, FetchSettings()) is not found[0]
+    assert get_client(source, FetchSettings()) is not found[0]
 
 
 def test_a_worker_that_lacks_the_directory_says_so():
     with pytest.raises(StoreAccessError, match="every worker mounts it"):
-        client_for(Source("gone", "file:///no/such/place"), NOW)
+        get_client(Source("gone", "file:///no/such/place"), NOW)
 
 
 def test_pauses_double_up_to_the_longest():
     settings = FetchSettings(backoff_s=1, max_backoff_s=5)
-    assert [longest_pause_s(settings, attempt) for attempt in range(6)] == [0, 1, 2, 4, 5, 5]
-    assert list(map(longest_pause_s, repeat(NOW), range(4))) == [0, 0, 0, 0]
+    assert [max_pause_s(settings, attempt) for attempt in range(6)] == [0, 1, 2, 4, 5, 5]
+    assert list(map(max_pause_s, repeat(NOW), range(4))) == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -358,11 +358,11 @@ def test_a_tally_counts_from_many_threads():
 
 
 def test_queries_of_signed_urls_stay_out_of_messages():
-    from hrrr_dask.archive.responses import Request, error_meaning
+    from hrrr_dask.archive.responses import Request, classify_error
 
     request = Request(Source("s", "https://example.org"), "file", ByteRange(0, 1))
     raised = OSError("error following redirect for url (https://cdn.example.org/x?X-Amz-Signature=hunter2)\n\nDebug")
-    text = str(error_meaning(request, raised))
+    text = str(classify_error(request, raised))
     assert "cdn.example.org/x" in text
     assert "hunter2" not in text
 

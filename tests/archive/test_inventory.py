@@ -14,9 +14,10 @@ import eccodes
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import needs
 from support.paths import SHARED_DATA
 
-from hrrr_dask.archive.index_scan import BLOCK, MAX_HEADER, walk_file
+from hrrr_dask.archive.index_scan import BLOCK, MAX_HEADER, scan_messages
 from hrrr_dask.archive.inventory import (
     MAX_TEXT,
     check_extent,
@@ -40,7 +41,6 @@ from hrrr_dask.records import ByteRange, Record, Window
 REAL_INVENTORIES = sorted((SHARED_DATA / "idx").glob("*.idx"))
 REAL_SURFACE = [path for path in REAL_INVENTORIES if "wrfsfc" in path.name]
 REAL_ARCHIVE = sorted((SHARED_DATA / "archive").rglob("*.grib2"))
-needs_shared = pytest.mark.skipif(not REAL_ARCHIVE, reason="the shared real data is not here")
 
 INIT = datetime(2024, 1, 1, 6)
 DEFAULTS = [
@@ -125,7 +125,7 @@ def test_any_text_is_a_window_or_none(text):
 # texts
 
 
-@needs_shared
+@needs.real_bytes
 @pytest.mark.parametrize("path", REAL_INVENTORIES, ids=lambda path: path.name)
 def test_every_line_of_a_real_inventory_is_understood(path):
     records = parse_real(path)
@@ -135,7 +135,7 @@ def test_every_line_of_a_real_inventory_is_understood(path):
     assert stops == [record.byte_range.start for record in records[1:]] + [None]
 
 
-@needs_shared
+@needs.real_bytes
 @pytest.mark.parametrize("path", REAL_SURFACE, ids=lambda path: path.name)
 @pytest.mark.parametrize("selector", [*DEFAULTS, "APCP:surface:run acc"])
 def test_default_variables_are_selected_in_real_inventories(path, selector):
@@ -364,10 +364,10 @@ class Reads:
 
 
 def walk(data: bytes) -> tuple[Record, ...]:
-    return walk_file(Reads(data), len(data))
+    return scan_messages(Reads(data), len(data))
 
 
-@needs_shared
+@needs.real_bytes
 @pytest.mark.parametrize("path", REAL_ARCHIVE[::4], ids=lambda path: path.name)
 def test_walked_real_file_agrees_with_eccodes(path):
     records = walk(path.read_bytes())
@@ -397,16 +397,16 @@ def test_walked_real_file_agrees_with_eccodes(path):
     assert len(records) == 52
 
 
-@needs_shared
+@needs.real_bytes
 def test_walk_of_a_real_file_reads_little_of_it():
     data = REAL_ARCHIVE[0].read_bytes()
     reads = Reads(data)
-    records = walk_file(reads, len(data))
+    records = scan_messages(reads, len(data))
     assert len(reads.calls) <= len(records)
     assert sum(stop - start for start, stop in reads.calls) <= BLOCK * len(records)
 
 
-@needs_shared
+@needs.real_bytes
 @pytest.mark.parametrize("path", REAL_ARCHIVE, ids=lambda path: path.name)
 def test_defaults_are_selected_from_walked_real_files(path):
     records = walk(path.read_bytes())
@@ -415,7 +415,7 @@ def test_defaults_are_selected_from_walked_real_files(path):
     assert select(records, Selector.parse("APCP:surface:1 hour acc"), 1).window == Window("acc", 0, 60)
 
 
-@needs_shared
+@needs.real_bytes
 def test_real_truncated_file_is_refused_as_a_whole():
     (path,) = (SHARED_DATA / "broken").glob("*.grib2")
     data = path.read_bytes()
@@ -423,7 +423,7 @@ def test_real_truncated_file_is_refused_as_a_whole():
         walk(data)
 
 
-@needs_shared
+@needs.real_bytes
 def test_stray_byte_between_real_messages_is_stepped_over():
     (path,) = (SHARED_DATA / "messages").glob("*APCP-two-windows*")
     records = walk(path.read_bytes())
@@ -435,7 +435,7 @@ def test_small_messages_inside_one_block_cost_one_read():
     message = make_message()
     count = BLOCK // len(message)
     reads = Reads(message * count)
-    records = walk_file(reads, len(message) * count)
+    records = scan_messages(reads, len(message) * count)
     assert len(records) == count
     assert len(reads.calls) == 1
 
@@ -444,7 +444,7 @@ def test_large_messages_cost_one_read_each():
     message = make_message(constant=False)
     assert len(message) > BLOCK
     reads = Reads(message * 3)
-    assert len(walk_file(reads, 3 * len(message))) == 3
+    assert len(scan_messages(reads, 3 * len(message))) == 3
     assert len(reads.calls) == 3
 
 
@@ -503,21 +503,21 @@ def with_local_section(size: int) -> bytes:
 
 def test_header_longer_than_a_block_is_read_again():
     reads = Reads(with_local_section(5 * BLOCK))
-    assert len(walk_file(reads, len(reads.data))) == 1
+    assert len(scan_messages(reads, len(reads.data))) == 1
     assert len(reads.calls) == 4
 
 
 def test_endless_header_is_refused():
     reads = Reads(with_local_section(3 * MAX_HEADER))
     with pytest.raises(WrongIdentityError, match="no end of them"):
-        walk_file(reads, len(reads.data))
+        scan_messages(reads, len(reads.data))
     assert max(stop - start for start, stop in reads.calls) <= MAX_HEADER
 
 
 def test_short_answer_is_noticed():
     message = make_message()
     with pytest.raises(TruncatedError, match="found 10 of them"):
-        walk_file(lambda *_: message[:10], len(message))
+        scan_messages(lambda *_: message[:10], len(message))
 
 
 def survives(call: Callable[[], object]) -> None:

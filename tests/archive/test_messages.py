@@ -11,8 +11,8 @@ from pathlib import Path
 import eccodes
 import numpy as np
 import pytest
-from support.oracle import bits
-from support.packed import altered, starts
+from support.oracle import as_bits
+from support.packed import replace_octets, section_starts
 
 from hrrr_dask.archive.fetch import Client, FetchSettings, Tally
 from hrrr_dask.archive.messages import read_messages
@@ -20,11 +20,11 @@ from hrrr_dask.archive.prefixes import Prefixes
 from hrrr_dask.archive.sources import parse_source
 from hrrr_dask.catalog.products import inventory_key, object_key
 from hrrr_dask.catalog.variables import CATALOG
-from hrrr_dask.decode import engine_named
+from hrrr_dask.decode import get_engine
 from hrrr_dask.errors import ArchiveError, TruncatedError, UnreachableError
 from hrrr_dask.grib.packing import read_packing
-from hrrr_dask.grid.definition import nearest, read_grid
-from hrrr_dask.job.extract import Placement, point_values, wanted_messages
+from hrrr_dask.grid.definition import find_nearest_cells, read_grid
+from hrrr_dask.job.extract import Placement, compute_point_values, wanted_messages
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import FaultServer, GridWindow, encode_file
 
@@ -76,7 +76,7 @@ def joined(parts: Parts) -> tuple[bytes, str]:
 def at_rows(*rows: int) -> Placement:
     """Points whose northernmost lies on the last of some rows."""
     y, x = np.array(rows), (np.array(rows) * 389 + 11) % WINDOW.nx
-    return Placement.of(GRID, nearest(GRID, *WINDOW.latlon(y, x)))
+    return Placement.of(GRID, find_nearest_cells(GRID, *WINDOW.latlon(y, x)))
 
 
 def prefixes_of(placement: Placement) -> Prefixes:
@@ -97,7 +97,9 @@ def values_of(url: str, placement: Placement, prefixes: Prefixes | None, *, file
         found = read_messages(Client(parse_source(url), NOW), file, WANTED, GRID, tally, gap, prefixes)
     except ArchiveError as error:
         return None, {"all": error.code}, {}, tally
-    values, missing, engines = point_values(VARIABLES, found.messages, found.gaps, placement, engine_named("auto"))
+    values, missing, engines = compute_point_values(
+        VARIABLES, found.messages, found.gaps, placement, get_engine("auto")
+    )
     return values, {name: error.code for name, error in missing.items()}, engines, tally
 
 
@@ -109,7 +111,7 @@ def assert_same(url: str, placement: Placement, *, gap: int = 0) -> dict[str, st
         found = values_of(url, placement, prefixes, gap=gap)
         assert found[1:3] == whole[1:3]
         assert (found[0] is None) == (whole[0] is None)
-        assert whole[0] is None or np.array_equal(bits(found[0]), bits(whole[0]))
+        assert whole[0] is None or np.array_equal(as_bits(found[0]), as_bits(whole[0]))
     return whole[1]
 
 
@@ -181,8 +183,8 @@ def test_a_guess_that_is_too_short_costs_one_request_once_and_gives_the_same_val
     with served(*joined(list(parts_of()))) as server:
         whole, found, again = (values_of(server.url, placement, each) for each in (None, prefixes, prefixes))
     assert found[1] == again[1] == {}
-    assert np.array_equal(bits(found[0]), bits(whole[0]))
-    assert np.array_equal(bits(again[0]), bits(whole[0]))
+    assert np.array_equal(as_bits(found[0]), as_bits(whole[0]))
+    assert np.array_equal(as_bits(again[0]), as_bits(whole[0]))
     n = len(WANTED)
     assert [each[3].requests for each in (whole, found, again)] == [3, 1 + n + (n - 1), 1 + n]
     assert found[3].bytes_read < 0.6 * whole[3].bytes_read, "no byte is read twice"
@@ -208,7 +210,7 @@ def resized(message: bytes) -> bytes:
 
 def twice(message: bytes) -> bytes:
     """With a second field: sections 4 to 7 repeated."""
-    start, stop = starts(message)[4], len(message) - 4
+    start, stop = section_starts(message)[4], len(message) - 4
     return resized(message[:stop] + message[start:stop] + b"7777")
 
 
@@ -269,18 +271,24 @@ WRONG: dict[str, Callable[[Parts], tuple[bytes, str | None]]] = {
     "lengths of groups all ones": lambda parts: joined(swapped(parts, RAIN, garbled(MESSAGE[RAIN], "lengths"))),
     "references of groups all ones": lambda parts: joined(swapped(parts, RAIN, garbled(MESSAGE[RAIN], "references"))),
     "more groups than there is room for": lambda parts: joined(
-        swapped(parts, T, altered(MESSAGE[T], 5, 32, b"\x7f\xff\xff\xff"))
+        swapped(parts, T, replace_octets(MESSAGE[T], 5, 32, b"\x7f\xff\xff\xff"))
     ),
-    "fewer groups than values": lambda parts: joined(swapped(parts, T, altered(MESSAGE[T], 5, 32, b"\0\0\0\x05"))),
-    "wider references": lambda parts: joined(swapped(parts, T, altered(MESSAGE[T], 5, 20, b"\x1e"))),
-    "fewer values than cells": lambda parts: joined(swapped(parts, T, altered(MESSAGE[T], 5, 6, b"\0\0\0\x05"))),
-    "a reference that is no number": lambda parts: joined(swapped(parts, T, altered(MESSAGE[T], 5, 12, b"\x7f\xc0"))),
-    "a section that says another number": lambda parts: joined(swapped(parts, T, altered(MESSAGE[T], 6, 5, b"\x05"))),
+    "fewer groups than values": lambda parts: joined(
+        swapped(parts, T, replace_octets(MESSAGE[T], 5, 32, b"\0\0\0\x05"))
+    ),
+    "wider references": lambda parts: joined(swapped(parts, T, replace_octets(MESSAGE[T], 5, 20, b"\x1e"))),
+    "fewer values than cells": lambda parts: joined(swapped(parts, T, replace_octets(MESSAGE[T], 5, 6, b"\0\0\0\x05"))),
+    "a reference that is no number": lambda parts: joined(
+        swapped(parts, T, replace_octets(MESSAGE[T], 5, 12, b"\x7f\xc0"))
+    ),
+    "a section that says another number": lambda parts: joined(
+        swapped(parts, T, replace_octets(MESSAGE[T], 6, 5, b"\x05"))
+    ),
     "several fields": lambda parts: joined(swapped(parts, T, twice(MESSAGE[T]))),
     "several fields in the last message": lambda parts: joined(swapped(parts, LAST, twice(MESSAGE[LAST]))),
     "several fields and no inventory": lambda parts: (joined(swapped(parts, T, twice(MESSAGE[T])))[0], None),
     "a packing of another engine": lambda parts: joined(swapped(parts, T, other_packing(MESSAGE[T]))),
-    "a packing of nobody": lambda parts: joined(swapped(parts, T, altered(MESSAGE[T], 5, 10, b"\x02\x99"))),
+    "a packing of nobody": lambda parts: joined(swapped(parts, T, replace_octets(MESSAGE[T], 5, 10, b"\x02\x99"))),
 }
 """What may be wrong to the object, and its inventory."""
 
@@ -337,7 +345,7 @@ def test_what_a_beginning_does_not_show_harms_no_value_that_it_gives():
         found = values_of(server.url, at_rows(SOUTH), prefixes_of(at_rows(SOUTH)))[0]
     with served(*joined(list(parts_of()))) as server:
         intact = values_of(server.url, at_rows(SOUTH), None)[0]
-    assert np.array_equal(bits(found), bits(intact))
+    assert np.array_equal(as_bits(found), as_bits(intact))
 
 
 # An object that changes between the first read of a message and the second
@@ -358,7 +366,7 @@ class Meanwhile(Prefixes):
 
 def inverted(message: bytes) -> bytes:
     """Another message of simple packing that has the same length, and other values everywhere."""
-    at = starts(message)[7] + 5
+    at = section_starts(message)[7] + 5
     return message[:at] + bytes(255 - byte for byte in message[at:-4]) + message[-4:]
 
 
@@ -402,7 +410,7 @@ def test_no_value_is_made_of_two_versions_whatever_the_source_says_of_them(mode)
     with served(NEWER, joined(list(parts_of()))[1]) as server:
         expected, _, _, _ = values_of(server.url, placement, None)
     assert gaps == {}
-    assert np.array_equal(bits(found), bits(expected))
+    assert np.array_equal(as_bits(found), as_bits(expected))
 
 
 @pytest.mark.parametrize("mode", ["bare", "weak"])

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from support.decoding import ENGINE, oracle, same
-from support.packed import Packed, altered, message_of, plain
+from support.decoding import ENGINE, decode_with_eccodes, same_bits
+from support.packed import PackedField, make_packed, pack_message, replace_octets
 
 from hrrr_dask.archive.prefixes import Prefixes
 from hrrr_dask.catalog.selectors import Selector
@@ -21,16 +21,16 @@ N = 200_000
 
 
 def simple(bits: int = 8, n: int = N) -> bytes:
-    return message_of(Packed(n, numbers=np.arange(n) % (1 << bits), bits=bits))
+    return pack_message(PackedField(n, numbers=np.arange(n) % (1 << bits), bits=bits))
 
 
 def uneven(south: int, north: int) -> bytes:
     """Groups of so many bits in the southern and in the northern half."""
-    packed = plain(N, 1)
+    packed = make_packed(N, 1)
     half = len(packed.widths) // 2
     packed.widths[:half], packed.widths[half:] = south, north
     packed.surplus = [np.zeros(size, dtype=np.int64) for size in packed.lengths]
-    return message_of(packed)
+    return pack_message(packed)
 
 
 def half() -> Prefixes:
@@ -68,7 +68,7 @@ def test_a_small_message_is_read_whole_and_teaches_nothing(length):
 
 
 def test_a_night_of_one_value_leaves_what_the_day_taught():
-    day, night = simple(), message_of(Packed(N, numbers=np.zeros(N, dtype=int), bits=0))
+    day, night = simple(), pack_message(PackedField(N, numbers=np.zeros(N, dtype=int), bits=0))
     prefixes = half()
     read(prefixes, day)
     learned = prefixes.first(T, len(day))
@@ -114,12 +114,12 @@ def test_a_share_that_shrank_is_learned_even_from_messages_that_were_read_whole(
 
 
 def test_descriptions_that_take_more_than_the_guess_are_read_in_two_requests_once():
-    packed = plain(N, 5)
+    packed = make_packed(N, 5)
     packed.lengths = np.full(N // 4, 4)
     packed.widths = np.full(N // 4, 5)
     packed.references = np.arange(N // 4) % 512
     packed.surplus = [np.zeros(4, dtype=int)] * (N // 4)
-    message, prefixes = message_of(packed), Prefixes(99, N)
+    message, prefixes = pack_message(packed), Prefixes(99, N)
     assert read_packing(message).values_at > 0.6 * len(message)
     first, stop = read(prefixes, message)
     assert first < stop == len(message), "nobody can tell where the cells lie"
@@ -131,8 +131,8 @@ def test_a_bitmap_that_takes_more_than_the_guess_is_read_in_two_requests_once():
     n = 2_000_000
     there = np.zeros(n, dtype=bool)
     there[:: n // 50_000] = True
-    packed = Packed(n, numbers=np.arange(int(there.sum())) % 256, bits=8, bitmap=there)
-    message, prefixes = message_of(packed), Prefixes(n // 10 - 1, n)
+    packed = PackedField(n, numbers=np.arange(int(there.sum())) % 256, bits=8, bitmap=there)
+    message, prefixes = pack_message(packed), Prefixes(n // 10 - 1, n)
     first, stop = read(prefixes, message)
     assert first < read_packing(message).values_at < stop == len(message)
     prefixes = Prefixes(n // 2 - 1, n)
@@ -140,11 +140,11 @@ def test_a_bitmap_that_takes_more_than_the_guess_is_read_in_two_requests_once():
         first, stop = read(prefixes, message)
     assert first == stop
     cells = np.arange(0, n // 2, 999)
-    assert same(ENGINE.points(message[:first], cells), oracle(message)[cells])
+    assert same_bits(ENGINE.points(message[:first], cells), decode_with_eccodes(message)[cells])
 
 
 def test_a_packing_that_only_whole_messages_are_decoded_of_is_read_whole_and_at_once_next_time():
-    message, prefixes = altered(uneven(3, 3), 5, 10, b"\x00\x28"), half()
+    message, prefixes = replace_octets(uneven(3, 3), 5, 10, b"\x00\x28"), half()
     with pytest.raises(UnsupportedPackingError):
         bytes_needed(message, 0)
     first, stop = read(prefixes, message)
@@ -168,7 +168,7 @@ def test_a_damaged_message_is_read_whole_to_be_refused_and_teaches_nothing(numbe
     prefixes = half()
     read(prefixes, uneven(3, 3))
     before = prefixes.first(T, 1_000_000)
-    message = altered(uneven(3, 3), number, octet, data)
+    message = replace_octets(uneven(3, 3), number, octet, data)
     assert read(prefixes, message)[1] == len(message)
     assert prefixes.first(T, 1_000_000) == before
 
@@ -185,12 +185,12 @@ def test_a_message_of_another_length_is_read_whole():
 
 def test_threads_learn_side_by_side():
     messages, prefixes, cells = [uneven(2, 8), uneven(8, 6), simple()], half(), np.arange(0, N // 2, 97)
-    expected = [oracle(message)[cells] for message in messages]
+    expected = [decode_with_eccodes(message)[cells] for message in messages]
 
     def one(k: int) -> bool:
         message = messages[k % 3]
         stop = read(prefixes, message, (T, U)[k % 2])[1]
-        return same(ENGINE.points(message[:stop], cells), expected[k % 3])
+        return same_bits(ENGINE.points(message[:stop], cells), expected[k % 3])
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(one, range(120)))

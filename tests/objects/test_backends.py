@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 from obstore.store import GCSStore, HTTPStore, LocalStore
 
 from hrrr_dask.errors import ConfigError, StoreAccessError
-from hrrr_dask.objects.backends import CREDENTIAL_LIFE, BotocoreCredentials, open_object_store
+from hrrr_dask.objects.backends import CREDENTIAL_LIFETIME, BotocoreCredentials, open_object_store
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +97,7 @@ def test_credentials_are_lent_for_a_while(known, monkeypatch):
     monkeypatch.setenv("AWS_SESSION_TOKEN", "for-now")
     lent = BotocoreCredentials()()
     assert (lent["access_key_id"], lent["secret_access_key"], lent["token"]) == ("testing", "testing-secret", "for-now")
-    assert timedelta(0) < lent["expires_at"] - datetime.now(UTC) <= CREDENTIAL_LIFE
+    assert timedelta(0) < lent["expires_at"] - datetime.now(UTC) <= CREDENTIAL_LIFETIME
 
 
 def test_providers_are_alike(known):

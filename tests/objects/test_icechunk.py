@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 import zarr
-from support.oracle import bits, ledger_keys, run_cli, without_dask, write_points
-from support.specs import LAYOUT, attempt, make_spec, outcome, piece, tree
+from support import needs
+from support.oracle import as_bits, ledger_keys, run_cli, without_dask, write_points
+from support.specs import LAYOUT, attempt, make_spec, outcome, piece, read_tree
 from zarr.core.sync import sync
 
 import hrrr_dask
@@ -29,12 +30,12 @@ from hrrr_dask.objects import icechunk as icechunk_blobs
 from hrrr_dask.objects.icechunk import IcechunkBlobs
 from hrrr_dask.objects.transactions import history, open_blobs
 from hrrr_dask.store import published as showing
-from hrrr_dask.store.published import follow_ledger
+from hrrr_dask.store.published import publish_ledger
 from hrrr_dask.store.spec import Growth
 from hrrr_dask.store.store import Store
 from hrrr_dask.testing import GridWindow, delete, loopback_s3, write_archive
 
-icechunk = pytest.importorskip("icechunk")
+icechunk = needs.extra("icechunk")
 
 WINDOW = GridWindow(288, 794, 8, 10)
 FEW = ["temperature_2m", "u_component_wind_10m", "v_component_wind_10m"]
@@ -109,7 +110,7 @@ def messages(url):
 
 
 def assert_same_as_plain(url, plain):
-    found, wanted = contents(url), tree(plain, ledger=False)
+    found, wanted = contents(url), read_tree(plain, ledger=False)
     assert sorted(found) == sorted(wanted)
     assert [key for key in wanted if found[key] != wanted[key]] == []
 
@@ -167,10 +168,12 @@ def test_it_opens_with_hrrr_dask_and_with_plain_xarray_without_a_warning(filled)
         warnings.simplefilter("error")
         for consolidated in (False, None):
             with xr.open_zarr(zarr_store, consolidated=consolidated) as plain:
-                assert np.array_equal(bits(plain.temperature_2m), bits(ours.temperature_2m))
+                assert np.array_equal(as_bits(plain.temperature_2m), as_bits(ours.temperature_2m))
         assert ours.sel(point_id="b").temperature_2m.notnull().all()
         chunked = hrrr_dask.open_dataset(filled, chunks={})
-        assert np.array_equal(bits(chunked.temperature_2m.compute(scheduler="threads")), bits(ours.temperature_2m))
+        assert np.array_equal(
+            as_bits(chunked.temperature_2m.compute(scheduler="threads")), as_bits(ours.temperature_2m)
+        )
     status = hrrr_dask.status(filled)
     assert (status.files_complete, status.files_to_do, status.gaps) == (4, 0, {})
 
@@ -209,11 +212,11 @@ def test_a_message_counts_what_is_missing(archive, tmp_path):
 
 
 def test_a_second_run_reads_nothing_and_commits_nothing(archive, store):
-    before, objects = history(store), tree(root_of(store))
+    before, objects = history(store), read_tree(root_of(store))
     report = fill(archive, store)
     assert (report.outcome, report.files_read, report.bytes_written) == ("done", 0, 0)
     assert history(store) == before
-    assert tree(root_of(store)) == objects
+    assert read_tree(root_of(store)) == objects
 
 
 def test_the_store_before_a_second_backfill_can_still_be_seen(archive, store):
@@ -239,12 +242,12 @@ def test_a_dataset_that_is_open_stays_as_it_was(archive, store):
 
 
 def test_icechunks_garbage_collection_leaves_the_ledger_alone(archive, store):
-    beside = {key for key in tree(root_of(store)) if key.startswith(".hrrr/")}
+    beside = {key for key in read_tree(root_of(store)) if key.startswith(".hrrr/")}
     repository = icechunk.Repository.open(icechunk.local_filesystem_storage(root_of(store)))
     repository.expire_snapshots(datetime.now(UTC))
     swept = repository.garbage_collect(datetime.now(UTC))
     assert swept.snapshots_deleted > 0
-    assert beside <= set(tree(root_of(store)))
+    assert beside <= set(read_tree(root_of(store)))
     assert fill(archive, store, end="2024-01-03").files_read == 2
     assert hrrr_dask.status(store).files_complete == 6
 
@@ -259,7 +262,7 @@ def test_the_ledger_is_compacted_as_usual(filled, tmp_path):
 
 
 def make_store(root, n_days=4):
-    return Store(f"icechunk+{root}", {}, make_spec(n_days=n_days)).ready(Growth())
+    return Store(f"icechunk+{root}", {}, make_spec(n_days=n_days)).make_or_grow(Growth())
 
 
 def committing(store, monkeypatch, other):
@@ -288,7 +291,7 @@ def write(store, partition=0, points=(0, 5), names=("temperature_2m",)):
     """Join the values of some points and commit them, as the pipeline does."""
     rows = [(row, lead) for row in range(4) for lead in (0, 1)]
     pieces = {name: [piece(name, *at, partition=partition, points=points) for at in rows] for name in names}
-    store.transact(lambda: (store.join(partition, pieces), f"wrote {points} of {partition}"))
+    store.transact(lambda: (store.merge(partition, pieces), f"wrote {points} of {partition}"))
 
 
 def values(url):
@@ -345,9 +348,9 @@ def test_of_two_that_grow_it_both_have_their_way(tmp_path, monkeypatch):
     assert ended[0] == "conflict"
     assert values(mine.url).shape[0] == 16
     assert "dewpoint_2m/zarr.json" in contents(mine.url)
-    plain = Store(str(tmp_path / "plain"), {}, make_spec(n_days=4)).ready(Growth())
+    plain = Store(str(tmp_path / "plain"), {}, make_spec(n_days=4)).make_or_grow(Growth())
     plain = plain.grow(Growth(variables=parse_variables(["dewpoint_2m"]))).grow(Growth(n_days=8))
-    assert sorted(contents(mine.url)) == sorted(tree(tmp_path / "plain", ledger=False))
+    assert sorted(contents(mine.url)) == sorted(read_tree(tmp_path / "plain", ledger=False))
 
 
 def test_status_is_brought_up_to_entries_that_no_commit_has_shown(tmp_path):
@@ -357,8 +360,8 @@ def test_status_is_brought_up_to_entries_that_no_commit_has_shown(tmp_path):
         who = attempt(number=number, second=number)
         entry = encode_entry([outcome(0, lead, wanted=("temperature_2m",))], who)
         store.ledger.write(who, entry)
-    assert follow_ledger(store, [0]) > 0
-    assert follow_ledger(store, [0]) == 0
+    assert publish_ledger(store, [0]) > 0
+    assert publish_ledger(store, [0]) == 0
     assert messages(store.url)[-1] == "status of 1 partition follows the ledger"
 
 
@@ -370,7 +373,7 @@ def test_a_commit_that_never_gets_through_is_an_error_in_our_words(tmp_path, mon
 
     monkeypatch.setattr(IcechunkBlobs, "seal", refuse)
     monkeypatch.setattr("hrrr_dask.store.conditional_writes._PAUSE_S", 0)
-    with pytest.raises(StoreConflictError, match="committed to by too many others"):
+    with pytest.raises(StoreConflictError, match="committed to by too many other commands"):
         write(store)
 
 
@@ -406,7 +409,7 @@ def test_a_kill_between_the_entry_and_its_status_is_mended(archive, tmp_path, mo
     url = f"icechunk+{tmp_path}/x"
     with monkeypatch.context() as patch:
         for module in (pipeline, showing):
-            patch.setattr(module, "show_status", lambda *_, **__: 0)
+            patch.setattr(module, "publish_status", lambda *_, **__: 0)
         fill(archive, url)
     with hrrr_dask.open_dataset(url) as shown:
         assert (shown.status == 0).all()
@@ -436,7 +439,7 @@ def test_a_plain_store_and_one_on_icechunk_are_not_mixed_up(archive, store, tmp_
     else:
         Store(str(tmp_path / "plain"), {}, make_spec())._make()
         with pytest.raises(StoreAccessError, match="clean prefixes"):
-            Store(f"icechunk+{tmp_path}/plain", {}, make_spec()).ready(Growth())
+            Store(f"icechunk+{tmp_path}/plain", {}, make_spec()).make_or_grow(Growth())
     with pytest.raises(StoreMismatchError, match=r"is an Icechunk repository: put icechunk\+ before it"):
         fill(archive, root_of(store))
 
@@ -531,14 +534,14 @@ def test_two_workers_fill_a_bucket_from_the_command_line(s3, archive, tmp_path):
     assert hrrr_dask.status(url).files_complete == 6
     fill(archive, tmp_path / "plain", end="2024-01-03")
     with hrrr_dask.open_dataset(url) as found, xr.open_zarr(tmp_path / "plain") as wanted:
-        assert np.array_equal(bits(found.temperature_2m), bits(wanted.temperature_2m))
+        assert np.array_equal(as_bits(found.temperature_2m), as_bits(wanted.temperature_2m))
         assert (found.status == 1).all()
     code, report, _ = run_cli("backfill", store=url, **options)
     assert (code, report["files_read"], report["bytes_written"]) == (0, 0, 0)
 
 
 def test_on_s3_a_conflict_is_noticed_by_the_bucket(s3, monkeypatch):
-    mine = Store("icechunk+s3://out/conflict", {}, make_spec()).ready(Growth())
+    mine = Store("icechunk+s3://out/conflict", {}, make_spec()).make_or_grow(Growth())
     other = Store(mine.url, {}, mine.spec)
     ended = committing(mine, monkeypatch, lambda: write(other, points=(2, 5)))
     write(mine, points=(0, 2))

@@ -66,7 +66,7 @@ def test_an_entity_tag_changes_with_the_object(blobs):
 
 def test_a_new_object_is_put_once(blobs):
     blobs.put_new("a", b"one")
-    with pytest.raises(StoreConflictError, match=r"cannot write a to .*: another writer was there first"):
+    with pytest.raises(StoreConflictError, match=r"cannot write a to .*: another writer changed it first"):
         blobs.put_new("a", b"two")
     assert blobs.get("a") == b"one"
 
@@ -86,7 +86,7 @@ def test_an_object_is_replaced_only_if_it_is_what_was_seen(blobs):
     etag = tag(blobs, "a")
     blobs.replace("a", b"second", etag)
     assert blobs.get("a") == b"second"
-    with pytest.raises(StoreConflictError, match=r"cannot write a to .*: another writer was there first"):
+    with pytest.raises(StoreConflictError, match=r"cannot write a to .*: another writer changed it first"):
         blobs.replace("a", b"third", etag)
     assert blobs.get("a") == b"second"
     blobs.replace("a", b"second", etag)  # which is what was wanted
@@ -105,7 +105,10 @@ def test_an_object_that_is_gone_is_not_replaced(blobs):
 
 def test_a_place_without_entity_tags_cannot_keep_writers_apart(blobs):
     blobs.put("a", b"one")
-    with pytest.raises(StoreAccessError, match="names no entity tags, without which writers cannot be kept apart"):
+    with pytest.raises(
+        StoreAccessError,
+        match="returns no entity tags, which writers need to detect conflicts: use another kind of storage",
+    ):
         blobs.replace("a", b"two", "")
     assert blobs.get("a") == b"one"
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrrr_dask.objects.rate_limit import BURST, RateLimit, next_place
+from hrrr_dask.objects.rate_limit import BURST, RateLimit, next_slot
 
 
 @settings(deadline=None)
@@ -21,7 +21,7 @@ def test_no_minute_has_more_requests_than_the_limit_and_a_burst(per_minute, paus
     now, full_at, starts = 1e9, 0.0, []
     for pause in pauses:
         now += pause
-        start, full_at = next_place(now, full_at, per_minute)
+        start, full_at = next_slot(now, full_at, per_minute)
         assert start >= now
         starts.append(start)
         now = start
@@ -31,7 +31,7 @@ def test_no_minute_has_more_requests_than_the_limit_and_a_burst(per_minute, paus
 
 
 def test_a_clock_that_was_set_back_stops_nobody_for_long():
-    start, _ = next_place(now=1000.0, full_at=1e9, per_minute=60)
+    start, _ = next_slot(now=1000.0, full_at=1e9, per_minute=60)
     assert start - 1000 <= 600
 
 
