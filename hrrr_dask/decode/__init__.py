@@ -1,8 +1,8 @@
-"""From a message's bytes to values at cells: one protocol, engines behind it.
+"""Decodes GRIB2 messages to values at grid cells, with interchangeable engines: numba, ecCodes and cfgrib.
 
-``eccodes`` is the reference. ``numba`` takes only the wanted cells out of the packed bytes, in a tenth of the time;
-``auto`` is numba, and ecCodes for a packing that numba does not know. ``cfgrib`` reads the same message through xarray
-as a whole file: slow, and another route through another library. All give the same float32 bits.
+``eccodes`` is the reference. ``numba`` unpacks only the wanted cells, in a tenth of the time. ``auto`` (the default)
+uses numba and falls back to ecCodes for packings that numba does not support. ``cfgrib`` opens each message as a file
+with xarray: slow, but independent of the other code. All engines return identical float32 bits.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["COMPILED", "ENGINES", "Engine", "check_engine", "engine_named", "kernel_cache", "numba_engine"]
+__all__ = ["COMPILED_ENGINES", "ENGINES", "Engine", "check_engine", "get_engine", "kernel_cache", "numba_engine"]
 
 
 class Engine(Protocol):
-    """What a decoder of points must do."""
+    """Protocol of a decoding engine."""
 
     name: str
-    """As ``--engine`` takes it."""
+    """Name of the engine, as in ``--engine``."""
 
     def points(self, message: bytes | memoryview, cells: NDArray[np.int64]) -> NDArray[np.float32]:
         """Decode the wanted cells of one message.
@@ -32,24 +32,24 @@ class Engine(Protocol):
         Parameters
         ----------
         message : bytes or memoryview
-            One whole GRIB2 message with one field, already checked from ``GRIB`` to ``7777``.
+            One complete GRIB2 message with one field; its framing, ``GRIB`` to ``7777``, is already checked.
         cells : ndarray of int64, dims (cell,)
-            Positions in the message's own order, ``y * nx + x``.
+            Flat indices in the order of the message, ``y * nx + x``.
 
         Returns
         -------
         ndarray of float32, dims (cell,)
-            The double-precision value rounded once [the message's own unit]; NaN where the message has none.
+            Double-precision values rounded once [unit of the message]; NaN where the message has no value.
 
         Raises
         ------
         DecodeError
-            If the packed values cannot be read, or a cell lies beyond the field.
+            If the packed values cannot be read, or a cell is outside the field.
         """
         ...
 
     def engine_for(self, message: bytes | memoryview) -> Engine:
-        """The engine that would decode a message: itself, or the one that stands in for it."""
+        """Return the engine that decodes a message: this one, or its fallback."""
         ...
 
 
@@ -59,19 +59,19 @@ ENGINES: Final = {
     "eccodes": ("hrrr_dask.decode.eccodes_engine", "EccodesEngine"),
     "cfgrib": ("hrrr_dask.decode.cfgrib_engine", "CfgribEngine"),
 }
-"""Engine name to the module and class that make it; imported when first asked for."""
+"""Engine name to its module and class; the module is imported on first use."""
 
-COMPILED: Final = ("auto", "numba")
-"""Engines with kernels that are compiled, and kept; see :mod:`hrrr_dask.decode.kernel_cache`."""
+COMPILED_ENGINES: Final = ("auto", "numba")
+"""Engines with compiled and cached kernels; see :mod:`hrrr_dask.decode.kernel_cache`."""
 
 
 def check_engine(name: str) -> None:
-    """Refuse an engine that there is not, without loading one that there is.
+    """Check that an engine exists, without importing it.
 
     Raises
     ------
     ConfigError
-        Saying which there are.
+        If it does not exist; the text lists those that do.
     """
     if name not in ENGINES:
         near = difflib.get_close_matches(name, ENGINES, n=1)
@@ -80,13 +80,13 @@ def check_engine(name: str) -> None:
 
 
 @functools.cache
-def engine_named(name: str) -> Engine:
-    """The engine of that name, one in each process.
+def get_engine(name: str) -> Engine:
+    """Return the engine of a name; one instance per process.
 
     Raises
     ------
     ConfigError
-        If there is none.
+        If no engine has that name.
     """
     check_engine(name)
     module, cls = ENGINES[name]

@@ -1,4 +1,4 @@
-"""The slow second opinion: cfgrib through xarray, the message as a file of its own."""
+"""The cfgrib engine: opens each message as a temporary file with xarray; slow, for cross-checking."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hrrr_dask.grib.packing import check_data_length
 
 __all__ = ["CfgribEngine"]
 
-_LOCK: Final = threading.Lock()  # cfgrib is not safe in threads in several versions
+_LOCK: Final = threading.Lock()  # several versions of cfgrib are not thread-safe
 
 
 class CfgribEngine:
@@ -27,7 +27,7 @@ class CfgribEngine:
 
     name = "cfgrib"
 
-    def engine_for(self, message: bytes | memoryview) -> CfgribEngine:  # noqa: ARG002  the same for all
+    def engine_for(self, message: bytes | memoryview) -> CfgribEngine:  # noqa: ARG002  no fallback
         """See :class:`hrrr_dask.decode.Engine`."""
         return self
 
@@ -37,17 +37,17 @@ class CfgribEngine:
         with _LOCK, tempfile.TemporaryDirectory(prefix="hrrr-dask-") as directory:
             path = Path(directory) / "message.grib2"
             path.write_bytes(message)
-            field = _field(path)
+            field = _read_field(path)
         return take_cells(field, cells)
 
 
-def _field(path: Path) -> NDArray[np.float32]:
+def _read_field(path: Path) -> NDArray[np.float32]:
     try:
         with xr.open_dataset(path, engine="cfgrib", backend_kwargs={"indexpath": "", "errors": "raise"}) as dataset:
             names = list(dataset.data_vars)
             if len(names) != 1:
-                raise DecodeError(f"cfgrib sees {len(names)} variables in the message: one is wanted")
-            with np.errstate(over="ignore"):  # becomes an infinity, which the caller refuses
+                raise DecodeError(f"cfgrib finds {len(names)} variables in the message: one is wanted")
+            with np.errstate(over="ignore"):  # becomes an infinity, which the caller rejects
                 field: NDArray[np.float32] = dataset[names[0]].to_numpy().ravel()
     except (cfgrib.DatasetBuildError, eccodes.CodesInternalError, EOFError, KeyError, OSError, ValueError) as error:
         raise DecodeError(f"cfgrib cannot read the message: {error}") from error

@@ -1,8 +1,8 @@
-"""ecCodes in a process of its own, for packings whose bytes nobody here can check before.
+"""Runs ecCodes in a subprocess with CPU and memory limits, for packings that cannot be validated beforehand.
 
-Damaged JPEG 2000, CCSDS or IEEE data, and numbers wider than a word, end a process that has ecCodes unpack them, or
-make it ask for any amount of memory. HRRR's messages have none of these packings: the process is started with the first
-message that has one, and again when it ended over the last one.
+Damaged JPEG 2000, CCSDS or IEEE data, and values wider than a machine word, can crash the process in which ecCodes
+unpacks them, or make it allocate any amount of memory. HRRR messages use none of these packings. The subprocess starts
+with the first message that does, and is restarted after a crash.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from numpy.typing import NDArray
 
 from hrrr_dask.errors import DecodeError
 
-__all__ = ["MISSING", "unpack", "unpack_apart"]
+__all__ = ["MISSING", "unpack", "unpack_in_subprocess"]
 
 MISSING: Final = -1.0e100
-"""Stands for a missing value while ecCodes unpacks: no packing of float32 references reaches it."""
+"""Marks missing values while ecCodes unpacks; no packing with a float32 reference value reaches it."""
 
 LIMIT_S: Final = 10
-"""CPU time for one message; a field of HRRR's takes a tenth of a second [s]."""
+"""CPU time limit per message; an HRRR field takes 0.1 s [s]."""
 
 LIMIT_BYTES: Final = 2 << 30
-"""Address space of the process; a field of HRRR's takes a tenth of that [B]."""
+"""Address space limit of the subprocess; an HRRR field takes a tenth of that [B]."""
 
-_LENGTH: Final = struct.Struct("=q")  # of what follows; negative for the words of an error
-_CODE: Final = "from hrrr_dask.decode.eccodes_subprocess import answer; answer()"
+_LENGTH: Final = struct.Struct("=q")  # size of the payload that follows; negative for an error text
+_CODE: Final = "from hrrr_dask.decode.eccodes_subprocess import serve_requests; serve_requests()"
 _LOCK: Final = threading.Lock()
 _running: list[subprocess.Popen[bytes]] = []
 
 
 def unpack(message: bytes) -> NDArray[np.float64]:
-    """The whole field of a message, :data:`MISSING` where it has no value.
+    """Unpack the whole field of a message, with :data:`MISSING` where it has no value.
 
     Raises
     ------
     DecodeError
-        If ecCodes refuses it.
+        If ecCodes rejects the message.
     """
     try:
         handle = eccodes.codes_new_from_message(message)
@@ -62,24 +62,25 @@ def unpack(message: bytes) -> NDArray[np.float64]:
     return field
 
 
-def unpack_apart(message: bytes) -> NDArray[np.float64]:
-    """The same in the other process, whose end is an error and not ours.
+def unpack_in_subprocess(message: bytes) -> NDArray[np.float64]:
+    """Unpack as :func:`unpack` does, in the subprocess; if that crashes, this process raises an error.
 
     Raises
     ------
     DecodeError
-        If ecCodes refuses the message, or its process ends over it.
+        If ecCodes rejects the message, or its process exits while unpacking it.
     """
     with _LOCK:
-        process = _started()
+        process = _start()
         try:
-            return _asked(process, message)
+            return _request(process, message)
         except (OSError, struct.error):
             _stop()
-        raise DecodeError(f"ecCodes ends its process with code {process.returncode} over the message: it is damaged")
+        raise DecodeError(f"ecCodes exited with code {process.returncode} while unpacking the message: it is damaged")
 
 
-def _started() -> subprocess.Popen[bytes]:
+def _start() -> subprocess.Popen[bytes]:
+    """Start the subprocess unless it is running."""
     if not _running:
         command = [sys.executable, "-c", _CODE]
         _running.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))  # noqa: S603
@@ -88,7 +89,7 @@ def _started() -> subprocess.Popen[bytes]:
 
 
 def _stop() -> None:
-    """Let the process end, if there is one, and wait for it."""
+    """Stop the subprocess if it is running, and wait until it exits."""
     while _running:
         process = _running.pop()
         try:
@@ -98,24 +99,25 @@ def _stop() -> None:
     atexit.unregister(_stop)
 
 
-def _asked(process: subprocess.Popen[bytes], message: bytes) -> NDArray[np.float64]:
-    assert process.stdin is not None, "it was asked for"
-    assert process.stdout is not None, "it was asked for"
+def _request(process: subprocess.Popen[bytes], message: bytes) -> NDArray[np.float64]:
+    """Send a message to the subprocess and read the response."""
+    assert process.stdin is not None, "stdin is a pipe"
+    assert process.stdout is not None, "stdout is a pipe"
     process.stdin.write(_LENGTH.pack(len(message)) + message)
     process.stdin.flush()
     (size,) = _LENGTH.unpack(process.stdout.read(_LENGTH.size))
-    answer = process.stdout.read(abs(size))
-    if len(answer) < abs(size):
+    response = process.stdout.read(abs(size))
+    if len(response) < abs(size):
         raise OSError
     if size < 0:
-        raise DecodeError(answer.decode())
-    return np.frombuffer(answer).copy()
+        raise DecodeError(response.decode())
+    return np.frombuffer(response).copy()
 
 
-def answer() -> None:
-    """What the process does: messages from stdin, their fields to stdout."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # some libraries below ecCodes talk to stdout
+def serve_requests() -> None:
+    """Main loop of the subprocess: read messages from stdin, write their fields to stdout."""
+    responses = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # some libraries used by ecCodes print to stdout
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, allowed = resource.getrlimit(resource.RLIMIT_AS)
     if allowed == resource.RLIM_INFINITY or allowed > LIMIT_BYTES:
@@ -125,9 +127,9 @@ def answer() -> None:
         signal.setitimer(signal.ITIMER_PROF, LIMIT_S)
         try:
             field = unpack(message).tobytes()
-            answers.write(_LENGTH.pack(len(field)) + field)
+            responses.write(_LENGTH.pack(len(field)) + field)
         except DecodeError as error:
-            words = str(error).encode()
-            answers.write(_LENGTH.pack(-len(words)) + words)
+            text = str(error).encode()
+            responses.write(_LENGTH.pack(-len(text)) + text)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        answers.flush()
+        responses.flush()

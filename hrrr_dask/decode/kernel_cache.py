@@ -1,7 +1,8 @@
-"""Where compiled kernels are kept; those that an image ships are put there when that is another place.
+"""Selects a writable cache directory for the compiled numba kernels, and copies shipped kernels into it.
 
-numba reads no cache that it may not write to. On a read-only file system the kernels that were compiled when an image
-was built, beside the package or in a ``NUMBA_CACHE_DIR``, would be of no use: a copy of them is, where one may write.
+numba does not read a cache that it cannot write to. On a read-only file system it would ignore kernels that were
+compiled when the image was built, beside the package or in a ``NUMBA_CACHE_DIR``. This module copies them to a
+writable directory.
 """
 
 from __future__ import annotations
@@ -15,47 +16,50 @@ from typing import Final
 
 import numba
 
-__all__ = ["kept_at", "seed_kernel_cache"]
+__all__ = ["cache_directory", "seed_kernel_cache"]
 
 _VARIABLE: Final = "NUMBA_CACHE_DIR"
 
-_KINDS: Final = (".nbc", ".nbi")
-"""Code and index: numba looks into the index first, so that goes last."""
+_SUFFIXES: Final = (".nbc", ".nbi")
+"""Code and index: numba reads the index first, so it is copied last."""
 
 
 def seed_kernel_cache() -> Path | None:
-    """See to a place where compiled kernels can be kept, and put those there that came with the package.
+    """Select a writable kernel cache and copy the kernels that came with the package into it.
 
-    It must be called before the kernels are imported. Processes may do it at once.
+    Must be called before the kernels are imported. Safe to call from several processes at once.
 
     Returns
     -------
     Path or None
-        Where numba keeps them from now on, in this process and in those that it starts; None where nothing can be
-        written, not even temporary files: then every process compiles anew.
+        The cache directory of numba from now on, in this process and in those that it starts. None if not even the
+        directory for temporary files is writable: then each process compiles the kernels.
     """
     given = os.environ.get(_VARIABLE)
-    place = kept_at() or _move_to(Path(tempfile.gettempdir()) / f"hrrr-dask-kernels-{os.getuid()}")
-    if place is not None:
-        shipped = [Path(__file__).parent / "__pycache__", *([Path(given) / place.name] if given else [])]
-        _copy([directory for directory in shipped if directory != place and directory.is_dir()], place)
-    return place
+    cache = cache_directory() or _move_cache(Path(tempfile.gettempdir()) / f"hrrr-dask-kernels-{os.getuid()}")
+    if cache is not None:
+        shipped = [Path(__file__).parent / "__pycache__", *([Path(given) / cache.name] if given else [])]
+        _copy([directory for directory in shipped if directory != cache and directory.is_dir()], cache)
+    return cache
 
 
-def kept_at() -> Path | None:
-    """Where numba keeps what it compiles of this directory's modules; None where it may write to no such place."""
+def cache_directory() -> Path | None:
+    """Return the directory in which numba caches the kernels of this package; None if it finds no writable one."""
     try:
-        return Path(numba.njit(cache=True)(_nothing).stats.cache_path)
+        return Path(numba.njit(cache=True)(_probe).stats.cache_path)
     except (RuntimeError, OSError):  # "no locator available"
         return None
 
 
-def _nothing() -> None:
-    """Never compiled: its place is asked for."""
+def _probe() -> None:
+    """Only its cache path is used; never compiled."""
 
 
-def _move_to(directory: Path) -> Path | None:
-    """Let numba keep things below that directory, if it is ours alone: an index is a pickle. Where it does then."""
+def _move_cache(directory: Path) -> Path | None:
+    """Set numba's cache below a directory and return its path.
+
+    None if the directory is writable for other users: the index files are pickles, which must be trusted.
+    """
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.stat()
@@ -66,25 +70,25 @@ def _move_to(directory: Path) -> Path | None:
     before = os.environ.get(_VARIABLE)
     os.environ[_VARIABLE] = str(directory)
     numba.config.reload_config()
-    if (place := kept_at()) is None:
+    if (cache := cache_directory()) is None:
         os.environ.pop(_VARIABLE)
         if before is not None:
             os.environ[_VARIABLE] = before
         numba.config.reload_config()
-    return place
+    return cache
 
 
-def _copy(shipped: Iterable[Path], place: Path) -> None:
-    """Add what is not there yet; each file appears whole. A full disk keeps nobody from compiling."""
+def _copy(shipped: Iterable[Path], cache: Path) -> None:
+    """Copy missing files, each atomically. A full disk is ignored: kernels are then compiled in memory."""
     files = [path for directory in shipped for path in directory.iterdir()]
-    for kind in _KINDS:
+    for suffix in _SUFFIXES:
         for path in files:
-            if path.suffix != kind or (place / path.name).exists():
+            if path.suffix != suffix or (cache / path.name).exists():
                 continue
-            draft = place / f"{path.name}.{os.getpid()}"
+            draft = cache / f"{path.name}.{os.getpid()}"
             try:
                 shutil.copyfile(path, draft)
-                draft.replace(place / path.name)
+                draft.replace(cache / path.name)
             except OSError:
                 draft.unlink(missing_ok=True)
                 return

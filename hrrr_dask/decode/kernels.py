@@ -1,12 +1,12 @@
-"""Values at cells out of packed bytes, compiled: one pass over the groups, and only what is wanted comes out.
+"""Compiled kernels that unpack only the wanted cells from the packed bytes of a GRIB2 message, in one pass.
 
-A value that is differenced twice depends on all before it, so that every bit must be looked at; but of a group in
-which no cell is wanted only two sums matter: by how much the first difference grows, and by how much the value.
+With second-order differencing a value depends on all values before it, so every bit must be read. But a group without
+a wanted cell contributes only two sums: the increments of the first difference and of the value.
 
-Every kernel checks before it reads. ``size`` is how many bytes of the message there are; a word may begin at each byte
-up to the packed values, for which a short message has padding behind it. What comes back is the number of cells that
-are filled, or a negative status. Integers wrap at 64 bits as ecCodes' do. Values are double precision in ecCodes' own
-order of operations, rounded once to float32.
+Every kernel checks bounds before it reads. ``size`` is the number of bytes of the message that are available. A word
+may be loaded at any byte before the packed values; a short message is padded for that. Kernels return the number of
+filled cells, or a negative status. Integers wrap at 64 bits, as in ecCodes. Values are computed in double precision in
+the order of operations of ecCodes, and rounded once to float32.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from typing import Any, Final
 import numpy as np
 from numba import int64, njit, types, uint64
 
-from hrrr_dask.decode.bits import CHECKED, MARGIN_VALUES, load_word, sums_of_middle, sums_of_narrow, sums_of_wide
+from hrrr_dask.decode.bits import CHECKED, MARGIN_VALUES, load_word, sums_7bit, sums_14bit, sums_28bit
 
 __all__ = [
     "DAMAGED_GROUP",
-    "SHORT",
+    "TRUNCATED",
     "WRONG_LENGTHS",
-    "byte_needed",
-    "every_value",
-    "grouped_values",
-    "ranks",
-    "simple_values",
+    "bitmap_ranks",
+    "decode_dense",
+    "decode_simple",
+    "decode_sparse",
+    "stop_byte",
 ]
 
 WRONG_LENGTHS: Final = -1
-"""The groups do not have as many values together as section 5 says."""
-SHORT: Final = -2
-"""The bytes end before the last wanted cell; the section does not."""
+"""The lengths of the groups do not add up to the number of values in section 5."""
+TRUNCATED: Final = -2
+"""The available bytes end before the last wanted cell, but the section does not."""
 DAMAGED_GROUP: Final = -3
-"""This and lower: group ``-3 - status`` is wider than 32 bits, too long, or beyond the end of its section."""
+"""This and lower: group ``-3 - status`` is wider than 32 bits, too long, or extends past the end of its section."""
 
 _ONE, _THREE, _SEVEN, _LAST = (np.uint64(number) for number in (1, 3, 7, 63))
 _NARROW, _MIDDLE, _WIDE, _WIDEST, _MARGIN = (np.uint64(number) for number in (7, 14, 28, 32, MARGIN_VALUES))
@@ -49,61 +49,61 @@ _SCALING: Final = types.UniTuple(types.float64, 3)
 
 
 def _compiled(*signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile at once, and keep the machine code beside the module or in the user's cache.
+    """Compile on import, and cache the machine code beside the module or in the user's cache directory.
 
-    If neither can be written to, or the disk is full, each process compiles anew. The cache tells processors apart,
-    and its files are put there whole, so that many processes may begin at once.
+    If neither is writable, or the disk is full, each process compiles the kernels. The cache distinguishes processors
+    and its files are written atomically, so many processes can start at once.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": CHECKED}
 
     def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
-            kept: Callable[..., Any] = njit(*signature, cache=True, **options)(function)
+            compiled: Callable[..., Any] = njit(*signature, cache=True, **options)(function)
         except (RuntimeError, OSError):  # "no locator available": a read-only file system; no space left
-            kept = njit(*signature, **options)(function)
-        return kept
+            compiled = njit(*signature, **options)(function)
+        return compiled
 
     return compile_
 
 
 @njit(inline="always")
 def _bits(data, at, count):
-    """``count`` bits from bit ``at`` on, at most 57; eight bytes are read."""
+    """Read ``count`` bits, at most 57, from bit ``at`` on; loads eight bytes."""
     return ((load_word(data, at >> _THREE) << (at & _SEVEN)) >> _ONE) >> (_LAST - count)
 
 
 @njit(inline="always")
 def _last_bits(data, at, count, last):
-    """The same where fewer than eight bytes may be left: no word begins after byte ``last``."""
+    """Read bits like :func:`_bits` near the end of the data: no word starts after byte ``last``."""
     byte = min(at >> _THREE, last)
     return ((load_word(data, byte) << (at - (byte << _THREE))) >> _ONE) >> (_LAST - count)
 
 
 @njit(inline="always")
-def _ones(byte):
-    """How many bits of a byte are set."""
+def _count_ones(byte):
+    """Count the set bits of a byte."""
     byte = (byte & 0x55) + ((byte >> 1) & 0x55)
     byte = (byte & 0x33) + ((byte >> 2) & 0x33)
     return (byte & 0x0F) + (byte >> 4)
 
 
 @njit(inline="always")
-def _sums(data, at, width, length):
-    """Sum, and sum of the running sums, of some values of a group; see :mod:`hrrr_dask.decode.bits`."""
+def _group_sums(data, at, width, length):
+    """Sum, and sum of the running sums, of the first values of a group; see :mod:`hrrr_dask.decode.bits`."""
     if width == uint64(0):
         total, running = uint64(0), uint64(0)
     elif width <= _NARROW:
-        total, running = sums_of_narrow(data, at, width, uint64(length))
+        total, running = sums_7bit(data, at, width, uint64(length))
     elif width <= _MIDDLE:
-        total, running = sums_of_middle(data, at, width, uint64(length))
+        total, running = sums_14bit(data, at, width, uint64(length))
     else:
-        total, running = sums_of_wide(data, at, width, uint64(length))
+        total, running = sums_28bit(data, at, width, uint64(length))
     return int64(total), int64(running)
 
 
 @njit(inline="always")
-def _some_wanted(data, group, position, length, packing, scaling, cells, values, filled, state):
-    """Go through a group from one wanted value to the next."""
+def _decode_wanted(data, group, position, length, packing, scaling, cells, values, filled, state):
+    """Decode the wanted values of a group; the values between them are only summed."""
     at, width, reference, _ = group
     order, bias = packing[1], packing[4]
     binary, minimum, decimal = scaling
@@ -115,7 +115,7 @@ def _some_wanted(data, group, position, length, packing, scaling, cells, values,
         if order == 0:
             value = int64(reference + _bits(data, at + uint64(ahead - 1) * width, width))
         else:
-            total, running = _sums(data, at, width, ahead)
+            total, running = _group_sums(data, at, width, ahead)
             if order == 2:
                 value += ahead * difference + step * ((ahead * (ahead + 1)) >> 1) + running
                 difference += ahead * step + total
@@ -129,20 +129,20 @@ def _some_wanted(data, group, position, length, packing, scaling, cells, values,
 
 
 @njit(inline="always")
-def _one_by_one(data, size, group, position, length, packing, scaling, cells, values, filled, state):
-    """Go through a group value by value and keep what is wanted: the first values, missing ones, the last bytes."""
+def _decode_each_value(data, size, group, position, length, packing, scaling, cells, values, filled, state):
+    """Decode a group value by value; required for the first values, missing values and the last bytes of the data."""
     at, width, reference, bits = group
     management, order, first, second, bias = packing
     binary, minimum, decimal = scaling
     value, difference, seen = state
-    last, there = uint64(data.size - 8), uint64(size) << _THREE
+    last, end = uint64(data.size - 8), uint64(size) << _THREE
     step = int64(reference) + bias
     code_bits = width or bits
     largest = (_ONE << code_bits) - _ONE
-    has_missing = management > 0 and code_bits < _WIDEST  # at 32 bits ecCodes knows of none
+    has_missing = management > 0 and code_bits < _WIDEST  # ecCodes has no missing values at 32 bits
     for k in range(position, position + length):
-        if at + width > there:
-            return int64(SHORT), (value, difference, seen)
+        if at + width > end:
+            return int64(TRUNCATED), (value, difference, seen)
         surplus = _last_bits(data, at, width, last)
         at += width
         code = surplus if width else reference
@@ -159,8 +159,8 @@ def _one_by_one(data, size, group, position, length, packing, scaling, cells, va
                 value, difference = second, second - first
             seen += 1
         while cells[filled] == k:
-            known = np.float32((np.float64(value) * binary + minimum) * decimal)
-            values[filled] = np.float32(np.nan) if missing else known
+            scaled = np.float32((np.float64(value) * binary + minimum) * decimal)
+            values[filled] = np.float32(np.nan) if missing else scaled
             filled += 1
             if filled == cells.size:
                 return filled, (value, difference, seen)
@@ -168,33 +168,33 @@ def _one_by_one(data, size, group, position, length, packing, scaling, cells, va
 
 
 @njit
-def _apart(data, size, group, position, length, packing, scaling, cells, values, filled, state):
-    """The same, not as a part of the loop that calls it: it is rare there, and would be in the way."""
-    return _one_by_one(data, size, group, position, length, packing, scaling, cells, values, filled, state)
+def _decode_each_value_call(data, size, group, position, length, packing, scaling, cells, values, filled, state):
+    """Not inlined: in :func:`decode_sparse` this is rare, and inlining would slow its loop down."""
+    return _decode_each_value(data, size, group, position, length, packing, scaling, cells, values, filled, state)
 
 
 @njit(inline="always")
-def _split(groups):
-    """How the groups are described, and where."""
+def _group_layout(groups):
+    """Parameters and positions of the group descriptors."""
     count, bits, width_base, width_bits, length_base, length_step, last_length, length_bits = groups[:8]
     references_at, widths_at, lengths_at, values_at, stop, n_values = groups[13:19]
     bases = (uint64(bits), uint64(width_base), uint64(width_bits), length_base, length_step, uint64(length_bits))
-    places = (uint64(references_at) << _THREE, uint64(widths_at) << _THREE, uint64(lengths_at) << _THREE)
-    return count, last_length, bases, places, values_at, stop, n_values
+    descriptors = (uint64(references_at) << _THREE, uint64(widths_at) << _THREE, uint64(lengths_at) << _THREE)
+    return count, last_length, bases, descriptors, values_at, stop, n_values
 
 
 @njit(inline="always")
 def _is_dense(cells, filled, length, until):
-    """Whether a quarter of a group or more is wanted."""
+    """Whether at least a quarter of a group is wanted."""
     ahead = filled + (length >> 2)
     return ahead < cells.size and cells[ahead] < until
 
 
 @njit(inline="always")
-def _group_at(data, bases, places):
-    """Reference, width and length of a group that is not the last, and where the next one is described."""
+def _next_group(data, bases, descriptors):
+    """Reference, width and length of a group (the length is invalid for the last one), and the next descriptors."""
     bits, width_base, width_bits, length_base, length_step, length_bits = bases
-    reference_at, width_at, length_at = places
+    reference_at, width_at, length_at = descriptors
     reference = _bits(data, reference_at, bits)
     width = _bits(data, width_at, width_bits) + width_base
     length = int64(_bits(data, length_at, length_bits)) * length_step + length_base
@@ -202,40 +202,40 @@ def _group_at(data, bases, places):
 
 
 @_compiled(int64(_BYTES, int64, int64, int64, int64, _SCALING, _CELLS, _VALUES))
-def simple_values(data, size, at, bits, n_values, scaling, cells, values):
-    """Template 5.0: cells in any order, among ``n_values`` that begin at byte ``at``."""
+def decode_simple(data, size, at, bits, n_values, scaling, cells, values):
+    """Decode template 5.0: cells in any order, among ``n_values`` values that start at byte ``at``."""
     binary, reference, decimal = scaling
-    last, begin, width = uint64(data.size - 8), uint64(at) << _THREE, uint64(bits)
-    there = min(n_values, (size - at) * 8 // bits)
+    last, start, width = uint64(data.size - 8), uint64(at) << _THREE, uint64(bits)
+    available = min(n_values, (size - at) * 8 // bits)
     for k in range(cells.size):
-        if cells[k] < 0 or cells[k] >= there:
-            return SHORT
-        packed = _last_bits(data, begin + uint64(cells[k]) * width, width, last)
+        if cells[k] < 0 or cells[k] >= available:
+            return TRUNCATED
+        packed = _last_bits(data, start + uint64(cells[k]) * width, width, last)
         values[k] = np.float32((np.float64(int64(packed)) * binary + reference) * decimal)
     return cells.size
 
 
 @_compiled(int64(_BYTES, _GROUPS, _SCALING, _CELLS, _VALUES))
-def grouped_values(data, groups, scaling, cells, values):
-    """Templates 5.2 and 5.3 without missing values: ascending cells among the packed values."""
-    count, last_length, bases, places, values_at, stop, n_values = _split(groups)
+def decode_sparse(data, groups, scaling, cells, values):
+    """Decode templates 5.2 and 5.3 without missing values, skipping unwanted groups; ``cells`` ascend."""
+    count, last_length, bases, descriptors, values_at, stop, n_values = _group_layout(groups)
     order, bias = groups[9], groups[12]
     at, end, last = uint64(values_at) << _THREE, uint64(stop) << _THREE, uint64(data.size - 8)
     value, difference, seen, position, filled = int64(0), int64(0), int64(0), int64(0), int64(0)
     upcoming = cells[0] if cells.size else n_values
     for group in range(count):
-        reference, width, length, places = _group_at(data, bases, places)
+        reference, width, length, descriptors = _next_group(data, bases, descriptors)
         if group == count - 1:
             length = last_length
         if width > _WIDEST or length > n_values - position or at + uint64(length) * width > end:
             return DAMAGED_GROUP - group
         until = position + length
-        if filled < cells.size:  # the rest is only counted
+        if filled < cells.size:  # after the last cell, lengths are only added up
             quick = seen >= order and width <= _WIDE and (at + (uint64(length) + _MARGIN) * width) >> _THREE <= last
             if quick and upcoming >= until:
                 if order:
                     step = int64(reference) + bias
-                    total, running = _sums(data, at, width, length)
+                    total, running = _group_sums(data, at, width, length)
                     if order == 2:
                         value += length * difference + step * ((length * (length + 1)) >> 1) + running
                         difference += length * step + total
@@ -243,15 +243,15 @@ def grouped_values(data, groups, scaling, cells, values):
                         value += length * step + total
                 seen += length
             else:
-                described, packing = (at, width, reference, bases[0]), groups[8:13]
+                descriptor, packing = (at, width, reference, bases[0]), groups[8:13]
                 state = (value, difference, seen)
                 if quick and not _is_dense(cells, filled, length, until):
-                    filled, state = _some_wanted(
-                        data, described, position, length, packing, scaling, cells, values, filled, state
+                    filled, state = _decode_wanted(
+                        data, descriptor, position, length, packing, scaling, cells, values, filled, state
                     )
                 else:
-                    filled, state = _apart(
-                        data, groups[19], described, position, length, packing, scaling, cells, values, filled, state
+                    filled, state = _decode_each_value_call(
+                        data, groups[19], descriptor, position, length, packing, scaling, cells, values, filled, state
                     )
                     if filled < 0:
                         return filled
@@ -264,21 +264,21 @@ def grouped_values(data, groups, scaling, cells, values):
 
 
 @_compiled(int64(_BYTES, _GROUPS, _SCALING, _CELLS, _VALUES))
-def every_value(data, groups, scaling, cells, values):
-    """The same as :func:`grouped_values`, one value after the other: for missing values, and when most are wanted."""
-    count, last_length, bases, places, values_at, stop, n_values = _split(groups)
+def decode_dense(data, groups, scaling, cells, values):
+    """Decode templates 5.2 and 5.3 value by value: with missing values, or if many cells are wanted."""
+    count, last_length, bases, descriptors, values_at, stop, n_values = _group_layout(groups)
     at, end = uint64(values_at) << _THREE, uint64(stop) << _THREE
     state, position, filled = (int64(0), int64(0), int64(0)), int64(0), int64(0)
     for group in range(count):
-        reference, width, length, places = _group_at(data, bases, places)
+        reference, width, length, descriptors = _next_group(data, bases, descriptors)
         if group == count - 1:
             length = last_length
         if width > _WIDEST or length > n_values - position or at + uint64(length) * width > end:
             return DAMAGED_GROUP - group
         if filled < cells.size:
-            described = (at, width, reference, bases[0])
-            filled, state = _one_by_one(
-                data, groups[19], described, position, length, groups[8:13], scaling, cells, values, filled, state
+            descriptor = (at, width, reference, bases[0])
+            filled, state = _decode_each_value(
+                data, groups[19], descriptor, position, length, groups[8:13], scaling, cells, values, filled, state
             )
             if filled < 0:
                 return filled
@@ -288,15 +288,15 @@ def every_value(data, groups, scaling, cells, values):
 
 
 @_compiled(int64(_BYTES, _GROUPS, int64))
-def byte_needed(data, groups, cell):
-    """One past the last byte that a cell takes, with groups whose descriptors are all there.
+def stop_byte(data, groups, cell):
+    """End (exclusive) of the bytes required to decode a cell; all group descriptors must be available.
 
-    ``WRONG_LENGTHS`` if no group has it.
+    ``WRONG_LENGTHS`` if no group contains the cell.
     """
-    count, last_length, bases, places, values_at, _, _ = _split(groups)
+    count, last_length, bases, descriptors, values_at, _, _ = _group_layout(groups)
     at, position = values_at * 8, int64(0)
     for group in range(count):
-        _, width, length, places = _group_at(data, bases, places)
+        _, width, length, descriptors = _next_group(data, bases, descriptors)
         if group == count - 1:
             length = last_length
         if cell < position + length:
@@ -307,21 +307,21 @@ def byte_needed(data, groups, cell):
 
 
 @_compiled(int64(_BYTES, int64, int64, _CELLS, _RANKS))
-def ranks(data, bitmap_at, n_cells, cells, found):
-    """Section 6: ascending cells to their positions among the packed values, -1 where there is none.
+def bitmap_ranks(data, bitmap_at, n_cells, cells, found):
+    """Convert ascending cells to positions among the packed values with the bitmap of section 6; -1 if missing.
 
-    Gives how many of the first ``n_cells`` cells have a value.
+    Returns how many of the first ``n_cells`` cells have a value.
     """
     counted, byte = int64(0), int64(0)
     for k in range(cells.size):
         while byte < cells[k] >> 3:
-            counted += _ones(int64(data[bitmap_at + byte]))
+            counted += _count_ones(int64(data[bitmap_at + byte]))
             byte += 1
-        shown = int64(data[bitmap_at + byte])
-        place = cells[k] & 7
-        found[k] = counted + _ones(shown >> (8 - place)) if (shown >> (7 - place)) & 1 else -1
+        bits = int64(data[bitmap_at + byte])
+        bit = cells[k] & 7
+        found[k] = counted + _count_ones(bits >> (8 - bit)) if (bits >> (7 - bit)) & 1 else -1
     while byte < n_cells >> 3:
-        counted += _ones(int64(data[bitmap_at + byte]))
+        counted += _count_ones(int64(data[bitmap_at + byte]))
         byte += 1
     rest = n_cells & 7
-    return counted + (_ones(int64(data[bitmap_at + byte]) >> (8 - rest)) if rest else 0)
+    return counted + (_count_ones(int64(data[bitmap_at + byte]) >> (8 - rest)) if rest else 0)

@@ -1,6 +1,6 @@
-"""The fast engine: only the wanted cells, out of the packed bytes themselves, with compiled kernels.
+"""The numba engine: unpacks only the wanted cells from the packed bytes, with compiled kernels.
 
-Bits are ecCodes' bits: the same integers, scaled in double precision in the same order, and rounded once.
+Results are bit-identical to ecCodes: the same integers, scaled in double precision in the same order, rounded once.
 """
 
 from __future__ import annotations
@@ -14,149 +14,150 @@ from numpy.typing import NDArray
 from hrrr_dask.decode import kernels
 from hrrr_dask.decode.validation import check_cells, check_finite
 from hrrr_dask.errors import DecodeError
-from hrrr_dask.grib.packing import MOST_BITS, Groups, Packing, check_known, read_packing
+from hrrr_dask.grib.packing import MAX_BITS, Groups, Packing, check_supported, read_packing
 
 __all__ = ["NumbaEngine", "bytes_needed"]
 
-DENSE: Final = 8
-"""When more than one cell in so many is wanted, values are better looked at one after the other."""
+DENSE_FACTOR: Final = 8
+"""If more than one value in this many is wanted, values are decoded one by one instead of skipping groups."""
 
-WORD: Final = 8
-"""Bytes that are read at once [B]."""
+WORD_BYTES: Final = 8
+"""Size of a load in the kernels [B]."""
 
 _DAMAGED: Final = "the message is damaged, read it from another source"
 
 
 class NumbaEngine:
-    """Decode points with compiled kernels; safe in threads, and free of Python's lock while it decodes."""
+    """Decode points with compiled kernels; thread-safe, releases the GIL while decoding."""
 
     name = "numba"
 
-    def engine_for(self, message: bytes | memoryview) -> NumbaEngine:  # noqa: ARG002  the same for all
+    def engine_for(self, message: bytes | memoryview) -> NumbaEngine:  # noqa: ARG002  no fallback
         """See :class:`hrrr_dask.decode.Engine`."""
         return self
 
     def points(self, message: bytes | memoryview, cells: NDArray[np.int64], field: int = 0) -> NDArray[np.float32]:
         """Decode the wanted cells of one message; see :class:`hrrr_dask.decode.Engine`.
 
-        The message may end early, if the wanted cells are there; ``field`` is which one, in a message with several.
+        The message may be truncated after the wanted cells. ``field`` is the position in a message with several fields.
         """
-        packed = _Packed.of(message, field)
+        packed = _PackedField.read(message, field)
         cells = np.ascontiguousarray(cells, dtype=np.int64)
         check_cells(cells, packed.packing.n_cells)
         if packed.packing.bitmap_at is None and packed.packing.groups is None:
-            return check_finite(packed.simple(cells))
+            return check_finite(packed.decode_simple(cells))
         if (cells[1:] >= cells[:-1]).all():
-            return check_finite(packed.values(cells))
+            return check_finite(packed.decode(cells))
         values, order = np.empty(cells.size, dtype=np.float32), np.argsort(cells)
-        values[order] = packed.values(cells[order])
+        values[order] = packed.decode(cells[order])
         return check_finite(values)
 
 
 def bytes_needed(message: bytes | memoryview, last_cell: int) -> int | None:
-    """How much of a message the cells up to one take, from the first byte on.
+    """Return how many bytes from the start of a message are required to decode the cells up to one.
 
     Parameters
     ----------
     message : bytes or memoryview
-        A message with one field, or its beginning.
+        A message with one field, or its first bytes.
     last_cell : int
-        Position in the message's own order.
+        Flat index in the order of the message.
 
     Returns
     -------
     int or None
-        [B]; None when the beginning is too short to tell.
+        [B]; None if the given bytes are too few to determine it.
 
     Raises
     ------
     DecodeError
-        If the message is damaged, or no engine of ours knows its packing.
+        If the message is damaged, or this engine does not support its packing.
     """
-    return _Packed.of(message, 0).bytes_needed(last_cell)
+    return _PackedField.read(message, 0).bytes_needed(last_cell)
 
 
 @dataclass(frozen=True, slots=True)
-class _Packed:
-    """A field's packed bytes, and how they are packed."""
+class _PackedField:
+    """The packed bytes of a field, and their packing."""
 
     data: NDArray[np.uint8]
-    """dims (byte,): the message, or its beginning; a word may begin at each byte of the groups' descriptors."""
+    """dims (byte,): the message or its first bytes, padded so that words can be loaded up to the packed values."""
     size: int
-    """How many of them are the message's [B]."""
+    """Number of bytes without the padding [B]."""
     packing: Packing
 
     @classmethod
-    def of(cls, message: bytes | memoryview, field: int) -> _Packed:
+    def read(cls, message: bytes | memoryview, field: int) -> _PackedField:
         packing = read_packing(message, field)
-        check_known(packing)
+        check_supported(packing)
         data = np.frombuffer(message, dtype=np.uint8)
         size = data.size
-        if size < packing.values_at + WORD:
-            data = np.concatenate([data, np.zeros(2 * WORD, dtype=np.uint8)])
+        if size < packing.values_at + WORD_BYTES:
+            data = np.concatenate([data, np.zeros(2 * WORD_BYTES, dtype=np.uint8)])
         return cls(data, size, packing)
 
-    def values(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Of ascending cells."""
+    def decode(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Decode ascending cells."""
         packing = self.packing
         if packing.bitmap_at is None:
-            return self._packed_values(cells)
+            return self._decode_positions(cells)
         ranks = np.empty(cells.size, dtype=np.int64)
-        there = kernels.ranks(self.data, packing.bitmap_at, packing.n_cells, cells, ranks)
-        if there != packing.n_values:
+        n_present = kernels.bitmap_ranks(self.data, packing.bitmap_at, packing.n_cells, cells, ranks)
+        if n_present != packing.n_values:
             raise DecodeError(
-                f"the bitmap has {there:,} cells with a value, section 5 has {packing.n_values:,}: {_DAMAGED}"
+                f"the bitmap has {n_present:,} cells with a value, section 5 has {packing.n_values:,}: {_DAMAGED}"
             )
         values = np.full(cells.size, np.nan, dtype=np.float32)
-        values[ranks >= 0] = self._packed_values(ranks[ranks >= 0])
+        values[ranks >= 0] = self._decode_positions(ranks[ranks >= 0])
         return values
 
-    def _packed_values(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
-        """At ascending places among the packed ones."""
+    def _decode_positions(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Decode ascending positions among the packed values."""
         groups = self.packing.groups
         if groups is None:
-            return self.simple(places)
-        values = np.empty(places.size, dtype=np.float32)
-        self._check_descriptors()
-        many = places.size * DENSE > self.packing.n_values
-        kernel = kernels.every_value if groups.missing_management or many else kernels.grouped_values
-        status = kernel(self.data, self._numbers(groups), _scaling(self.packing), places, values)
-        if status != places.size:
-            raise self._meaning(status)
+            return self.decode_simple(positions)
+        values = np.empty(positions.size, dtype=np.float32)
+        if self.size < self.packing.values_at:
+            raise self._error_for(kernels.TRUNCATED)
+        many = positions.size * DENSE_FACTOR > self.packing.n_values
+        kernel = kernels.decode_dense if groups.missing_management or many else kernels.decode_sparse
+        status = kernel(self.data, self._kernel_arguments(groups), _scaling(self.packing), positions, values)
+        if status != positions.size:
+            raise self._error_for(status)
         return values
 
-    def simple(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Without groups; the places in any order."""
+    def decode_simple(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Decode a field without groups; positions in any order."""
         packing = self.packing
         if packing.bits == 0 or packing.template:
-            # A field of one value. ecCodes leaves its decimals unscaled, although regulation 92.9.4 scales them, and
-            # knows no negative zero.
-            return np.full(places.size, packing.reference + 0.0, dtype=np.float32)
-        values = np.empty(places.size, dtype=np.float32)
+            # A constant field. ecCodes does not apply the decimal scale factor, although regulation 92.9.4 does, and
+            # turns negative zero into zero.
+            return np.full(positions.size, packing.reference + 0.0, dtype=np.float32)
+        values = np.empty(positions.size, dtype=np.float32)
         numbers = (self.size, packing.values_at, packing.bits, packing.n_values)
-        status = kernels.simple_values(self.data, *numbers, _scaling(packing), places, values)
-        if status != places.size:
-            raise self._meaning(status)
+        status = kernels.decode_simple(self.data, *numbers, _scaling(packing), positions, values)
+        if status != positions.size:
+            raise self._error_for(status)
         return values
 
     def bytes_needed(self, last_cell: int) -> int | None:
-        """See the function of that name."""
+        """See :func:`bytes_needed`."""
         packing, last = self.packing, last_cell
         check_cells(np.array([last]), packing.n_cells)
         if packing.bitmap_at is not None:
             rank = np.empty(1, dtype=np.int64)
-            last = kernels.ranks(self.data, packing.bitmap_at, last_cell + 1, np.array([last_cell]), rank) - 1
+            last = kernels.bitmap_ranks(self.data, packing.bitmap_at, last_cell + 1, np.array([last_cell]), rank) - 1
         if packing.groups is None:
             return packing.values_at + -(-(last + 1) * packing.bits // 8)
         if self.size < packing.values_at:
             return None
-        stop: int = kernels.byte_needed(self.data, self._numbers(packing.groups), last)
+        stop: int = kernels.stop_byte(self.data, self._kernel_arguments(packing.groups), last)
         if stop < 0:
-            raise self._meaning(stop)
+            raise self._error_for(stop)
         return stop
 
-    def _numbers(self, groups: Groups) -> tuple[int, ...]:
-        """What the kernels need to know of groups, in their order."""
+    def _kernel_arguments(self, groups: Groups) -> tuple[int, ...]:
+        """Parameters of the groups, in the order that the kernels expect."""
         return (
             groups.count,
             self.packing.bits,
@@ -180,18 +181,14 @@ class _Packed:
             self.size,
         )
 
-    def _check_descriptors(self) -> None:
-        if self.size < self.packing.values_at:
-            raise self._meaning(kernels.SHORT)
-
-    def _meaning(self, status: int) -> DecodeError:
-        if status == kernels.SHORT:
+    def _error_for(self, status: int) -> DecodeError:
+        if status == kernels.TRUNCATED:
             return DecodeError(f"the bytes end before the last wanted value does: {_DAMAGED}")
         if status == kernels.WRONG_LENGTHS:
-            known = f"{self.packing.n_values:,} values together, as section 5 says"
-            return DecodeError(f"the groups do not have {known}: {_DAMAGED}")
+            wanted = f"{self.packing.n_values:,} values in total, as section 5 states"
+            return DecodeError(f"the groups do not have {wanted}: {_DAMAGED}")
         number = kernels.DAMAGED_GROUP - status
-        return DecodeError(f"group {number} is wider than {MOST_BITS} bits, or longer than the data: {_DAMAGED}")
+        return DecodeError(f"group {number} is wider than {MAX_BITS} bits, or longer than the data: {_DAMAGED}")
 
 
 def _scaling(packing: Packing) -> tuple[float, float, float]:
@@ -199,7 +196,7 @@ def _scaling(packing: Packing) -> tuple[float, float, float]:
 
 
 def _power(base: float, exponent: int) -> float:
-    """As ecCodes has it, by repeated multiplication or division: the last bit may differ from ``base**exponent``."""
+    """Repeated multiplication or division, as in ecCodes; the last bit may differ from ``base**exponent``."""
     power = 1.0
     for _ in range(abs(exponent)):
         power = power * base if exponent > 0 else power / base

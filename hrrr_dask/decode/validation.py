@@ -1,4 +1,4 @@
-"""Cells and values, checked the same way by every engine."""
+"""Checks of requested cells and decoded values, shared by all decoding engines."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ __all__ = ["check_cells", "check_finite", "take_cells"]
 
 
 def take_cells(field: NDArray[np.floating], cells: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Pick cells out of a whole field and round them once to float32.
+    """Select cells of a whole field and round them once to float32.
 
     Parameters
     ----------
     field : ndarray, dims (cell,)
-        All values in the message's order, NaN where there is none.
+        All values in the order of the message, NaN where missing.
     cells : ndarray of int64, dims (wanted,)
-        Positions in the field.
+        Flat indices in the field.
 
     Raises
     ------
     DecodeError
-        If a cell lies beyond the field, or a value beyond float32.
+        If a cell is outside the field, or a value exceeds the range of float32.
     """
     check_cells(cells, field.size)
     with np.errstate(over="ignore"):
@@ -31,12 +31,12 @@ def take_cells(field: NDArray[np.floating], cells: NDArray[np.int64]) -> NDArray
 
 
 def check_cells(cells: NDArray[np.int64], n_cells: int) -> None:
-    """Refuse cells beyond the field.
+    """Check that all cells are inside the field.
 
     Raises
     ------
     DecodeError
-        Naming the first and the last.
+        If not; the text states the lowest and the highest cell.
     """
     if cells.size and (int(cells.min()) < 0 or int(cells.max()) >= n_cells):
         raise DecodeError(
@@ -46,12 +46,12 @@ def check_cells(cells: NDArray[np.int64], n_cells: int) -> None:
 
 
 def check_finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Refuse infinities; gives the values back.
+    """Check that no value is infinite, and return the values.
 
     Raises
     ------
     DecodeError
-        If there are any.
+        If any is.
     """
     if np.isinf(values).any():
         raise DecodeError("the message decodes to values beyond float32: its data section is damaged")

@@ -1,6 +1,6 @@
-"""An archive with known values, ways to break it, a server that serves it badly, and an S3 to put it on.
+"""Test tools: a synthetic HRRR archive with known values, fault injection over HTTP and S3, and a local S3 server.
 
-For tests, of this package and of what is built on it, for benchmarks and for the demo.
+Used by the tests of this package and of its users, by the benchmarks and by the demo.
 
 >>> import tempfile
 >>> from datetime import datetime

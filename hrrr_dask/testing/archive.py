@@ -1,7 +1,7 @@
-"""A synthetic archive: a directory of GRIB2 files and inventories, laid out and spelled like NOAA's bucket.
+"""Writes a synthetic HRRR archive: GRIB2 files and inventories in a directory with the layout of NOAA's bucket.
 
-Every value is known (:func:`~hrrr_dask.testing.fields.expected_field`), so that what comes out of a back-fill can be
-compared bit for bit with what went in. Files also carry messages that nobody asked for, as NOAA's do.
+Every value is known (:func:`~hrrr_dask.testing.fields.expected_field`), so that the result of a backfill can be
+compared with it bit for bit. Like NOAA's files, they also contain messages that are not requested.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hrrr_dask.catalog.products import inventory_key, last_lead_hour, object_key
 from hrrr_dask.catalog.variables import CATALOG
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.records import GribFile
-from hrrr_dask.testing.damage import of_another_runs_file, split_messages
+from hrrr_dask.testing.damage import inventory_of_other_run, split_messages
 from hrrr_dask.testing.fields import expected_field
 from hrrr_dask.testing.grids import DEFAULT_WINDOW, GridWindow
 from hrrr_dask.testing.messages import DECOYS, MESSAGES, encode_message, messages_of
@@ -44,27 +44,27 @@ _KEYS = ("discipline", "parameterCategory", "parameterNumber", "scaledValueOfFir
 
 @dataclass(frozen=True, slots=True)
 class SyntheticArchive:
-    """What was written where."""
+    """A synthetic archive in a directory."""
 
     root: Path
-    """Directory that stands for the bucket."""
+    """Directory that represents the bucket."""
     files: tuple[GribFile, ...]
-    """The files, by init time and lead time."""
+    """The files, ordered by init time and lead time."""
     window: GridWindow
-    """The cells of every field."""
+    """Grid cells of every field."""
     names: tuple[str, ...]
-    """Names of the messages written, decoys included; a file has those that its run and lead time offer."""
+    """Names of the messages, including decoys; a file has those that NOAA publishes for its init and lead time."""
 
     def path(self, file: GribFile) -> Path:
-        """Where the GRIB2 file lies."""
+        """Return the path of a GRIB2 file."""
         return self.root / object_key(file)
 
     def inventory_path(self, file: GribFile) -> Path:
-        """Where the file's inventory lies."""
+        """Return the path of the inventory of a file."""
         return self.root / inventory_key(file)
 
     def expected(self, variable: str, file: GribFile) -> NDArray[np.float32]:
-        """The values of one message, dims (y, x) [unit of the catalogue]; wind along the grid's axes."""
+        """Return the values of a message, dims (y, x) [unit of the catalogue]; wind is grid-relative."""
         return expected_field(variable, file.init_time, file.lead_hours, self.window)
 
 
@@ -81,38 +81,38 @@ def write_archive(
     window: GridWindow = DEFAULT_WINDOW,
     inventories: bool = True,
 ) -> SyntheticArchive:
-    """Write GRIB2 files, and their inventories, in the bucket's layout.
+    """Write GRIB2 files and their inventories in the layout of NOAA's bucket.
 
     Parameters
     ----------
     root : str or Path
-        Directory that will stand for the bucket; made if need be. Files in it are written over.
+        Directory that represents the bucket; created if missing. Existing files are overwritten.
     init_times : iterable of datetime, optional
-        Starts of the runs, UTC. Instead of `start` and `end`.
+        Init times, UTC. Instead of `start` and `end`.
     start, end : datetime, optional
-        First and last start of a run, both included, UTC.
+        First and last init time, inclusive, UTC.
     cycles : iterable of int
-        Hours of the day at which runs start, between `start` and `end` [h UTC].
+        Hours of the init times between `start` and `end` [h UTC].
     lead_hours : iterable of int
-        Lead times; those beyond a run's reach are left out, as NOAA does [h].
+        Lead times; those that a run does not have at NOAA are left out [h].
     variables : iterable of str
-        Names in the catalogue, or of :data:`~hrrr_dask.testing.messages.DECOYS`.
+        Names in the catalogue or in :data:`~hrrr_dask.testing.messages.DECOYS`.
     decoys : bool
-        Write messages that are easily mistaken for those, too.
+        Also write messages that are easily mistaken for these variables.
     window : GridWindow
-        Which cells of which domain's grid.
+        Grid cells and domain.
     inventories : bool
         Write the ``.idx`` files.
 
     Returns
     -------
     SyntheticArchive
-        What was written.
+        The archive.
 
     Raises
     ------
     ConfigError
-        If a variable is unknown, or there is no file to write.
+        If a variable is unknown, or no file would be written.
     """
     names = _checked_names(variables, DECOYS if decoys else ())
     inits = tuple(sorted(set(init_times))) or _init_times(start, end, frozenset(cycles))
@@ -132,37 +132,37 @@ def write_archive(
 
 
 def encode_file(file: GribFile, window: GridWindow, names: Iterable[str]) -> tuple[bytes, str]:
-    """One file of the archive, and its inventory.
+    """Encode one file of the archive and its inventory.
 
     Parameters
     ----------
     file : GribFile
-        Which one.
+        File to encode.
     window : GridWindow
-        Which cells.
+        Grid cells.
     names : iterable of str
-        Messages; those that such a file does not have are left out.
+        Names of messages; those that the file does not have at NOAA are left out.
 
     Returns
     -------
     content : bytes
-        GRIB2 messages, end to end.
+        Concatenated GRIB2 messages.
     inventory : str
-        The text of its ``.idx``.
+        Text of the ``.idx`` file.
     """
-    offered = frozenset(name for name in names if _offered(name, file))
+    published = frozenset(name for name in names if _is_published(name, file))
     messages: list[bytes] = []
     lines: list[str] = []
     offset = 0
-    for number, message in enumerate(messages_of(file, offered), start=1):
+    for number, message in enumerate(messages_of(file, published), start=1):
         messages.append(encode_message(message, file, window))
         lines.append(f"{number}:{offset}:{message.inventory_text(file)}\n")
         offset += len(messages[-1])
     return b"".join(messages), "".join(lines)
 
 
-def _offered(name: str, file: GribFile) -> bool:
-    return name not in CATALOG or CATALOG[name].offered(file.init_time, file.lead_hours)
+def _is_published(name: str, file: GribFile) -> bool:
+    return name not in CATALOG or CATALOG[name].is_published(file.init_time, file.lead_hours)
 
 
 def _checked_names(variables: Iterable[str], decoys: Iterable[str]) -> tuple[str, ...]:
@@ -195,19 +195,19 @@ def _files(inits: Iterable[datetime], lead_hours: Iterable[int], domain: str) ->
 
 
 def remove_inventories(archive: SyntheticArchive) -> None:
-    """Take away every ``.idx``; the GRIB2 files stay."""
+    """Delete every ``.idx`` file; the GRIB2 files stay."""
     for file in archive.files:
         archive.inventory_path(file).unlink(missing_ok=True)
 
 
 def delete(archive: SyntheticArchive, file: GribFile) -> None:
-    """Take away a file and its inventory, as if it had never been published."""
+    """Delete a file and its inventory, as if it had never been published."""
     archive.path(file).unlink()
     archive.inventory_path(file).unlink(missing_ok=True)
 
 
 def truncate(archive: SyntheticArchive, file: GribFile, nbytes: int) -> None:
-    """Keep the first `nbytes` bytes of a file; its inventory still promises the rest [B]."""
+    """Truncate a file to `nbytes` bytes; its inventory still lists all messages [B]."""
     found = archive.path(file).stat().st_size
     if not 0 <= nbytes < found:
         raise ConfigError(f"cannot truncate {file.label} to {nbytes} bytes, it has {found}: give fewer")
@@ -215,13 +215,13 @@ def truncate(archive: SyntheticArchive, file: GribFile, nbytes: int) -> None:
 
 
 def stale_inventory(archive: SyntheticArchive, file: GribFile) -> None:
-    """Put an inventory as of the run six hours before in the place of a file's own."""
+    """Replace the inventory of a file by one of the run six hours earlier."""
     path = archive.inventory_path(file)
-    path.write_bytes(of_another_runs_file(path.read_bytes()))
+    path.write_bytes(inventory_of_other_run(path.read_bytes()))
 
 
 def drop_message(archive: SyntheticArchive, file: GribFile, variable: str) -> None:
-    """Write a file again without one variable's message, and its inventory, if there is one, without that line.
+    """Remove the message of a variable from a file, and its line from the inventory if there is one.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Files and inventories made wrong, as bytes: served so by the fault server, or put so on a disk. Pure.
+"""Damages the bytes of GRIB2 files and inventories: other run, other grid, truncated, inverted; pure functions.
 
-What is made of a file has as many messages, of the same length, as the file; its values differ, so that a reader who
-does not look at the headers has wrong ones.
+A damaged file keeps the number and the lengths of its messages. Its values differ, so that a reader that does not check
+the headers returns wrong ones.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import Final
 from hrrr_dask.errors import ConfigError
 
 __all__ = [
-    "beyond_the_file",
     "first_half",
-    "inverted",
-    "of_an_older_file",
-    "of_another_run",
-    "of_another_runs_file",
-    "on_another_grid",
+    "inventory_beyond_file",
+    "inventory_of_older_file",
+    "inventory_of_other_run",
+    "invert_bits",
+    "move_to_other_grid",
+    "move_to_other_run",
     "split_messages",
 ]
 
 EARLIER: Final = timedelta(hours=6)
-"""How much earlier the other run started."""
+"""How much earlier the other run starts."""
 
 _NORTHWARD: Final = 100_000
-"""How far the other grid lies to the north [1e-6 degree]."""
+"""Northward shift of the other grid [1e-6 degree]."""
 
 _FURTHER: Final = 1 << 40
-"""Beyond the end of every file [B]."""
+"""Offset past the end of every file [B]."""
 
 _REFERENCE_SHIFT: Final = 64.0
 """Added to the reference value of every message."""
@@ -42,12 +42,12 @@ _LINE = re.compile(rb"^(\d+(?:\.\d+)?):(\d+):d=(\d{10}):", re.MULTILINE)
 
 
 def split_messages(content: bytes) -> Iterator[bytes]:
-    """The GRIB2 messages of a file, by the lengths in their section 0.
+    """Split a file into its GRIB2 messages, by the lengths in section 0.
 
     Raises
     ------
     ConfigError
-        If the file is not made of such messages.
+        If the file does not consist of such messages.
     """
     start = 0
     while start < len(content):
@@ -58,8 +58,8 @@ def split_messages(content: bytes) -> Iterator[bytes]:
         start = stop
 
 
-def of_another_run(content: bytes) -> bytes:
-    """What the file of the run six hours before could be: other times in its headers, other values."""
+def move_to_other_run(content: bytes) -> bytes:
+    """Turn a file into one of the run six hours earlier: the times in the headers and the values change."""
 
     def earlier(section: bytearray) -> None:
         year, *rest = struct.unpack_from(">HBBBBB", section, 12)  # section 1, octets 13 to 19
@@ -69,8 +69,8 @@ def of_another_run(content: bytes) -> bytes:
     return b"".join(_changed(message, {1: earlier, 5: _raise_values}) for message in split_messages(content))
 
 
-def on_another_grid(content: bytes) -> bytes:
-    """What a file of other cells could be: its first cell lies further north, its values are others."""
+def move_to_other_grid(content: bytes) -> bytes:
+    """Turn a file into one on another grid: the first cell moves north and the values change."""
 
     def northward(section: bytearray) -> None:
         (latitude,) = struct.unpack_from(">I", section, 38)  # La1 of templates 3.20 and 3.30, octets 39 to 42
@@ -79,28 +79,28 @@ def on_another_grid(content: bytes) -> bytes:
     return b"".join(_changed(message, {3: northward, 5: _raise_values}) for message in split_messages(content))
 
 
-def inverted(content: bytes) -> bytes:
-    """As many bytes, all wrong: every bit is the other one.
+def invert_bits(content: bytes) -> bytes:
+    """Invert every bit; the length stays.
 
     Examples
     --------
-    >>> inverted(b"GRIB").hex()
+    >>> invert_bits(b"GRIB").hex()
     'b8adb6bd'
     """
     return content.translate(_INVERTED)
 
 
 def first_half(content: bytes) -> bytes:
-    """What has arrived of a file half way through."""
+    """Return the first half of the bytes, as of an interrupted download."""
     return content[: len(content) // 2]
 
 
-def of_another_runs_file(inventory: bytes) -> bytes:
-    """The inventory that the run six hours before could have: other times, other offsets.
+def inventory_of_other_run(inventory: bytes) -> bytes:
+    """Turn an inventory into one of the run six hours earlier: times and offsets change.
 
     Examples
     --------
-    >>> of_another_runs_file(b"1:0:d=2024010103:TMP:surface:anl:")
+    >>> inventory_of_other_run(b"1:0:d=2024010103:TMP:surface:anl:")
     b'1:0:d=2023123121:TMP:surface:anl:'
     """
 
@@ -111,19 +111,19 @@ def of_another_runs_file(inventory: bytes) -> bytes:
     return _LINE.sub(line, inventory)
 
 
-def of_an_older_file(inventory: bytes) -> bytes:
-    """The inventory of the same file when its messages were smaller, before it was published once more.
+def inventory_of_older_file(inventory: bytes) -> bytes:
+    """Turn an inventory into an older one of the same file, whose messages were smaller before it was republished.
 
     Examples
     --------
-    >>> of_an_older_file(b"5.1:1000:d=2024010103:TMP:surface:anl:")
+    >>> inventory_of_older_file(b"5.1:1000:d=2024010103:TMP:surface:anl:")
     b'5.1:889:d=2024010103:TMP:surface:anl:'
     """
     return _LINE.sub(lambda match: b"%b:%d:d=%b:" % (match[1], _shrunk(int(match[2])), match[3]), inventory)
 
 
-def beyond_the_file(inventory: bytes) -> bytes:
-    """An inventory whose messages all begin after the file's end."""
+def inventory_beyond_file(inventory: bytes) -> bytes:
+    """Move all offsets of an inventory past the end of the file."""
     return _LINE.sub(lambda match: b"%b:%d:d=%b:" % (match[1], int(match[2]) + _FURTHER, match[3]), inventory)
 
 
@@ -137,7 +137,7 @@ def _raise_values(section: bytearray) -> None:
 
 
 def _changed(message: bytes, changes: dict[int, Callable[[bytearray], None]]) -> bytes:
-    """The same message, with some of its sections changed in place."""
+    """Return the message with changes applied to some of its sections; section number to function."""
     found, at = bytearray(message), 16
     while found[at : at + 4] != b"7777":
         size = int.from_bytes(found[at : at + 4], "big")

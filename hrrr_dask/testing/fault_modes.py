@@ -1,4 +1,4 @@
-"""What can be wrong with an answer: the modes that a script of the fault server names."""
+"""Defines the fault modes of the fault server: wrong statuses, broken connections, wrong ranges, damaged objects."""
 
 from __future__ import annotations
 
@@ -18,80 +18,80 @@ IDX: Final = ".idx"
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One row of the table."""
+    """A fault mode of a response."""
 
     name: str
-    """As scripts spell it."""
+    """Name of the mode in scripts."""
     meaning: str
-    """What is answered."""
+    """What the server responds."""
     suits: Literal["any", "file", "inventory", "either"] = "any"
-    """Which objects have it: any; keys that end in ``.grib2``, in ``.idx``, or in one of both."""
+    """Objects that the mode applies to: any, keys that end in ``.grib2``, in ``.idx``, or in either."""
     harmless: bool = False
-    """Whether an object that always answers so can be read."""
+    """Whether an object can be read if it always responds this way."""
     change: Callable[[bytes], bytes] | None = None
-    """From the right object to the wrong one."""
+    """Function from the intact object to the damaged one."""
     change_idx: Callable[[bytes], bytes] | None = None
-    """The same where it is an inventory, if that is another one."""
+    """Function for inventories, if it differs."""
 
 
 MODES: Final = {
     mode.name: mode
     for mode in (
-        Mode("ok", "the right answer", harmless=True),
-        Mode("whole", "200 and the whole object, whatever range was asked for"),
+        Mode("ok", "the correct response", harmless=True),
+        Mode("whole", "200 and the whole object, whatever range is requested"),
         Mode("page", "200 and a web page instead of the object"),
         Mode("reset", "the connection is reset at once"),
-        Mode("reset-inside", "the right headers, half of the body, then the connection is reset"),
-        Mode("short", "the right headers, half of the body, then the connection is closed"),
-        Mode("stall", "the right headers, half of the body, then silence"),
-        Mode("narrow", "half of the range, and Content-Range says so"),
-        Mode("liar", "half of the range, but Content-Range claims all of it"),
-        Mode("wide", "more than the range, and Content-Range says so"),
-        Mode("surplus", "more than the range, but Content-Range claims no more than was asked for"),
-        Mode("bare", "the right answer without ETag and Last-Modified", harmless=True),
-        Mode("weak", "the right answer with a weak ETag, and never a match for If-Match", harmless=True),
-        Mode("reissued", "the same bytes have another ETag from now on", harmless=True),
-        Mode("replaced", "the object is another one from now on: its bytes run backwards"),
-        Mode("garbled", "as many bytes, all wrong: every bit is the other one", change=damage.inverted),
-        Mode("cut", "the object ends half way", change=damage.first_half),
-        Mode("empty", "the object has no bytes", change=lambda _: b""),
+        Mode("reset-inside", "the correct headers, half of the body, then the connection is reset"),
+        Mode("short", "the correct headers, half of the body, then the connection is closed"),
+        Mode("stall", "the correct headers, half of the body, then no more data"),
+        Mode("narrow", "half of the range, with a Content-Range that agrees"),
+        Mode("liar", "half of the range, with a Content-Range that claims all of it"),
+        Mode("wide", "more than the range, with a Content-Range that agrees"),
+        Mode("surplus", "more than the range, with a Content-Range that claims only the requested range"),
+        Mode("bare", "the correct response without ETag and Last-Modified", harmless=True),
+        Mode("weak", "the correct response with a weak ETag that never matches If-Match", harmless=True),
+        Mode("reissued", "from now on the same bytes have another ETag", harmless=True),
+        Mode("replaced", "from now on the object is replaced by its bytes in reverse order"),
+        Mode("garbled", "the right number of bytes, with every bit inverted", change=damage.invert_bits),
+        Mode("cut", "the object is truncated to its first half", change=damage.first_half),
+        Mode("empty", "the object is empty", change=lambda _: b""),
         Mode(
             "other-run",
-            "what the run six hours before would have under this name: times, values, offsets",
+            "the content of the run six hours earlier: times, values, offsets",
             "either",
-            change=damage.of_another_run,
-            change_idx=damage.of_another_runs_file,
+            change=damage.move_to_other_run,
+            change_idx=damage.inventory_of_other_run,
         ),
-        Mode("other-grid", "a file of other cells", "file", change=damage.on_another_grid),
+        Mode("other-grid", "a file on another grid", "file", change=damage.move_to_other_grid),
         Mode(
             "older",
-            "the offsets of the file before it was published once more",
+            "the offsets of the file before it was republished",
             "inventory",
-            change_idx=damage.of_an_older_file,
+            change_idx=damage.inventory_of_older_file,
         ),
-        Mode("beyond", "all offsets lie beyond the end of the file", "inventory", change_idx=damage.beyond_the_file),
+        Mode("beyond", "all offsets are past the file's end", "inventory", change_idx=damage.inventory_beyond_file),
     )
 }
-"""Name to its row. Besides, any status from 300 to 599 is a mode: 302 leads to a key that is not there, 429 and 503 say
+"""Name to mode. Any status from 300 to 599 is a mode, too: 302 redirects to a missing key, 429 and 503 send
 ``Retry-After: 1``."""
 
 _STATUSES: Final = range(300, 600)
 
 
 def suits(name: str, key: str) -> bool:
-    """Whether an object of that key can be wrong in that way."""
+    """Whether a mode applies to the object of a key."""
     wanted = MODES[name].suits if name in MODES else "any"
     endings = {"file": (GRIB,), "inventory": (IDX,), "either": (GRIB, IDX)}
     return wanted == "any" or key.endswith(endings[wanted])
 
 
 def check_mode(name: object, key: str) -> str:
-    """Make sure that a script may name this mode for that key.
+    """Check that a mode exists and applies to a key.
 
     Raises
     ------
     ConfigError
-        If there is no such mode, or it is for other objects.
+        If the mode does not exist, or applies to other objects.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def check_mode(name: object, key: str) -> str:
 
 
 def describe_modes() -> str:
-    """The table, for people."""
+    """Format the modes as a table for the command line."""
     width = max(map(len, MODES))
     lines = [f"{mode.name:<{width}}  {mode.meaning}" for mode in MODES.values()]
     return "\n".join([*lines, f"{'300 - 599':<{width}}  that status"])

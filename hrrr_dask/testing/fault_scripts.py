@@ -1,4 +1,4 @@
-"""Which request of which object gets which wrong answer: written by hand, read from a file, or drawn by lot."""
+"""Fault scripts: which request for which object gets which fault; read from JSON, or drawn at random."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from hrrr_dask.testing.fault_modes import GRIB, IDX, MODES, check_mode, suits
 __all__ = ["FOREVER", "Script", "keys_of", "random_script"]
 
 FOREVER: Final = "..."
-"""At the end of a key's modes: the one before it holds for all further requests."""
+"""At the end of a list of modes: the mode before it applies to all further requests."""
 
 LONGEST: Final = 100_000
-"""More modes than this are not written by anybody: the iterator has no end."""
+"""Maximum number of modes of a key; a longer iterator is taken to be infinite."""
 
 STATUSES: Final = ("302", "403", "404", "416", "429", "500", "503")
-"""What is drawn by lot of all statuses."""
+"""Statuses that :func:`random_script` draws."""
 
 LASTING: Final = {
     GRIB: ("404", "403", "503", "cut", "empty", "other-run", "other-grid", "garbled"),
     IDX: ("404", "cut", "empty", "other-run", "older", "beyond", "garbled"),
 }
-"""What lasts, where anything does: a file that cannot be had, an inventory that one can do without."""
+"""Modes that are drawn as permanent faults: the file is lost, but a backfill can do without an inventory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Key to the modes of its requests, in order; after them all is well, unless they end with ``...``.
+    """Key to the modes of its requests, in order; later requests succeed, unless the modes end with ``...``.
 
     Examples
     --------
@@ -47,7 +47,7 @@ class Script:
     """
 
     modes: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Checked; keys have no slash at their beginning."""
+    """Checked; keys have no leading slash."""
 
     def __post_init__(self) -> None:
         checked = {key.lstrip("/"): _checked(key.lstrip("/"), modes) for key, modes in self.modes.items()}
@@ -55,12 +55,12 @@ class Script:
 
     @classmethod
     def of(cls, script: Script | Mapping[str, Iterable[str]] | None) -> Script:
-        """Take a mapping for a script; any iterable that ends may stand for its modes.
+        """Convert a mapping to a script; the modes of a key may be any finite iterable.
 
         Raises
         ------
         ConfigError
-            If it names a mode that does not exist, or is not for that key.
+            If a mode does not exist, or does not apply to its key.
         """
         if isinstance(script, Script):
             return script
@@ -73,25 +73,25 @@ class Script:
         Raises
         ------
         ConfigError
-            If the file cannot be read, or is no script.
+            If the file cannot be read, or is not a script.
         """
         try:
             found = json.loads(Path(path).read_bytes())
         except OSError as error:
             raise ConfigError(f"the script {path} cannot be read ({error.strerror}): give a JSON file") from None
         except ValueError as error:
-            raise ConfigError(f"the script {path} is no JSON ({error}): write {_FORM}") from None
+            raise ConfigError(f"the script {path} is not JSON ({error}): write {_FORM}") from None
         if not isinstance(found, dict) or not all(isinstance(modes, list) for modes in found.values()):
             raise ConfigError(f"the script {path} does not give each key a list of modes: write {_FORM}")
         return cls(found)
 
     def check_keys(self, keys: Sequence[str]) -> None:
-        """Make sure that every key is one of these.
+        """Check that every key of the script is among some keys.
 
         Raises
         ------
         ConfigError
-            Naming one that is not, and those like it.
+            If one is not; the text suggests similar keys.
         """
         for key in self.modes:
             if key not in keys:
@@ -101,45 +101,45 @@ class Script:
                 )
 
     def as_json(self) -> str:
-        """What :meth:`read` reads."""
+        """Format the script as JSON for :meth:`read`."""
         return json.dumps({key: list(modes) for key, modes in self.modes.items()}, indent=1)
 
     @property
     def n_faults(self) -> int:
-        """How many answers are wrong; those that stay so for ever count once."""
+        """Number of faulty responses; a permanent fault counts once."""
         return sum(mode not in ("ok", FOREVER) for modes in self.modes.values() for mode in modes)
 
     def mode(self, key: str, request: int) -> str:
-        """What becomes of a request, counted from 0."""
+        """Return the mode of a request; requests count from 0."""
         modes = self.modes.get(key, ())
         if modes and modes[-1] == FOREVER:
             return modes[min(request, len(modes) - 2)]
         return modes[request] if request < len(modes) else "ok"
 
     def heals(self, key: str) -> bool:
-        """Whether the object is what it should be in the end, however often it was asked for before."""
+        """Whether requests for the object succeed in the end, with the original content."""
         modes = self.modes.get(key, ())
         lasting = self.mode(key, len(modes))
         return "replaced" not in modes and lasting in MODES and MODES[lasting].harmless
 
 
-_FORM: Final = '{"KEY": ["503", "cut", ...], ...}, with "..." at the end of a list whose last mode is to last'
+_FORM: Final = '{"KEY": ["503", "cut", ...], ...}, with "..." at the end of a list to repeat its last mode'
 
 
 def _checked(key: str, modes: Sequence[str]) -> tuple[str, ...]:
     if len(modes) > LONGEST:
-        raise ConfigError(f"the script of {key} has no end: let it end with {FOREVER!r} if its last mode is to last")
+        raise ConfigError(f"the script of {key} has no end: end it with {FOREVER!r} to repeat its last mode")
     last = len(modes) - 1
     return tuple(mode if mode == FOREVER and at == last > 0 else check_mode(mode, key) for at, mode in enumerate(modes))
 
 
 def keys_of(archive: SyntheticArchive | str | Path) -> tuple[str, ...]:
-    """Keys of the files and inventories of an archive in a directory, sorted.
+    """List the keys of the files and inventories of an archive in a directory, sorted.
 
     Raises
     ------
     ConfigError
-        If there are none.
+        If there are no files.
     """
     root = archive.root if isinstance(archive, SyntheticArchive) else Path(archive)
     keys = sorted(
@@ -158,50 +158,50 @@ def random_script(
     lasting: float = 0.02,
     spare: Iterable[str] = (),
 ) -> Script:
-    """Draw faults by lot.
+    """Draw faults at random.
 
     Parameters
     ----------
     archive : SyntheticArchive or path
-        Whose files and inventories are to answer wrongly.
+        Archive whose files and inventories get the faults.
     n_faults : int
-        How many wrong answers; one that lasts counts once.
+        Number of faulty responses; a permanent fault counts once.
     seed : int
-        The same seed draws the same script.
+        The same seed gives the same script.
     lasting : float
-        Share of the faults that never heal; as many at most as there are keys.
+        Fraction of the faults that are permanent; at most one per key.
     spare : iterable of str
-        Keys that answer well.
+        Keys without faults.
 
     Returns
     -------
     Script
-        Its :meth:`Script.heals` says what becomes of each key.
+        :meth:`Script.heals` states whether a key can be read in the end.
 
     Raises
     ------
     ConfigError
-        If the archive has no files, or a number is not one that can be met.
+        If the archive has no files, or `n_faults` or `lasting` is out of range.
     """
     if n_faults < 0 or not 0 <= lasting <= 1:
         raise ConfigError(f"a script has 0 or more faults, a share of 0 to 1 lasting; found {n_faults} and {lasting}")
-    chance = random.Random(seed)  # noqa: S311  a game of chance that can be played again, not a secret
+    chance = random.Random(seed)  # noqa: S311  reproducible, not for secrets
     spared = frozenset(spare)
     keys = [key for key in keys_of(archive) if key not in spared]
     n_lasting = min(round(n_faults * lasting), len(keys))
     modes: dict[str, list[str]] = {}
     for _ in range(n_faults - n_lasting):
         key = chance.choice(keys)
-        modes.setdefault(key, []).append(chance.choice(_drawn_for(key)))
+        modes.setdefault(key, []).append(chance.choice(_random_modes(key)))
     for key in chance.sample(keys, n_lasting):
-        modes.setdefault(key, []).extend((chance.choice(LASTING[_ending(key)]), FOREVER))
+        modes.setdefault(key, []).extend((chance.choice(LASTING[_suffix(key)]), FOREVER))
     return Script({key: tuple(modes[key]) for key in sorted(modes)})
 
 
-def _ending(key: str) -> str:
+def _suffix(key: str) -> str:
     return IDX if key.endswith(IDX) else GRIB
 
 
-def _drawn_for(key: str) -> list[str]:
+def _random_modes(key: str) -> list[str]:
     names = [name for name in MODES if name not in ("ok", "replaced") and suits(name, key)]
     return [*STATUSES, *names]

@@ -1,16 +1,16 @@
-"""An archive on HTTP that misbehaves by script.
+"""An HTTP and S3 server of an archive that injects faults into its responses by script.
 
 ::
 
     with FaultServer({"/a": b"0123456789"}, {"/a": ["503", "reset", "ok"]}) as server:
-        read(server.url + "/a")            # fails twice, then answers
+        read(server.url + "/a")            # fails twice, then succeeds
         assert server.requests["/a"] == 3
 
     with FaultServer(archive.root, random_script(archive, n_faults=100, seed=7)) as server:
         hrrr_dask.backfill(…, source=[server.url])
 
-It serves byte ranges, ``ETag``, ``Last-Modified`` and ``If-Match`` as S3 does. Each request takes the next mode of its
-key's script; what the modes are is in :data:`hrrr_dask.testing.fault_modes.MODES`.
+Byte ranges, ``ETag``, ``Last-Modified`` and ``If-Match`` work as in S3. Each request takes the next mode from the
+script of its key; :data:`hrrr_dask.testing.fault_modes.MODES` describes the modes.
 """
 
 from __future__ import annotations
@@ -34,34 +34,34 @@ from hrrr_dask.testing.http_servers import Handler, ThreadedServer
 __all__ = ["BUCKET", "FaultServer"]
 
 BUCKET: Final = "hrrr"
-"""Name under which a served directory is a bucket, for ``s3://hrrr`` with the server as its endpoint."""
+"""Bucket name of a served directory: ``s3://hrrr`` with the server as the endpoint."""
 
 LAST_MODIFIED: Final = "Mon, 01 Jan 2024 07:05:09 GMT"
-"""Of every object."""
+"""Last-Modified header of every object."""
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _PAGE: Final = b"<html><body>Over the limit</body></html>"
 
 
 class FaultServer(ThreadedServer):
-    """Serve objects, wrongly where the script says so.
+    """Serve objects over HTTP, with faults according to a script.
 
     Parameters
     ----------
     objects : mapping of str to bytes, path or SyntheticArchive
-        Path, with its leading slash, to contents; or a directory, of which every file is an object, and which is also
-        a bucket of the name :data:`BUCKET`. Nothing is ever written to it.
+        Path, with a leading slash, to contents; or a directory, whose files are the objects, which is also served as
+        the bucket :data:`BUCKET`. The directory is never modified.
     script : Script or mapping of str to iterable of str, optional
         Key to the modes of its requests, in order.
     delay_s : float
-        How long every answer takes [s].
+        Delay of every response [s].
     host, port
-        Where to listen; by default any free port of this machine, which no other machine sees.
+        Address to listen on; by default a free port on the loopback interface.
 
     Raises
     ------
     ConfigError
-        If the script names a mode that there is not, or the directory is none.
+        If a mode of the script does not exist, or the directory does not.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class FaultServer(ThreadedServer):
             self.objects, self._bucket = dict(objects), ""
         else:
             root = objects.root if isinstance(objects, SyntheticArchive) else Path(objects)
-            self.objects, self._bucket = _over(_Directory(root)), f"/{BUCKET}"
+            self.objects, self._bucket = _copy_on_write(_Directory(root)), f"/{BUCKET}"
         self.requests: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
         self.ranges: list[str] = []
@@ -91,12 +91,12 @@ class FaultServer(ThreadedServer):
         super().__init__(_Handler, host, port)
 
     def path_of(self, target: str) -> str:
-        """Which object a request is about: its path, without the bucket."""
+        """Return the path of the requested object, without the bucket."""
         path = unquote(urlsplit(target).path)
         return path.removeprefix(self._bucket) if path.startswith(f"{self._bucket}/") else path
 
     def begin(self, path: str, byte_range: str) -> str:
-        """Count a request and take the next mode of its path."""
+        """Count a request and return the next mode of its path."""
         with self._lock:
             mode = self.script.mode(path.lstrip("/"), self.requests[path])
             self.requests[path] += 1
@@ -111,12 +111,12 @@ class FaultServer(ThreadedServer):
         return mode
 
     def end(self) -> None:
-        """Count a request's end."""
+        """Count the end of a request."""
         with self._lock:
             self._at_once -= 1
 
     def content(self, path: str, mode: str) -> bytes | None:
-        """The object as it is seen in a mode; None when there is none."""
+        """Return the object as modified by a mode; None if it does not exist."""
         whole = self.objects.get(path)
         if whole is None or mode not in MODES:
             return whole
@@ -126,7 +126,7 @@ class FaultServer(ThreadedServer):
         return whole if change is None else change(whole)
 
     def validators(self, path: str, whole: bytes, mode: str) -> dict[str, str]:
-        """Headers that name the version of an object."""
+        """Return the headers that identify the version of an object."""
         if mode == "bare":
             return {}
         version = str(self._versions[path] or "").encode()
@@ -135,11 +135,11 @@ class FaultServer(ThreadedServer):
 
 
 class _Directory(Mapping[str, bytes]):
-    """The files below a directory by their paths in it; read anew at each request, never written."""
+    """Files below a directory by relative path; read at each request, never written."""
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
-            raise ConfigError(f"{root} is no directory: give one that is laid out like the bucket")
+            raise ConfigError(f"{root} is not a directory: give one that is laid out like the bucket")
         self._root = root.resolve()
 
     def __getitem__(self, path: str) -> bytes:
@@ -155,28 +155,28 @@ class _Directory(Mapping[str, bytes]):
         return sum(1 for _ in self)
 
 
-def _over(objects: Mapping[str, bytes]) -> MutableMapping[str, bytes]:
-    """The same, to be changed without changing them."""
+def _copy_on_write(objects: Mapping[str, bytes]) -> MutableMapping[str, bytes]:
+    """Wrap a mapping so that changes do not reach it."""
     return ChainMap({}, cast("MutableMapping[str, bytes]", objects))
 
 
 class _Handler(Handler):
-    def answer(self) -> None:
+    def respond(self) -> None:
         server = cast("FaultServer", self.owner)
         path = server.path_of(self.path)
         mode = server.begin(path, self.headers.get("Range", ""))
         try:
-            self._answer(server, path, mode)
-        except ConfigError as error:  # an object that cannot be wrong in this way
+            self._respond(server, path, mode)
+        except ConfigError as error:  # the mode cannot be applied to the object
             self._send(500, str(error).encode())
         finally:
             server.end()
 
-    def _answer(self, server: FaultServer, path: str, mode: str) -> None:
+    def _respond(self, server: FaultServer, path: str, mode: str) -> None:
         if mode == "reset":
             self.abort()
         elif mode.isdigit():
-            self._send(int(mode), f"scripted {mode}".encode(), _ALSO.get(mode))
+            self._send(int(mode), f"scripted {mode}".encode(), _EXTRA_HEADERS.get(mode))
         elif mode == "page":
             self._send(200, _PAGE, {"Content-Type": "text/html; charset=utf-8"})
         elif (whole := server.content(path, mode)) is None:
@@ -186,15 +186,15 @@ class _Handler(Handler):
 
     def _serve(self, whole: bytes, headers: dict[str, str], mode: str) -> None:
         wanted = self.headers.get("If-Match")
-        asked = _RANGE.fullmatch(self.headers.get("Range", ""))
+        requested = _RANGE.fullmatch(self.headers.get("Range", ""))
         if wanted is not None and (mode == "weak" or wanted != headers.get("ETag")):
             self._send(412, b"precondition failed")
-        elif asked is None or mode == "whole":
+        elif requested is None or mode == "whole":
             self._send(200, whole, headers, mode)
-        elif int(asked[1]) >= len(whole):
+        elif int(requested[1]) >= len(whole):
             self._send(416, b"out of range", {"Content-Range": f"bytes */{len(whole)}"})
         else:
-            start, stop = int(asked[1]), min(int(asked[2] or len(whole) - 1) + 1, len(whole))
+            start, stop = int(requested[1]), min(int(requested[2] or len(whole) - 1) + 1, len(whole))
             body = _body(whole, start, stop, mode)
             last = start + len(body) - 1 if mode in ("narrow", "wide") else stop - 1
             self._send(206, body, headers | {"Content-Range": f"bytes {start}-{last}/{len(whole)}"}, mode)
@@ -218,12 +218,12 @@ class _Handler(Handler):
             self.abort()
 
 
-_ALSO: Final = {"302": {"Location": "/elsewhere"}, "429": {"Retry-After": "1"}, "503": {"Retry-After": "1"}}
-"""Headers of some statuses."""
+_EXTRA_HEADERS: Final = {"302": {"Location": "/elsewhere"}, "429": {"Retry-After": "1"}, "503": {"Retry-After": "1"}}
+"""Status to additional headers."""
 
 
 def _body(whole: bytes, start: int, stop: int, mode: str) -> bytes:
-    """What is sent of a range."""
+    """Return the body for a byte range ``[start, stop)``."""
     if mode in ("narrow", "liar"):
         return whole[start : (start + stop) // 2]
     if mode == "wide":

@@ -1,24 +1,24 @@
-"""What every cell of the synthetic archive holds: a known function of variable, init time, lead time, row and column.
+"""Defines the values of the synthetic archive as a function of variable, init time, lead time, row and column.
 
-Fields are made of integers, so the same bits come out on every machine and from every window: a whole number of
-*quanta* per cell, times the variable's quantum. Quanta are powers of two, and few enough that GRIB packing loses
-nothing: a decoded value equals :func:`expected_field` bit for bit. The ingredients are
+Fields are computed with integers, so they are identical on every machine and in every window: a whole number of
+*quanta* per cell, times the quantum of the variable. Quanta are powers of two, and few enough for lossless GRIB
+packing: a decoded value equals :func:`expected_field` bit for bit. The components are
 
 ``swell``
-    triangular waves of one quantum per cell that travel with valid time;
+    triangular waves with a slope of one quantum per cell that move with valid time;
 ``texture``
-    ``(2 row + 5 column + stamp) mod 13``, which sets neighbouring cells apart, plus
-    ``((1597 row + 2731 column + 997 stamp) mod 8191) // 683``, which sets files apart, with
+    ``(2 row + 5 column + stamp) mod 13``, which differs between neighbouring cells, plus
+    ``((1597 row + 2731 column + 997 stamp) mod 8191) // 683``, which differs between files, with
     ``stamp = 49 init_hours + lead_hours + 3 number``;
 ``sun`` and ``warmth``
-    daily courses in the column's local time;
-``true height``
-    of the sun, for global irradiance alone;
+    diurnal cycles in the local time of the column;
+``cosine of the zenith angle``
+    of the sun, only for global irradiance;
 ``terrain``
-    waves that stand still.
+    stationary waves.
 
-The weather is only plausible: dew point stays below temperature, nights are dark, precipitation adds up, and so do beam
-and diffuse irradiance.
+The weather is plausible, not realistic: dew point stays below temperature, irradiance is zero at night, hourly
+precipitation adds up to that of the run, and beam and diffuse irradiance to global irradiance.
 """
 
 from __future__ import annotations
@@ -38,34 +38,34 @@ from hrrr_dask.testing.grids import GridWindow
 __all__ = ["QUANTA", "expected_field"]
 
 Quanta = NDArray[np.int32]
-"""dims (y, x), or one of them of length 1 [quantum of the variable]."""
+"""dims (y, x), either of which may have length 1 [quantum of the variable]."""
 
 EPOCH: Final = datetime(2014, 1, 1)
-"""Hours are counted from here."""
+"""Origin of the count of hours."""
 
 ALASKA_SHIFT: Final = 211
-"""Added to Alaska's rows, so that the domains differ [cell]."""
+"""Added to the rows of Alaska, so that the domains differ [cell]."""
 
 SUN_MAX: Final = 64
-"""The sun's height at noon; 0 is below the horizon."""
+"""Value of ``sun`` at noon; 0 is below the horizon."""
 
-TRUE_HEIGHT_MAX: Final = 4096
-"""The sun in the zenith."""
+COS_ZENITH_MAX: Final = 4096
+"""Value of ``cos_zenith`` with the sun in the zenith."""
 
 
 def expected_field(variable: str, init_time: datetime, lead_hours: int, window: GridWindow) -> NDArray[np.float32]:
-    """The field that the synthetic archive holds for a variable.
+    """Return the field of a variable in the synthetic archive.
 
     Parameters
     ----------
     variable : str
-        A key of :data:`QUANTA`: a catalogued name or that of a decoy. Wind components are along the grid's axes.
+        A key of :data:`QUANTA`: a name of the catalogue or of a decoy. Wind components are grid-relative.
     init_time : datetime
-        When the run started, UTC, a whole hour.
+        Init time, UTC, a whole hour.
     lead_hours : int
         Lead time [h].
     window : GridWindow
-        Which cells; a window's values are the whole grid's.
+        Grid cells; the values are those of the whole grid.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def expected_field(variable: str, init_time: datetime, lead_hours: int, window: 
     Raises
     ------
     ConfigError
-        If there is no recipe for the variable.
+        If the archive does not have the variable.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def expected_field(variable: str, init_time: datetime, lead_hours: int, window: 
     return np.broadcast_to(quanta, window.shape).astype(np.float32) * np.float32(QUANTA[variable])
 
 
-def _fold(position: Quanta, half: int) -> Quanta:
+def _triangle_wave(position: Quanta, half: int) -> Quanta:
     """Triangular wave of slope one between ``-half`` and ``half``."""
     return np.abs(position % (4 * half) - 2 * half) - half
 
@@ -118,9 +118,9 @@ class _Weather:
         return np.arange(self.window.column, self.window.column + self.window.nx, dtype=np.int32)[np.newaxis, :]
 
     def swell(self, number: int, span: int) -> Quanta:
-        """Within ``-span - 1`` and ``span + 1``; the half periods differ so that the pattern is slow to return."""
-        north_south = _fold(self.rows + 3 * self.valid_hours + 89 * number, span // 2)
-        return north_south + _fold(self.columns + 5 * self.valid_hours + 31 * number, span // 2 + 1)
+        """Between ``-span - 1`` and ``span + 1``; the half periods differ so that the pattern repeats slowly."""
+        north_south = _triangle_wave(self.rows + 3 * self.valid_hours + 89 * number, span // 2)
+        return north_south + _triangle_wave(self.columns + 5 * self.valid_hours + 31 * number, span // 2 + 1)
 
     def texture(self, number: int) -> Quanta:
         """0 to 23."""
@@ -130,11 +130,11 @@ class _Weather:
         return fine + scattered // 683
 
     def terrain(self, span: int) -> Quanta:
-        return _fold(self.rows, span // 2) + _fold(self.columns, span // 2)
+        return _triangle_wave(self.rows, span // 2) + _triangle_wave(self.columns, span // 2)
 
     @property
     def local_minutes(self) -> Quanta:
-        """Minutes of the day in the column's local time: 5 to 8 hours behind UTC."""
+        """Minutes of the day in the local time of the column: 5 to 8 hours behind UTC."""
         return (60 * (self.valid_hours % 24) - 490 + self.columns * 7 // 64) % 1440
 
     @property
@@ -144,13 +144,13 @@ class _Weather:
         return SUN_MAX * (360**2 - from_noon**2) // 360**2
 
     @property
-    def true_height(self) -> Quanta:
-        """Cosine of the sun's zenith angle, 0 below the horizon; rounded, so that no machine's last bit shows."""
+    def cos_zenith(self) -> Quanta:
+        """Cosine of the solar zenith angle, 0 below the horizon; rounded, so that it is identical on all machines."""
         latitude, longitude = self.window.latlon(*np.indices(self.window.shape, sparse=True))
         valid_time = self.init_time + timedelta(hours=self.lead_hours)
-        rounded = np.round(TRUE_HEIGHT_MAX * np.maximum(cos_zenith(valid_time, latitude, longitude), 0))
-        height: Quanta = rounded.astype(np.int32)
-        return height
+        rounded = np.round(COS_ZENITH_MAX * np.maximum(cos_zenith(valid_time, latitude, longitude), 0))
+        quanta: Quanta = rounded.astype(np.int32)
+        return quanta
 
     @property
     def warmth(self) -> Quanta:
@@ -194,8 +194,8 @@ def _diffuse(weather: _Weather) -> Quanta:
 
 
 def _global_horizontal(weather: _Weather) -> Quanta:
-    """Beam and diffuse together, with the beam as steep as the sun truly stands."""
-    return _direct_normal(weather) * weather.true_height // TRUE_HEIGHT_MAX + _diffuse(weather)
+    """Sum of diffuse and beam irradiance, the latter times the cosine of the zenith angle."""
+    return _direct_normal(weather) * weather.cos_zenith // COS_ZENITH_MAX + _diffuse(weather)
 
 
 def _along_x(weather: _Weather) -> Quanta:
@@ -220,16 +220,16 @@ def _cloud(weather: _Weather) -> Quanta:
 
 
 def _wetness(weather: _Weather) -> Quanta:
-    """0 to 54; some cells are wet at all times."""
+    """0 to 54; some cells are always wet."""
     wetness: Quanta = np.maximum(weather.swell(10, 24) + 2 * weather.texture(10) - 18, 0)
     return wetness
 
 
 def _precipitation_run(weather: _Weather) -> Quanta:
-    """Grows with lead time alone, by up to five quarters of a millimetre an hour, beginning at a cell's own moment."""
+    """Grows with lead time by up to 1.25 mm per hour, with an offset that differs between cells."""
     start = replace(weather, lead_hours=0)
-    begun = 2 * start.texture(13)
-    return (_wetness(start) * 5 * weather.lead_hours + begun) // 53
+    offset = 2 * start.texture(13)
+    return (_wetness(start) * 5 * weather.lead_hours + offset) // 53
 
 
 def _precipitation_hour(weather: _Weather) -> Quanta:
@@ -285,4 +285,4 @@ QUANTA: Final = dict.fromkeys(_RECIPES, 2.0**-4) | {
     "precipitation_1h": 0.25,
     "precipitation_run": 0.25,
 }
-"""Name to the step between neighbouring values [unit of the catalogue]; the names are all that can be written."""
+"""Name to the resolution of the values [unit of the catalogue]; lists all variables that can be written."""

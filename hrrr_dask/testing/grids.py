@@ -1,8 +1,8 @@
-"""Windows of the two HRRR grids, computed from the projections alone.
+"""Windows of the two HRRR grids (CONUS and Alaska), computed from the map projections.
 
-Shares no code with :mod:`hrrr_dask.grid.definition`, so that each can check the other. Grid definitions: section 3 of
-HRRR messages; formulas: Snyder, Map Projections - A Working Manual (USGS 1395), spherical Lambert conformal conic with
-one standard parallel and polar stereographic.
+Shares no code with :mod:`hrrr_dask.grid.definition`, so that they can be tested against each other. Grid definitions:
+section 3 of HRRR messages; formulas: Snyder, Map Projections - A Working Manual (USGS 1395), spherical Lambert
+conformal conic with one standard parallel and polar stereographic.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from hrrr_dask.errors import ConfigError
 __all__ = ["DEFAULT_WINDOW", "GridWindow"]
 
 EARTH_RADIUS: Final = 6_371_229.0
-"""Radius of the sphere, GRIB2 shape of the earth 6 [m]."""
+"""Radius of the Earth, GRIB2 shape 6 [m]."""
 
 SPACING: Final = 3000.0
-"""Distance of neighbouring cells along both axes [m]."""
+"""Grid spacing along both axes [m]."""
 
 GRID_RELATIVE: Final = 0x08
-"""Resolution and component flags: vectors lie along the grid's axes."""
+"""Resolution and component flags: vectors are grid-relative."""
 
 FROM_SOUTH_WEST: Final = 0x40
-"""Scanning mode: rows run eastward, from south to north."""
+"""Scanning mode: rows from west to east, ordered from south to north."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ class GridWindow:
     """
 
     row: int
-    """First row, counted from the south of the whole grid."""
+    """First row, counted from the southern edge of the whole grid."""
     column: int
-    """First column, counted from the west of the whole grid."""
+    """First column, counted from the western edge of the whole grid."""
     ny: int
     """Number of rows."""
     nx: int
@@ -87,18 +87,18 @@ class GridWindow:
 
     @classmethod
     def whole(cls, domain: str = "conus") -> Self:
-        """Every cell of a domain's grid."""
+        """Return the window of a whole domain."""
         if domain not in _DOMAINS:
             raise ConfigError(f"domain {domain!r} is unknown: use {' or '.join(_DOMAINS)}")
         return cls(0, 0, _DOMAINS[domain].ny, _DOMAINS[domain].nx, domain)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Numbers of rows and columns, as of a field."""
+        """Numbers of rows and columns."""
         return self.ny, self.nx
 
     def latlon(self, y: ArrayLike, x: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Centres of cells.
+        """Return the centres of cells.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class GridWindow:
         Returns
         -------
         latitude, longitude : ndarray
-            dims as broadcast from ``y`` and ``x`` [degrees_north, degrees_east], longitude 0 to 360.
+            dims as broadcast from ``y`` and ``x``; longitude 0 to 360 [degrees_north, degrees_east].
         """
         rows = np.asarray(y, dtype=np.float64) + self.row
         columns = np.asarray(x, dtype=np.float64) + self.column
@@ -116,7 +116,7 @@ class GridWindow:
         return latitude, longitude % 360.0
 
     def section3(self) -> bytes:
-        """The grid definition section that HRRR would write for this window, WMO templates 3.30 and 3.20."""
+        """Encode section 3 (grid definition) of this window as in HRRR, WMO templates 3.30 and 3.20."""
         domain = _DOMAINS[self.domain]
         latitude, longitude = self.latlon(0, 0)
         parallel, meridian = _millionths(domain.standard_parallel), _millionths(domain.meridian)

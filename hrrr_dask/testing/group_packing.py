@@ -1,7 +1,7 @@
-"""Complex-packed messages in many short groups, as NCEP's encoder makes them of weather.
+"""Repacks complex-packed messages into short groups, as in NOAA's messages, for realistic decoding benchmarks.
 
-Of the synthetic fields, whose texture repeats, ecCodes makes a few very long groups, which take a fraction of the
-usual time to decode. Here the same integers are packed anew, in groups as long as those of NOAA's messages.
+ecCodes packs the synthetic fields, whose texture repeats, into a few very long groups, which take a fraction of the
+usual time to decode. Here the same integers are repacked into groups with the lengths of those in NOAA's messages.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from hrrr_dask.grib.packing import read_packing
 
-__all__ = ["LENGTHS", "GroupStatistics", "in_short_groups"]
+__all__ = ["LENGTHS", "GroupStatistics", "repack_in_short_groups"]
 
 LENGTHS: Final = (1, 2, 3, 5, 8, 9, 10, 11, 11, 12, 13, 14, 15, 17, 18, 19, 21, 23, 26, 32, 64)
-"""Lengths of groups that every twentieth one of NOAA's does not exceed, from the shortest to the longest: TMP:surface
-of 2023-07-22, DPT:2 m of 2026-07-03 and HPBL:surface of 2025-12-03 together, which have 126,780 groups each.
+"""Lengths of groups in NOAA's messages at every fifth percentile, from minimum to maximum: TMP:surface of 2023-07-22,
+DPT:2 m of 2026-07-03 and HPBL:surface of 2025-12-03 together, which have 126,780 groups each.
 """
 
 _HEADER: Final = struct.Struct(">IB")
-_GROUPS: Final = struct.Struct(">IBBIBIBBB")  # section 5, octets 32-49, from the number of groups on
+_GROUPS: Final = struct.Struct(">IBBIBIBBB")  # section 5, octets 32-49: number of groups and after
 _ORDER: Final = 2
 
 Integers = NDArray[np.int64]
@@ -32,20 +32,20 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class GroupStatistics:
-    """How some complex-packed messages are packed, on average."""
+    """Average group sizes of complex-packed messages."""
 
     messages: int
-    """How many there are."""
+    """Number of messages with groups."""
     groups: float
-    """Of a message."""
+    """Groups per message."""
     length: float
-    """Values of a group."""
+    """Values per group."""
     size_bytes: float
-    """Of a message [B]."""
+    """Bytes per message [B]."""
 
     @classmethod
     def of(cls, messages: list[bytes]) -> GroupStatistics:
-        """Those among some messages that have groups."""
+        """Compute the statistics of those messages that have groups."""
         packings = [(read_packing(message), len(message)) for message in messages]
         grouped = [(packing.groups.count, packing.n_values, size) for packing, size in packings if packing.groups]
         if not grouped:
@@ -54,26 +54,26 @@ class GroupStatistics:
         return cls(len(grouped), counts / len(grouped), values / counts, sizes / len(grouped))
 
 
-def in_short_groups(message: bytes, chance: np.random.Generator) -> bytes:
-    """The message with the same integers in other groups.
+def repack_in_short_groups(message: bytes, chance: np.random.Generator) -> bytes:
+    """Repack the integers of a message into short groups.
 
     Parameters
     ----------
     message : bytes
-        Without a bitmap. One that is not packed with second-order differences comes back as it is.
+        Message without a bitmap. Returned unchanged unless packed with second-order differencing.
     chance : Generator
-        Draws the lengths of the groups, with the distribution of :data:`LENGTHS`. References and widths are what the
-        groups need, as with NCEP.
+        Draws the lengths of the groups from the distribution of :data:`LENGTHS`. References and widths are the minimal
+        ones, as with NCEP.
 
     Returns
     -------
     bytes
-        Template 5.3, second order. Sections 1 to 4, reference value and scale factors are the message's.
+        Template 5.3, second order. Sections 1 to 4, reference value and scale factors are unchanged.
 
     Raises
     ------
     RuntimeError
-        If ecCodes does not decode it to the same bits.
+        If ecCodes does not decode the result to the same bits.
     """
     packing = read_packing(message)
     if packing.groups is None or packing.groups.order != _ORDER:
@@ -83,7 +83,7 @@ def in_short_groups(message: bytes, chance: np.random.Generator) -> bytes:
     numbers = np.rint(scaled / 2.0**packing.binary_scale).astype(np.int64)
     packed = _assembled(message, *_sections(numbers, _lengths(numbers.size, chance)))
     if not np.array_equal(_decoded(packed).view(np.int64), values.view(np.int64)):
-        raise RuntimeError("ecCodes decodes other values from the short groups; nothing is worth timing")
+        raise RuntimeError("ecCodes decodes other values from the short groups; do not use them")
     return packed
 
 
@@ -96,7 +96,7 @@ def _decoded(message: bytes) -> NDArray[np.float64]:
 
 
 def _lengths(n_values: int, chance: np.random.Generator) -> Integers:
-    """Of groups that have so many values together."""
+    """Draw lengths of groups that add up to a number of values."""
     each = np.linspace(0.0, 1.0, len(LENGTHS))
     drawn = np.rint(np.interp(chance.random(n_values), each, LENGTHS)).astype(np.int64)
     ends = np.cumsum(drawn)
@@ -105,9 +105,9 @@ def _lengths(n_values: int, chance: np.random.Generator) -> Integers:
 
 
 def _sections(numbers: Integers, lengths: Integers) -> tuple[bytes, bytes, int]:
-    """Octets 32-49 of section 5, section 7 after its header, and the bits of a reference.
+    """Encode octets 32-49 of section 5 and section 7 after its header; also returns the bits per reference.
 
-    The first two differences are not read by a decoder and are zero, as with NCEP (WMO Manual on Codes I.2, FM 92
+    A decoder ignores the first two differences; they are zero, as with NCEP (WMO Manual on Codes I.2, FM 92
     GRIB edition 2, templates 5.3 and 7.3).
     """
     differences = np.diff(numbers, _ORDER)
@@ -130,29 +130,29 @@ def _sections(numbers: Integers, lengths: Integers) -> tuple[bytes, bytes, int]:
 
 
 def _extra_descriptors(firsts: list[int], bias: int) -> tuple[int, bytes]:
-    """How many octets each takes, and they: the first values, and the bias, whose first bit is its sign."""
+    """Octets per number, and the encoded first values and bias (sign and magnitude)."""
     octets = max(number.bit_length() for number in (*firsts, bias)) // 8 + 1
     sign = 1 << (8 * octets - 1) if bias < 0 else 0
     return octets, b"".join(number.to_bytes(octets, "big") for number in (*firsts, abs(bias) | sign))
 
 
 def _bits_of(numbers: Integers) -> Integers:
-    """How many bits each number takes: 0 for 0. Exact below 2**53."""
+    """Bit length of each number: 0 for 0. Exact below 2**53."""
     return np.frexp(numbers.astype(np.float64))[1].astype(np.int64)
 
 
 def _octets(numbers: Integers, widths: Integers) -> bytes:
-    """Numbers of so many bits each, one after the other, filled up to a whole octet."""
+    """Concatenate numbers with individual widths in bits, padded to a whole octet."""
     ends = np.cumsum(widths)
     stream = np.zeros(int(ends[-1]), dtype=np.uint8)
     for bit in range(int(widths.max())):
-        there = widths > bit
-        stream[ends[there] - 1 - bit] = (numbers[there] >> bit) & 1
+        has_bit = widths > bit
+        stream[ends[has_bit] - 1 - bit] = (numbers[has_bit] >> bit) & 1
     return np.packbits(stream).tobytes()
 
 
 def _assembled(message: bytes, described: bytes, data: bytes, bits: int) -> bytes:
-    """The message with other groups in sections 5 and 7."""
+    """Replace the groups in sections 5 and 7 of a message."""
     body, start = bytearray(), 16
     while message[start : start + 4] != b"7777":
         length, number = _HEADER.unpack_from(message, start)

@@ -1,4 +1,4 @@
-"""What the servers of this package share: a thread that listens, handlers that say nothing, connections that break."""
+"""Base classes of the test servers: an HTTP server in a thread, and a quiet handler that can reset or stall."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Final, Self
 __all__ = ["Handler", "ThreadedServer"]
 
 STALL_S: Final = 30.0
-"""How long a stalled answer is silent, unless its server is closed before [s]."""
+"""Maximum duration of a stalled response; it ends earlier if the server is closed [s]."""
 
 
 class ThreadedServer:
-    """Listens from the beginning of a ``with`` block to its end.
+    """HTTP server in a thread, which listens for the duration of a ``with`` block.
 
     Parameters
     ----------
     handler : type
-        Handler of requests; gets this object as its ``owner``.
+        Request handler; this object is its ``owner``.
     host : str
-        Address to listen at.
+        Address to listen on.
     port : int
-        0 for any that is free.
+        0 for any free port.
     """
 
     def __init__(self, handler: type[Handler], host: str, port: int) -> None:
@@ -35,7 +35,7 @@ class ThreadedServer:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """URL of the server, without a trailing slash."""
         return f"http://{self._http.server_address[0]!s}:{self._http.server_port}"
 
     def __enter__(self) -> Self:
@@ -57,37 +57,37 @@ class _QuietServer(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that leave early are part of the play."""
+        """Ignore errors: tests disconnect on purpose."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers in the name of its owner."""
+    """Base of request handlers, with the server as ``owner``."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     owner: ThreadedServer
 
-    def answer(self) -> None:
-        """Answer a request of any method."""
+    def respond(self) -> None:
+        """Respond to a request of any method."""
         raise NotImplementedError
 
     def do_GET(self) -> None:  # noqa: D102
-        self.answer()
+        self.respond()
 
     def do_HEAD(self) -> None:  # noqa: D102
-        self.answer()
+        self.respond()
 
     def do_PUT(self) -> None:  # noqa: D102
-        self.answer()
+        self.respond()
 
     def do_POST(self) -> None:  # noqa: D102
-        self.answer()
+        self.respond()
 
     def do_DELETE(self) -> None:  # noqa: D102
-        self.answer()
+        self.respond()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Do not log requests."""
 
     def abort(self) -> None:
         """Reset the connection: with a linger time of zero, closing sends RST instead of FIN."""
@@ -96,6 +96,6 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def stall(self) -> None:
-        """Say nothing until the server is closed, then close the connection."""
+        """Send nothing until the server is closed, then close the connection."""
         self.owner.closing.wait(STALL_S)
         self.close_connection = True

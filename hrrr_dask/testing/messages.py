@@ -1,7 +1,7 @@
-"""The messages of the synthetic archive: what they are called, what their headers say, how they are packed.
+"""Encodes the GRIB2 messages of the synthetic archive: inventory names, headers and packing as in HRRR files.
 
-Sections 0 to 4 are laid out here, byte by byte as NCEP fills them (WMO Manual on Codes I.2, FM 92 GRIB edition 2);
-ecCodes packs the values. A field of one value is left as NCEP leaves it: simple packing, no bits per value, 188 bytes.
+Sections 0 to 4 are encoded byte by byte as NCEP does (WMO Manual on Codes I.2, FM 92 GRIB edition 2); ecCodes packs the
+values. Constant fields are encoded as by NCEP: simple packing, no bits per value, 188 bytes.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def _above_ground(height: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One kind of message that a file may have."""
+    """A kind of message that a file may contain."""
 
     name: str
-    """Catalogued name of the variable, or that of a decoy."""
+    """Name of the variable in the catalogue, or of a decoy."""
     element: str
-    """As the inventory spells it."""
+    """Element in the inventory."""
     level: str
-    """As the inventory spells it."""
+    """Level in the inventory."""
     numbers: tuple[int, int, int]
     """GRIB2 discipline, category and number."""
     surface: tuple[int, int]
@@ -48,20 +48,20 @@ class Message:
     statistic: Literal["instant", "acc", "max"] = "instant"
     """How the values of the window are combined."""
     whole_run: bool = False
-    """The window begins with the run, rather than an hour before the valid time."""
+    """Whether the window starts at init_time instead of an hour before valid_time."""
     bits: int | None = None
     """Bits of simple packing; None for complex packing with second-order spatial differencing [bit]."""
     decimals: int = 0
-    """Decimal scale factor; where it is 0, the binary one does the work."""
+    """Decimal scale factor; if 0, values are scaled by the binary scale factor."""
 
     def window_hours(self, lead_hours: int) -> tuple[int, int]:
-        """First and last hour of the window, both the lead time for an instant [h after init_time]."""
+        """Return first and last hour of the window; both are the lead time for an instant [h after init_time]."""
         if self.statistic == "instant":
             return lead_hours, lead_hours
         return 0 if self.whole_run else max(lead_hours - 1, 0), lead_hours
 
     def window_text(self, lead_hours: int) -> str:
-        """The window as NOAA spells it: whole days in days.
+        """Format the window as in NOAA's inventories, which state whole days in days.
 
         Examples
         --------
@@ -75,7 +75,7 @@ class Message:
         return f"{start // hours}-{stop // hours} {unit} {self.statistic} fcst"
 
     def inventory_text(self, file: GribFile) -> str:
-        """Columns three to six of the inventory line."""
+        """Format columns 3 to 6 of the inventory line."""
         return f"d={file.init_time:%Y%m%d%H}:{self.element}:{self.level}:{self.window_text(file.lead_hours)}:"
 
 
@@ -85,8 +85,8 @@ _80M: Final = ("80 m above ground", _above_ground(80))
 _RAW_201: Final = "var discipline=0 center=7 local_table=1 parmcat=16 parm=201"
 
 
-def _at(name: str, element: str, numbers: tuple[int, int, int], place: tuple[str, tuple[int, int]]) -> Message:
-    return Message(name, element, place[0], numbers, place[1])
+def _at(name: str, element: str, numbers: tuple[int, int, int], level: tuple[str, tuple[int, int]]) -> Message:
+    return Message(name, element, level[0], numbers, level[1])
 
 
 MESSAGES: Final = {
@@ -133,16 +133,16 @@ DECOYS: Final = (
     "precipitation_run",
     "boundary_layer_cloud_cover",
 )
-"""Messages that share element or level with a catalogued variable: one that selects carelessly gets these."""
+"""Messages that share the element or level of a catalogued variable: an inexact selection matches them, too."""
 
 
 def messages_of(file: GribFile, names: frozenset[str]) -> tuple[Message, ...]:
-    """The messages that a file has, of those named, in its order.
+    """Return those of the named messages that a file contains, in the order of the file.
 
     Notes
     -----
-    There is no last hour before the first one, and at lead hour 1 the last hour is the whole run: that message stands
-    once, as in NOAA's files.
+    As in NOAA's files, lead hour 0 has no hourly accumulation, and at lead hour 1 it equals that of the run and is
+    written once.
     """
     found: dict[str, Message] = {}
     for message in MESSAGES.values():
@@ -152,16 +152,16 @@ def messages_of(file: GribFile, names: frozenset[str]) -> tuple[Message, ...]:
 
 
 def encode_message(message: Message, file: GribFile, window: GridWindow) -> bytes:
-    """One whole GRIB2 message.
+    """Encode one complete GRIB2 message.
 
     Parameters
     ----------
     message : Message
-        What to write.
+        Kind of message.
     file : GribFile
         Init and lead time.
     window : GridWindow
-        Which cells.
+        Grid cells.
 
     Returns
     -------
@@ -171,25 +171,25 @@ def encode_message(message: Message, file: GribFile, window: GridWindow) -> byte
     field = expected_field(message.name, file.init_time, file.lead_hours, window)
     head = _section1(file.init_time) + window.section3() + _section4(message, file)
     first = float(field[0, 0])
-    constant = _message(message.numbers[0], head, field.size, first if (field == first).all() else 0.0)
+    constant = _constant_message(message.numbers[0], head, field.size, first if (field == first).all() else 0.0)
     return constant if (field == first).all() else _packed(constant, message, field)
 
 
-def _message(discipline: int, head: bytes, size: int, reference: float) -> bytes:
-    """A field of one value, which takes no bits."""
+def _constant_message(discipline: int, head: bytes, size: int, reference: float) -> bytes:
+    """Encode a constant field, with zero bits per value."""
     data = struct.pack(">IBIHfhhBB", 21, 5, size, 0, reference, 0, 0, 0, 0)
     body = head + data + struct.pack(">IBB", 6, 6, 255) + struct.pack(">IB", 5, 7) + b"7777"
     return struct.pack(">4s2xBBQ", b"GRIB", discipline, 2, 16 + len(body)) + body
 
 
 def _section1(init_time: datetime) -> bytes:
-    """Centre kwbc, master tables 2 and local tables 1, reference time: start of forecast, operational, forecast."""
+    """Encode section 1: centre kwbc, master tables 2, local tables 1, start of forecast, operational, forecast."""
     time = (init_time.year, init_time.month, init_time.day, init_time.hour, 0, 0)
     return struct.pack(">IBHHBBBHBBBBBBB", 21, 1, 7, 0, 2, 1, 1, *time, 0, 1)
 
 
 def _section4(message: Message, file: GribFile) -> bytes:
-    """Product definition: templates 4.0 and 4.8, generating process 83, hours."""
+    """Encode section 4 (product definition): templates 4.0 and 4.8, generating process 83, hours."""
     start, stop = message.window_hours(file.lead_hours)
     statistical = message.statistic != "instant"
     body = struct.pack(">HH", 0, 8 if statistical else 0)
@@ -204,10 +204,10 @@ def _section4(message: Message, file: GribFile) -> bytes:
 
 
 def _packed(constant: bytes, message: Message, field: NDArray[np.float32]) -> bytes:
-    """The message with packed values.
+    """Pack the values of a field into a constant message.
 
-    Integers are packed when there are decimals; their scale factor is written afterwards, because ecCodes does not
-    keep one that it is given with complex packing.
+    With a decimal scale factor, integers are packed and the factor is written afterwards, because ecCodes does not
+    keep a given one with complex packing.
     """
     values = field.astype(np.float64).ravel() * 10.0**message.decimals
     quantum = 1.0 if message.decimals else QUANTA[message.name]
@@ -224,16 +224,16 @@ def _packed(constant: bytes, message: Message, field: NDArray[np.float32]) -> by
         packed: bytes = eccodes.codes_get_message(handle)
     finally:
         eccodes.codes_release(handle)
-    return _mended(packed, message)
+    return _complete_section5(packed, message)
 
 
-def _mended(message: bytes, kind: Message) -> bytes:
-    """Write into section 5 what ecCodes does not: the decimal scale factor, and zero for the unused missing value."""
+def _complete_section5(message: bytes, kind: Message) -> bytes:
+    """Write what ecCodes does not into section 5: the decimal scale factor, and zero for the unused missing value."""
     start = 16
     while message[start + 4] != 5:
         start += int.from_bytes(message[start : start + 4], "big")
-    mended = bytearray(message)
-    mended[start + 17 : start + 19] = struct.pack(">h", kind.decimals)
+    completed = bytearray(message)
+    completed[start + 17 : start + 19] = struct.pack(">h", kind.decimals)
     if kind.bits is None:
-        mended[start + 23 : start + 27] = bytes(4)
-    return bytes(mended)
+        completed[start + 23 : start + 27] = bytes(4)
+    return bytes(completed)

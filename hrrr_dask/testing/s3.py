@@ -1,4 +1,4 @@
-"""An S3 on this machine: moto's server on the loopback interface."""
+"""Runs a local S3 server (moto) on the loopback interface."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOOPBACK: Final = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class LoopbackS3:
-    """A running server; it forgets everything when its context ends."""
+    """A running S3 server; its content is deleted when the context exits."""
 
     port: int
     """TCP port on 127.0.0.1."""
@@ -30,7 +30,7 @@ class LoopbackS3:
         return f"http://{LOOPBACK}:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        """Environment variables that send botocore, obstore and s3fs here, with made-up keys."""
+        """Return environment variables that point botocore, obstore and s3fs to this server, with dummy credentials."""
         return {
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
@@ -42,32 +42,32 @@ class LoopbackS3:
         }
 
     def client(self) -> Any:
-        """A botocore S3 client of this server."""
-        import botocore.session  # noqa: PLC0415  # slow to import, and only needed here
+        """Return a botocore S3 client for this server."""
+        import botocore.session  # noqa: PLC0415  # slow to import
 
         return botocore.session.Session().create_client(
             "s3",
             region_name=REGION,
             endpoint_url=self.endpoint,
             aws_access_key_id="testing",
-            aws_secret_access_key="testing",  # noqa: S106  # made up
+            aws_secret_access_key="testing",  # noqa: S106  # dummy
         )
 
     def create_bucket(self, name: str) -> None:
-        """Make an empty bucket."""
+        """Create an empty bucket."""
         self.client().create_bucket(Bucket=name)
 
     def upload(self, directory: str | Path, bucket: str, prefix: str = "") -> tuple[str, ...]:
-        """Put every file below a directory into a bucket.
+        """Upload every file below a directory to a bucket.
 
         Parameters
         ----------
         directory : str or Path
-            Where the files are; their paths below it become keys.
+            Directory; relative paths become keys.
         bucket : str
             An existing bucket.
         prefix : str
-            Put before every key, with a slash between.
+            Prepended to every key, with a slash.
 
         Returns
         -------
@@ -85,12 +85,12 @@ class LoopbackS3:
 
 @contextmanager
 def loopback_s3() -> Iterator[LoopbackS3]:
-    """Run an S3 server on a free port of 127.0.0.1 for the length of a ``with`` block.
+    """Run an S3 server on a free port of 127.0.0.1 for the duration of a ``with`` block.
 
     Yields
     ------
     LoopbackS3
-        Empty. One at a time: servers of one process share their buckets.
+        Empty server. Only one at a time: servers of a process share their buckets.
 
     Raises
     ------
@@ -107,15 +107,15 @@ def loopback_s3() -> Iterator[LoopbackS3]:
     server.start()
     try:
         _, port = server.get_host_and_port()
-        _forget(port)
+        _reset(port)
         yield LoopbackS3(port)
-        _forget(port)
+        _reset(port)
     finally:
         server.stop()
 
 
-def _forget(port: int) -> None:
-    """Empty moto's process-wide memory."""
+def _reset(port: int) -> None:
+    """Reset the process-wide state of moto."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
     try:
         connection.request("POST", "/moto-api/reset")

@@ -1,15 +1,15 @@
-"""An S3 in front of another one, that refuses, forgets to answer, or is slow: by rules, which may change at any moment.
+"""An S3 proxy that injects faults (refused, lost, slow requests) by rules, which can be replaced at any time.
 
 ::
 
     with loopback_s3() as s3, StoreProxy(s3.endpoint) as proxy:
         environment = s3.environment() | {"AWS_ENDPOINT_URL": proxy.url}
         ...
-        proxy.follow(Rule("503", method="PUT"))        # nothing can be written
+        proxy.follow(Rule("503", method="PUT"))        # all writes fail
         ...
-        proxy.follow()                                 # all is well again
+        proxy.follow()                                 # no more faults
 
-Requests are passed on as they come, signatures included. moto checks none, so any made-up keys will do.
+Requests are forwarded unchanged, including signatures. moto does not check them, so any credentials work.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from hrrr_dask.testing.http_servers import Handler, ThreadedServer
 __all__ = ["REFUSALS", "Rule", "StoreProxy", "read_rules"]
 
 REFUSALS: Final = {
-    "expired": "400 ExpiredToken: the credentials are no longer valid, as AWS says it",
-    "expired-403": "403 ExpiredToken: the same, as some gateways say it",
-    "reset": "the connection is reset before anything is done",
-    "lost": "it is done, and the connection is reset in place of the answer",
-    "slow": "it is done after a while",
-    "stall": "nothing is done, and nothing is said",
+    "expired": "400 ExpiredToken: the credentials are no longer valid, as AWS reports it",
+    "expired-403": "403 ExpiredToken: the same, as some gateways report it",
+    "reset": "the connection is reset before the request is forwarded",
+    "lost": "the request is forwarded, but the connection is reset instead of a response",
+    "slow": "the request is forwarded after a delay",
+    "stall": "the request is not forwarded, and no response is sent",
 }
-"""What becomes of a request. Besides, any status from 300 to 599: nothing is done."""
+"""Refusal to its effect. Any status from 300 to 599 is a refusal, too: the request is not forwarded."""
 
 _CODES: Final = {
     "403": "AccessDenied",
@@ -50,38 +50,38 @@ _CODES: Final = {
     "expired": "ExpiredToken",
     "expired-403": "ExpiredToken",
 }
-"""How S3 calls them."""
+"""Error codes of S3."""
 
 _STATUS: Final = {"expired": 400, "expired-403": 403}
 
-_OF_A_CONNECTION: Final = ("connection", "transfer-encoding", "keep-alive", "content-length")
-"""Headers that are not passed on."""
+_HOP_BY_HOP: Final = ("connection", "transfer-encoding", "keep-alive", "content-length")
+"""Headers that are not forwarded."""
 
 _TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which requests fail, and how. The first rule that meets one decides.
+    """Which requests fail, and how. The first rule that applies to a request decides.
 
     Examples
     --------
-    >>> Rule("503", method="PUT", key="/c/", after=2, times=3)  # of the shards: the third to the fifth put
+    >>> Rule("503", method="PUT", key="/c/", after=2, times=3)  # the third to the fifth PUT of a shard
     Rule(refusal='503', method='PUT', key='/c/', after=2, times=3, each=False)
     """
 
     refusal: str
-    """One of :data:`REFUSALS`, or a status."""
+    """One of :data:`REFUSALS`, or an HTTP status."""
     method: str = ""
-    """Of the requests that are meant; empty for all."""
+    """HTTP method of matching requests; empty for all."""
     key: str = ""
-    """Regular expression, found anywhere in the path of those that are meant; empty for all."""
+    """Regular expression that is searched in the path; empty for all."""
     after: int = 0
-    """How many of those that are meant pass before."""
+    """Number of matching requests that pass before the first failure."""
     times: int | None = None
-    """How many fail then; None for all."""
+    """Number of matching requests that fail then; None for all."""
     each: bool = False
-    """Count for each path of its own."""
+    """Count matching requests per path."""
 
     def __post_init__(self) -> None:
         status = self.refusal.isdecimal() and 300 <= int(self.refusal) < 600
@@ -97,24 +97,24 @@ class Rule:
         try:
             re.compile(self.key)
         except re.error as error:
-            raise ConfigError(f"a rule has the key {self.key!r}, no regular expression: {error}") from None
+            raise ConfigError(f"a rule has the key {self.key!r}, which is not a regular expression: {error}") from None
 
-    def means(self, method: str, path: str) -> bool:
-        """Whether it is about that request."""
+    def matches(self, method: str, path: str) -> bool:
+        """Whether a request matches the method and the path."""
         return self.method in ("", method) and re.search(self.key, path) is not None
 
-    def meets(self, count: int) -> bool:
-        """Whether it fails the request that is meant after so many others."""
+    def fails(self, count: int) -> bool:
+        """Whether a matching request fails, after ``count`` earlier ones."""
         return count >= self.after and (self.times is None or count < self.after + self.times)
 
 
 def read_rules(path: str | Path) -> tuple[Rule, ...]:
-    """Read a JSON file: a list of objects whose names are those of a rule's fields.
+    """Read a JSON file: a list of objects with the fields of :class:`Rule`.
 
     Raises
     ------
     ConfigError
-        If the file cannot be read, or holds no rules.
+        If the file cannot be read, or does not contain rules.
     """
     form = '[{"refusal": "503", "method": "PUT", "key": "/c/", "after": 2, "times": 3, "each": false}, ...]'
     try:
@@ -129,30 +129,30 @@ def read_rules(path: str | Path) -> tuple[Rule, ...]:
 
 @dataclass(slots=True)
 class _Counted:
-    """A rule, and how many requests it was about."""
+    """A rule and its count of matching requests."""
 
     rule: Rule
     seen: Counter[str] = field(default_factory=Counter)
 
 
 class StoreProxy(ThreadedServer):
-    """Pass requests on to an S3, but for those that a rule fails.
+    """Forward requests to an S3, except those that a rule fails.
 
     Parameters
     ----------
     endpoint : str
-        URL of the S3 behind.
+        URL of the upstream S3.
     *rules : Rule
-        As for :meth:`follow`.
+        Initial rules, as for :meth:`follow`.
     delay_s : float
-        What ``slow`` adds [s].
+        Delay of ``slow`` requests [s].
     host, port
-        Where to listen; by default any free port of this machine, which no other machine sees.
+        Address to listen on; by default a free port on the loopback interface.
 
     Raises
     ------
     ConfigError
-        If the endpoint is no ``http://`` URL.
+        If the endpoint is not an ``http://`` URL.
     """
 
     def __init__(
@@ -160,8 +160,8 @@ class StoreProxy(ThreadedServer):
     ) -> None:
         parts = urlsplit(endpoint)
         if parts.scheme != "http" or not parts.hostname:
-            raise ConfigError(f"the S3 behind is {endpoint!r}: give it as http://HOST:PORT")
-        self.behind: tuple[str, int] = (parts.hostname, parts.port or 80)
+            raise ConfigError(f"the upstream S3 is {endpoint!r}: give it as http://HOST:PORT")
+        self.upstream: tuple[str, int] = (parts.hostname, parts.port or 80)
         self.delay_s = delay_s
         self.requests: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
@@ -170,12 +170,12 @@ class StoreProxy(ThreadedServer):
         super().__init__(_Handler, host, port)
 
     def follow(self, *rules: Rule) -> None:
-        """From now on fail what these rules say, and nothing else; they begin to count anew."""
+        """Replace the rules; counts start at zero."""
         with self._lock:
             self._rules = [_Counted(rule) for rule in rules]
 
     def begin(self, method: str, path: str) -> str:
-        """Count a request; what becomes of it: a refusal, or ``ok``."""
+        """Count a request and return its refusal, or ``ok``."""
         with self._lock:
             self.requests[method] += 1
             refusal = self._refusal(method, path)
@@ -184,16 +184,16 @@ class StoreProxy(ThreadedServer):
 
     def _refusal(self, method: str, path: str) -> str:
         for counted in self._rules:
-            if counted.rule.means(method, path):
-                place = path if counted.rule.each else ""
-                count, counted.seen[place] = counted.seen[place], counted.seen[place] + 1
-                if counted.rule.meets(count):
+            if counted.rule.matches(method, path):
+                key = path if counted.rule.each else ""
+                count, counted.seen[key] = counted.seen[key], counted.seen[key] + 1
+                if counted.rule.fails(count):
                     return counted.rule.refusal
         return "ok"
 
 
 class _Handler(Handler):
-    def answer(self) -> None:
+    def respond(self) -> None:
         proxy = cast("StoreProxy", self.owner)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         refusal = proxy.begin(self.command, urlsplit(self.path).path)
@@ -204,26 +204,26 @@ class _Handler(Handler):
         elif refusal in ("ok", "slow", "lost"):
             if refusal == "slow":
                 proxy.closing.wait(proxy.delay_s)
-            self._pass_on(proxy.behind, body, lost=refusal == "lost")
+            self._forward(proxy.upstream, body, lost=refusal == "lost")
         else:
             self._refuse(refusal)
 
-    def _pass_on(self, behind: tuple[str, int], body: bytes, *, lost: bool) -> None:
-        connection = http.client.HTTPConnection(*behind, timeout=_TIMEOUT_S)
+    def _forward(self, upstream: tuple[str, int], body: bytes, *, lost: bool) -> None:
+        connection = http.client.HTTPConnection(*upstream, timeout=_TIMEOUT_S)
         try:
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in _OF_A_CONNECTION}
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
             connection.request(self.command, self.path, body or None, headers | _length(self.command, body))
-            answer = connection.getresponse()
-            content = answer.read()
+            response = connection.getresponse()
+            content = response.read()
         except OSError as error:
-            self._send(502, _error("BadGateway", f"the S3 behind does not answer: {error}"))
+            self._send(502, _error("BadGateway", f"the upstream S3 does not respond: {error}"))
             return
         finally:
             connection.close()
         if lost:
             self.abort()
             return
-        self._send(answer.status, content, answer.getheaders(), answer.getheader("Content-Length"))
+        self._send(response.status, content, response.getheaders(), response.getheader("Content-Length"))
 
     def _refuse(self, refusal: str) -> None:
         code = _CODES.get(refusal, f"Scripted{refusal}")
@@ -236,7 +236,7 @@ class _Handler(Handler):
     ) -> None:
         self.send_response_only(status)
         for name, value in headers or []:
-            if name.lower() not in _OF_A_CONNECTION:
+            if name.lower() not in _HOP_BY_HOP:
                 self.send_header(name, value)
         silent = self.command == "HEAD"
         self.send_header("Content-Length", length if silent and length else str(len(content)))

@@ -1,4 +1,4 @@
-"""Decoding engines: the same bits from each, NaN for missing, errors instead of garbage."""
+"""All decoding engines return the same bits, NaN for missing values, and errors for damaged messages."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from datetime import datetime
 import eccodes
 import numpy as np
 import pytest
+from support.packed import replace_octets, section_starts
 
 from hrrr_dask.catalog.variables import DEFAULT_VARIABLES
-from hrrr_dask.decode import ENGINES, eccodes_subprocess, engine_named
+from hrrr_dask.decode import ENGINES, eccodes_subprocess, get_engine
 from hrrr_dask.errors import ConfigError, DecodeError, UnsupportedPackingError
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import DEFAULT_WINDOW, expected_field
@@ -29,14 +30,14 @@ NAMES = [*DEFAULT_VARIABLES, "precipitation_1h", "precipitation_run", "wind_spee
 
 @pytest.fixture(params=sorted(ENGINES))
 def engine(request):
-    return engine_named(request.param)
+    return get_engine(request.param)
 
 
-def message_of(name: str, file: GribFile = FILE) -> bytes:
+def encode(name: str, file: GribFile = FILE) -> bytes:
     return encode_message(MESSAGES[name], file, DEFAULT_WINDOW)
 
 
-def with_missing(message: bytes, missing: np.ndarray) -> bytes:
+def add_bitmap(message: bytes, missing: np.ndarray) -> bytes:
     handle = eccodes.codes_new_from_message(message)
     try:
         values = eccodes.codes_get_values(handle)
@@ -50,180 +51,148 @@ def with_missing(message: bytes, missing: np.ndarray) -> bytes:
     return encoded
 
 
-def section(message: bytes, number: int) -> tuple[int, int]:
-    start = 16
-    while message[start + 4] != number:
-        start += int.from_bytes(message[start : start + 4], "big")
-    return start, start + int.from_bytes(message[start : start + 4], "big")
-
-
-def with_bytes(message: bytes, number: int, octet: int, data: bytes) -> bytes:
-    at = section(message, number)[0] + octet - 1
-    return message[:at] + data + message[at + len(data) :]
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_engine_gives_the_bits_that_were_packed(engine, name):
     expected = expected_field(name, FILE.init_time, FILE.lead_hours, DEFAULT_WINDOW).ravel()
-    values = engine.points(message_of(name), ALL)
+    values = engine.points(encode(name), ALL)
     assert values.dtype == np.float32
     assert values.tobytes() == expected.tobytes()
 
 
-def test_a_field_of_one_value_without_bits_is_read(engine):
-    message = message_of("visible_beam_downward_solar_flux", NIGHT)
+def test_a_constant_field_with_zero_bits_per_value_is_decoded(engine):
+    message = encode("visible_beam_downward_solar_flux", NIGHT)
     assert len(message) < 250
     assert engine.points(message, ALL).tolist() == [0.0] * SIZE
 
 
-def test_cells_come_in_the_order_asked_for_and_may_repeat(engine):
-    cells = np.array([SIZE - 1, 0, 33, 0], dtype=np.int64)
-    everything = engine.points(message_of("temperature_2m"), ALL)
-    assert engine.points(message_of("temperature_2m"), cells).tolist() == everything[cells].tolist()
+@pytest.mark.parametrize("cells", [[SIZE - 1, 0, 33, 0], []])
+def test_cells_may_have_any_order_may_repeat_and_may_be_none(engine, cells):
+    cells = np.array(cells, dtype=np.int64)
+    everything = engine.points(encode("temperature_2m"), ALL)
+    values = engine.points(encode("temperature_2m"), cells)
+    assert values.shape == cells.shape
+    assert values.tolist() == everything[cells].tolist()
 
 
-def test_no_cells_give_no_values(engine):
-    assert engine.points(message_of("temperature_2m"), np.empty(0, np.int64)).shape == (0,)
-
-
-def test_a_missing_value_is_nan_and_its_neighbours_are_not(engine):
-    missing = np.array([0, 7, SIZE - 1])
-    message = message_of("u_component_wind_10m")
-    values = engine.points(with_missing(message, missing), ALL)
+@pytest.mark.parametrize("missing", [np.array([0, 7, SIZE - 1]), ALL], ids=["some", "all"])
+def test_missing_values_are_nan_and_other_values_are_unchanged(engine, missing):
+    message = encode("u_component_wind_10m")
+    values = engine.points(add_bitmap(message, missing), ALL)
     assert np.flatnonzero(np.isnan(values)).tolist() == missing.tolist()
-    there = np.setdiff1d(ALL, missing)
-    assert values[there].tolist() == engine.points(message, there).tolist()
-
-
-def test_a_field_whose_values_are_all_missing_is_all_nan(engine):
-    assert np.isnan(engine.points(with_missing(message_of("u_component_wind_10m"), ALL), ALL)).all()
+    present = np.setdiff1d(ALL, missing)
+    assert values[present].tolist() == engine.points(message, present).tolist()
 
 
 @pytest.mark.parametrize("cell", [SIZE, SIZE + 100, -1])
-def test_a_cell_beyond_the_field_is_refused(engine, cell):
+def test_a_cell_outside_the_field_is_an_error(engine, cell):
     with pytest.raises(DecodeError, match=f"the message has {SIZE} values.*not the one that the points were placed on"):
-        engine.points(message_of("temperature_2m"), np.array([0, cell], dtype=np.int64))
+        engine.points(encode("temperature_2m"), np.array([0, cell], dtype=np.int64))
 
 
-DAMAGES = {
-    "no bytes": lambda message: message[:0],
-    "no message": lambda message: message[:4] + bytes(300),
-    "cut in section 3": lambda message: message[:60],
-    "unknown packing": lambda message: with_bytes(message, 5, 10, struct.pack(">H", 999)),
-    "one value fewer": lambda message: with_bytes(message, 5, 6, struct.pack(">I", SIZE - 1)),
-}
-
-
-@pytest.mark.parametrize("damage", sorted(DAMAGES))
-def test_a_damaged_message_is_an_error_and_no_garbage(engine, damage):
-    with pytest.raises(DecodeError):
-        engine.points(DAMAGES[damage](message_of("temperature_2m")), ALL)
-
-
-def with_less_data(message: bytes, kept: int) -> bytes:
-    """The message with the first bytes of its data only, and lengths that agree with that."""
-    start, stop = section(message, 7)
-    data = message[start + 5 : stop][:kept]
+def shorten_data(message: bytes, kept: int) -> bytes:
+    """Keep the first bytes of the data section; lengths are adjusted."""
+    start = section_starts(message)[7]
+    data = message[start + 5 : -4][:kept]
     short = message[:start] + struct.pack(">IB", 5 + len(data), 7) + data + b"7777"
     return short[:8] + struct.pack(">Q", len(short)) + short[16:]
 
 
-@pytest.mark.parametrize("kept", [1, 500])
-def test_simple_packing_with_too_few_bytes_is_an_error(engine, kept):
+DAMAGES = {
+    "no bytes": lambda: encode("temperature_2m")[:0],
+    "no message": lambda: encode("temperature_2m")[:4] + bytes(300),
+    "cut in section 3": lambda: encode("temperature_2m")[:60],
+    "unknown packing": lambda: replace_octets(encode("temperature_2m"), 5, 10, struct.pack(">H", 999)),
+    "one value fewer": lambda: replace_octets(encode("temperature_2m"), 5, 6, struct.pack(">I", SIZE - 1)),
+    "complex packing, no data": lambda: shorten_data(encode("temperature_2m"), 0),
+    "complex packing, 500 bytes": lambda: shorten_data(encode("temperature_2m"), 500),
+    "complex packing, last byte lost": lambda: shorten_data(encode("temperature_2m"), -1),
+    "simple packing, no data": lambda: shorten_data(encode("u_component_wind_10m"), 0),
+    "simple packing, 1 byte": lambda: shorten_data(encode("u_component_wind_10m"), 1),
+    "simple packing, 500 bytes": lambda: shorten_data(encode("u_component_wind_10m"), 500),
+    "binary scale factor of 300": lambda: replace_octets(encode("u_component_wind_10m"), 5, 16, struct.pack(">h", 300)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_message_is_an_error(engine, damage):
     with pytest.raises(DecodeError):
-        engine.points(with_less_data(message_of("u_component_wind_10m"), kept), ALL)
+        engine.points(DAMAGES[damage](), ALL)
 
 
-@pytest.mark.parametrize(
-    ("name", "kept"),
-    [("u_component_wind_10m", 0), ("temperature_2m", 0), ("temperature_2m", 500), ("temperature_2m", -1)],
-)
-def test_a_data_section_that_is_too_short_is_an_error_with_every_packing(engine, name, kept):
-    with pytest.raises(DecodeError):
-        engine.points(with_less_data(message_of(name), kept), ALL)
-
-
-def test_a_reference_that_is_no_number_is_an_error(engine):
-    message = with_bytes(message_of("u_component_wind_10m"), 5, 12, struct.pack(">f", float("nan")))
-    with pytest.raises(DecodeError, match="no number"):
+def test_a_reference_value_of_nan_is_an_error(engine):
+    message = replace_octets(encode("u_component_wind_10m"), 5, 12, struct.pack(">f", float("nan")))
+    with pytest.raises(DecodeError, match="the reference value of the packing is not finite"):
         engine.points(message, ALL)
 
 
-def test_values_beyond_float32_are_an_error(engine):
-    # octets 12-15 of section 5: the reference value; 16-17: the binary scale factor
-    message = with_bytes(message_of("u_component_wind_10m"), 5, 16, struct.pack(">h", 300))
-    with pytest.raises(DecodeError):
-        engine.points(message, ALL)
-
-
-def test_an_unknown_engine_gets_a_hint():
+def test_an_unknown_engine_is_an_error_with_a_hint():
     with pytest.raises(ConfigError, match="decoding engine 'eccode' is unknown: did you mean eccodes"):
-        engine_named("eccode")
+        get_engine("eccode")
     with pytest.raises(ConfigError, match="decoding engine 'x' is unknown: take one of auto, numba, eccodes, cfgrib"):
-        engine_named("x")
+        get_engine("x")
 
 
-def test_engines_are_called_what_they_are_asked_for_as():
-    assert {name: engine_named(name).name for name in ENGINES} == {name: name for name in ENGINES}
+def test_get_engine_returns_the_engine_of_that_name():
+    assert {name: get_engine(name).name for name in ENGINES} == {name: name for name in ENGINES}
 
 
-def repacked(name: str, packing: str) -> bytes:
-    handle = eccodes.codes_new_from_message(message_of(name))
+def repack(name: str, packing: str) -> bytes:
+    handle = eccodes.codes_new_from_message(encode(name))
     eccodes.codes_set(handle, "packingType", packing)
     message: bytes = eccodes.codes_get_message(handle)
     eccodes.codes_release(handle)
     return message
 
 
-ENDLESS = "def endless(message):\n    while True: pass\na.unpack = endless; a.answer()"
+ENDLESS = "def endless(message):\n    while True: pass\na.unpack = endless; a.serve_requests()"
 
 
-def test_auto_is_the_fast_engine_and_the_reference_for_what_that_does_not_know():
-    auto, known = engine_named("auto"), message_of("temperature_2m")
-    assert auto.engine_for(known).name == "numba"
-    ieee = repacked("u_component_wind_10m", "grid_ieee")
+def test_auto_uses_numba_and_falls_back_to_eccodes_for_other_packings():
+    auto, supported = get_engine("auto"), encode("temperature_2m")
+    assert auto.engine_for(supported).name == "numba"
+    ieee = repack("u_component_wind_10m", "grid_ieee")
     assert auto.engine_for(ieee).name == "eccodes"
-    assert auto.points(ieee, ALL).tobytes() == engine_named("eccodes").points(ieee, ALL).tobytes()
+    assert auto.points(ieee, ALL).tobytes() == get_engine("eccodes").points(ieee, ALL).tobytes()
     with pytest.raises(UnsupportedPackingError, match=r"template 5\.4"):
-        engine_named("numba").points(ieee, ALL)
+        get_engine("numba").points(ieee, ALL)
     assert auto.engine_for(b"GRIB, or so").name == "numba"
 
 
-def test_what_ends_eccodes_ends_a_process_of_its_own_and_the_next_message_is_read():
-    auto, message = engine_named("auto"), repacked("u_component_wind_10m", "grid_ieee")
+def test_a_crash_of_eccodes_is_an_error_and_the_next_message_is_decoded():
+    auto, message = get_engine("auto"), repack("u_component_wind_10m", "grid_ieee")
     good = auto.points(message, ALL).tobytes()
-    with pytest.raises(DecodeError, match="ecCodes ends its process with code -6 over the message: it is damaged"):
-        auto.points(with_bytes(message_of("temperature_2m"), 5, 37, b"\xff"), ALL)  # widths of 255 bits
+    with pytest.raises(DecodeError, match="ecCodes exited with code -6 while unpacking the message: it is damaged"):
+        auto.points(replace_octets(encode("temperature_2m"), 5, 37, b"\xff"), ALL)  # widths of 255 bits
     assert auto.points(message, ALL).tobytes() == good
 
 
-def test_a_message_that_takes_eccodes_too_long_is_given_up(monkeypatch):
+def test_eccodes_is_stopped_at_the_time_limit(monkeypatch):
     eccodes_subprocess._stop()
     monkeypatch.setattr(
         eccodes_subprocess, "_CODE", "import hrrr_dask.decode.eccodes_subprocess as a; a.LIMIT_S = 0.3\n" + ENDLESS
     )
-    with pytest.raises(DecodeError, match="ecCodes ends its process with code -27 over the message"):
-        eccodes_subprocess.unpack_apart(b"GRIB")
+    with pytest.raises(DecodeError, match="ecCodes exited with code -27 while unpacking the message"):
+        eccodes_subprocess.unpack_in_subprocess(b"GRIB")
     assert not eccodes_subprocess._running
 
 
-def test_where_nothing_can_be_written_kernels_are_compiled_in_each_process(tmp_path):
+def test_kernels_are_compiled_in_each_process_if_no_cache_is_writable(tmp_path):
     code = (
         "import sys, numpy as np; from numba.core import caching; "
         "getattr(caching, 'CacheImpl', None or caching.__dict__.get('_CacheImpl'))._locator_classes = []; "
-        "from hrrr_dask.decode import engine_named; message = sys.stdin.buffer.read(); "
-        "print(engine_named('numba').points(message, np.arange(3)).tolist())"
+        "from hrrr_dask.decode import get_engine; message = sys.stdin.buffer.read(); "
+        "print(get_engine('numba').points(message, np.arange(3)).tolist())"
     )
-    message, environment = message_of("temperature_2m"), {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    message, environment = encode("temperature_2m"), {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], input=message, capture_output=True, check=False, env=environment
     )
     assert done.returncode == 0, done.stderr.decode()
-    assert json.loads(done.stdout) == engine_named("eccodes").points(message, ALL[:3]).tolist()
+    assert json.loads(done.stdout) == get_engine("eccodes").points(message, ALL[:3]).tolist()
     assert not list(tmp_path.rglob("*.nbi"))
 
 
-def test_processes_that_start_at_once_on_an_empty_cache_do_not_disturb_each_other(tmp_path):
+def test_several_processes_can_fill_an_empty_cache_at_once(tmp_path):
     code = "from hrrr_dask.decode.numba_engine import NumbaEngine"
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     started = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(4)]

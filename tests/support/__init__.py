@@ -1,1 +1,1 @@
-"""What tests share: oracles, builders of specifications and messages, and where things lie."""
+"""Shared test code: reference implementations, builders of stores, jobs and messages, and paths."""

@@ -1,4 +1,4 @@
-"""The compiled engine and its oracle: ecCodes, with none of this package's code."""
+"""The numba engine and its reference: decoding with ecCodes, without code of this package."""
 
 from __future__ import annotations
 
@@ -11,43 +11,42 @@ import numpy as np
 from hrrr_dask.decode.numba_engine import NumbaEngine
 
 ENGINE = NumbaEngine()
+MISSING = -1e100
 
 
-ABSENT = -1e100
-
-
-def oracle(message: bytes) -> np.ndarray:
-    """What ecCodes says, rounded once; none of this package's code."""
+def decode_with_eccodes(message: bytes) -> np.ndarray:
+    """Decode a message with ecCodes and round the values once to float32; NaN where missing."""
     handle = eccodes.codes_new_from_message(message)
     try:
-        eccodes.codes_set(handle, "missingValue", ABSENT)
+        eccodes.codes_set(handle, "missingValue", MISSING)
         values = eccodes.codes_get_values(handle)
     finally:
         eccodes.codes_release(handle)
-    values[values == ABSENT] = np.nan
+    values[values == MISSING] = np.nan
     with np.errstate(over="ignore"):
         return values.astype(np.float32)
 
 
-def same(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    """The same bits, and NaN in the same places."""
-    there = ~np.isnan(theirs)
-    return np.array_equal(np.isnan(ours), ~there) and ours[there].tobytes() == theirs[there].tobytes()
+def same_bits(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """Whether two arrays have the same bits, and NaN at the same positions."""
+    present = ~np.isnan(theirs)
+    return np.array_equal(np.isnan(ours), ~present) and ours[present].tobytes() == theirs[present].tobytes()
 
 
-class Fenced:
-    """Bytes whose end is the end of what may be read."""
+class FencedBuffer:
+    """A buffer followed by a memory page that is not readable: a read past the end crashes the process."""
 
     def __init__(self, size: int) -> None:
         page = mmap.PAGESIZE
-        self._room = -(-size // page) * page
-        self._map = mmap.mmap(-1, self._room + page)
+        self._size = -(-size // page) * page
+        self._map = mmap.mmap(-1, self._size + page)
         view = (ctypes.c_char * len(self._map)).from_buffer(self._map)
         libc = ctypes.CDLL(None, use_errno=True)
-        if libc.mprotect(ctypes.c_void_p(ctypes.addressof(view) + self._room), ctypes.c_size_t(page), 0):
+        if libc.mprotect(ctypes.c_void_p(ctypes.addressof(view) + self._size), ctypes.c_size_t(page), 0):
             raise OSError(ctypes.get_errno(), "mprotect")
 
-    def holding(self, data: bytes) -> memoryview:
-        start = self._room - len(data)
-        self._map[start : self._room] = data
-        return memoryview(self._map)[start : self._room]
+    def store(self, data: bytes) -> memoryview:
+        """Store bytes at the end of the buffer and return a view of them."""
+        start = self._size - len(data)
+        self._map[start : self._size] = data
+        return memoryview(self._map)[start : self._size]

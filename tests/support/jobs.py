@@ -1,4 +1,4 @@
-"""Jobs whose stages read nothing: for tests of the run loop and of the lives of workers."""
+"""Jobs whose tasks read and write nothing, for tests of the run loop and of worker failures."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from hrrr_dask.records import Extract, FileOutcome, GribFile, Reading
 from support.specs import NAMES, SELECTION, make_spec
 
 LEADS = 6
+SIX_LEADS = replace(SELECTION, lead_hours=tuple(range(LEADS)))
 
 
-SIX = replace(SELECTION, lead_hours=tuple(range(LEADS)))
-
-
-def readings(n_runs, first_run=0, leads=LEADS):
+def make_readings(n_runs, first_run=0, leads=LEADS):
     start = datetime(2024, 1, 1)
     return tuple(
         Reading(GribFile(start + timedelta(hours=run), lead), NAMES)
@@ -30,7 +28,7 @@ def readings(n_runs, first_run=0, leads=LEADS):
 def make_job(files_per_task, name):
     job = Job(
         job_id=name,
-        spec=make_spec(selection=SIX),
+        spec=make_spec(selection=SIX_LEADS),
         store_url="",
         store_options=(),
         sources=(),
@@ -43,10 +41,10 @@ def make_job(files_per_task, name):
     return job
 
 
-def made_up(reading, seconds=0.001):
+def fake_extract(reading, seconds=0.001):
     return Extract(np.zeros((2, 5), np.float32), FileOutcome(reading.file, NAMES, {}, bytes_read=7, seconds=seconds))
 
 
-def write_without_a_task(partition, extracts, job, attempt):
+def write_locally(partition, extracts, job, attempt):
     gaps = {e.outcome.file.label: 1 for e in extracts if e.outcome.reasons}
     return PartitionReport(partition.number, len(extracts), gaps, 0, 0, 0, 0.0)

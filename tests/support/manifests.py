@@ -1,4 +1,4 @@
-"""The files of ``cluster/``, read; and what Dask's operator makes out of them, by the operator's own code."""
+"""Reads and validates the manifests in ``cluster/``, and builds the objects that Dask's operator creates."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from support.paths import ROOT
 CLUSTER = ROOT / "cluster"
 CUSTOM = ("kubernetes.dask.org", "monitoring.coreos.com")
 TOOLS = ("eksctl.io", "kind.x-k8s.io", "kustomize.config.k8s.io")
-"""Whose files are not for Kubernetes itself."""
+"""API groups of tools: their files are not applied to Kubernetes."""
 OPERATOR = Path(importlib.util.find_spec("dask_kubernetes").submodule_search_locations[0]) / "operator"
 CHART = OPERATOR / "deployment" / "helm" / "dask-kubernetes-operator"
 VERSIONS = ("1.31", "1.37")
-"""Of Kubernetes: the oldest that has all fields that are used, and the newest that is known here."""
+"""Kubernetes versions: the oldest that has all used fields, and the newest with a schema here."""
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Pod:
-    """As it will be."""
+    """A pod as it will be created."""
 
     role: str
     labels: dict[str, str]
@@ -50,15 +50,17 @@ class Pod:
         return args[args.index(name) + 1]
 
 
-def read(path: Path) -> list[Document]:
-    """Its documents, without shared parts: aliases are copies."""
-    found = yaml.load_all(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # the other takes seconds
+def read_documents(path: Path) -> list[Document]:
+    """Read the documents of a YAML file; aliases become copies."""
+    found = yaml.load_all(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # the other is slow
     return [json.loads(json.dumps(document)) for document in found if document is not None]
 
 
 def objects() -> list[Document]:
-    """All that is applied to Kubernetes as it stands."""
-    found = [document for path in sorted(CLUSTER.rglob("*.yaml")) for document in read(path) if "kind" in document]
+    """All objects in ``cluster/`` that are applied to Kubernetes."""
+    found = [
+        document for path in sorted(CLUSTER.rglob("*.yaml")) for document in read_documents(path) if "kind" in document
+    ]
     return [document for document in found if document["apiVersion"].partition("/")[0] not in TOOLS]
 
 
@@ -66,38 +68,40 @@ def of_kind(*kinds: str, among: list[Document] | None = None) -> list[Document]:
     return [document for document in (among or objects()) if document["kind"] in kinds]
 
 
-def named(kind: str, name: str) -> Document:
+def get_object(kind: str, name: str) -> Document:
     (only,) = [document for document in of_kind(kind) if document["metadata"]["name"] == name]
     return only
 
 
-# What may be in them
+# Validation
 
 
 @cache
-def crd(kind: str) -> Document:
-    """JSON schema of a custom resource, from the operator or from ours; what it does not know is refused."""
-    ours = read(ROOT / "tests" / "support" / "schemas.yaml")[0]
+def crd_schema(kind: str) -> Document:
+    """JSON schema of a custom resource, from the operator or from ``schemas.yaml``; unknown keys are not allowed."""
+    ours = read_documents(ROOT / "tests" / "support" / "schemas.yaml")[0]
     if kind in ours:
-        return closed(ours[kind])
+        return forbid_unknown_keys(ours[kind])
     (schema,) = [
         definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
         for path in CHART.glob("crds/*.yaml")
-        for definition in read(path)
+        for definition in read_documents(path)
         if definition["spec"]["names"]["kind"] == kind
     ]
     common = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {}}
-    return closed({**schema, "properties": {**schema["properties"], **common}})
+    return forbid_unknown_keys({**schema, "properties": {**schema["properties"], **common}})
 
 
-def closed(schema: Any) -> Any:
-    """A CRD's schema as plain JSON schema that allows no other keys: an API server would drop them without a word."""
+def forbid_unknown_keys(schema: Any) -> Any:
+    """Convert the schema of a CRD to JSON schema without additional keys, which an API server would drop silently."""
     if isinstance(schema, list):
-        return [closed(one) for one in schema]
+        return [forbid_unknown_keys(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
     made = {
-        key: {name: closed(one) for name, one in value.items()} if key == "properties" else closed(value)
+        key: {name: forbid_unknown_keys(one) for name, one in value.items()}
+        if key == "properties"
+        else forbid_unknown_keys(value)
         for key, value in schema.items()
         if not key.startswith("x-") and key not in ("format", "description", "default", "nullable")
     }
@@ -108,21 +112,21 @@ def closed(schema: Any) -> Any:
     return made
 
 
-def check(document: Document) -> None:
-    """Raise if Kubernetes would refuse the document, or drop part of it."""
+def check_schema(document: Document) -> None:
+    """Raise if Kubernetes would reject the document, or drop part of it."""
     if document["apiVersion"].partition("/")[0] in (*CUSTOM, *TOOLS):
-        jsonschema.Draft202012Validator(crd(document["kind"])).validate(document)
+        jsonschema.Draft202012Validator(crd_schema(document["kind"])).validate(document)
         return
     for version in VERSIONS:
         kubernetes_validate.validate(document, version, strict=True)
 
 
-# What becomes of them
+# Objects that the operator creates
 
 
 @cache
 def _builders() -> dict[str, Any]:
-    """The operator's functions that build objects; importing the operator would take seconds."""
+    """Functions of the operator that build objects; extracted, because importing the operator takes seconds."""
     tree = ast.parse((OPERATOR / "controller" / "controller.py").read_text())
     wanted = [node for node in tree.body if _builds(node) or _imports(node)]
     space: dict[str, Any] = {"copy": copy, "SCHEDULER_NAME_TEMPLATE": "{cluster_name}-scheduler"}
@@ -140,7 +144,7 @@ def _imports(node: ast.stmt) -> bool:
 
 
 def dask_clusters(among: list[Document] | None = None) -> list[Document]:
-    """Standing ones, and those that jobs bring."""
+    """Clusters in manifests, and those that jobs create."""
     found = of_kind("DaskCluster", among=among)
     for job in of_kind("DaskJob", among=among):
         meta, spec = job["metadata"], job["spec"]["cluster"]["spec"]
@@ -150,13 +154,13 @@ def dask_clusters(among: list[Document] | None = None) -> list[Document]:
     return found
 
 
-def made_by_the_operator(cluster: Document) -> tuple[Document, Document, Document]:
-    """Deployment of the scheduler, its service, and the deployment of a worker."""
+def operator_objects(cluster: Document) -> tuple[Document, Document, Document]:
+    """Deployment of the scheduler, its service, and the deployment of a worker, as built by the operator."""
     meta, spec, build = cluster["metadata"], cluster["spec"], _builders()
     name, labels = meta["name"], meta["labels"]
 
-    def annotations(of: str) -> dict[str, str]:
-        return spec[of].get("metadata", {}).get("annotations", {})
+    def annotations(role: str) -> dict[str, str]:
+        return spec[role].get("metadata", {}).get("annotations", {})
 
     scheduler = build["build_scheduler_deployment_spec"](
         name, spec["scheduler"]["spec"], annotations("scheduler"), labels
@@ -169,9 +173,9 @@ def made_by_the_operator(cluster: Document) -> tuple[Document, Document, Documen
 
 
 def pods(among: list[Document] | None = None) -> Iterator[Pod]:
-    """Every pod that will be."""
+    """All pods that will be created."""
     for cluster in dask_clusters(among):
-        scheduler, _, worker = made_by_the_operator(cluster)
+        scheduler, _, worker = operator_objects(cluster)
         yield _pod("scheduler", scheduler["spec"]["template"])
         yield _pod("worker", worker["spec"]["template"])
     for job in of_kind("DaskJob", among=among):
@@ -191,29 +195,29 @@ def _pod(role: str, template: Document) -> Pod:
     return Pod(role, meta["labels"], meta.get("annotations", {}), template["spec"])
 
 
-def selected(selector: Document, labels: dict[str, str]) -> bool:
-    """Whether a label selector means those labels."""
+def selector_matches(selector: Document, labels: dict[str, str]) -> bool:
+    """Whether a label selector matches labels."""
     expressions = selector.get("matchExpressions", [])
-    assert all(one["operator"] == "In" for one in expressions), "only In is known here"
+    assert all(one["operator"] == "In" for one in expressions), "only the operator In is supported"
     return selector.get("matchLabels", {}).items() <= labels.items() and all(
         labels.get(one["key"]) in one["values"] for one in expressions
     )
 
 
-# Kustomize, as far as it is used here
+# Kustomize: the subset that is used
 
 
-def rendered(directory: Path) -> list[Document]:
-    """Resources, images put in, patches applied."""
-    (given,) = read(directory / "kustomization.yaml")
+def render_kustomization(directory: Path) -> list[Document]:
+    """Render a kustomization: resources with patches and images applied."""
+    (given,) = read_documents(directory / "kustomization.yaml")
     found: list[Document] = []
     for name in given["resources"]:
         path = (directory / name).resolve()
-        found += rendered(path) if path.is_dir() else read(path)
+        found += render_kustomization(path) if path.is_dir() else read_documents(path)
     for patch in given.get("patches", []):
         wanted = patch["target"].items()
         hit = [one for one in found if wanted <= {"kind": one["kind"], "name": one["metadata"]["name"]}.items()]
-        assert hit, f"{directory.name}: nothing is {dict(wanted)}"
+        assert hit, f"{directory.name}: no object matches {dict(wanted)}"
         for one in hit:
             changed = jsonpatch.apply_patch(copy.deepcopy(one), yaml.safe_load(patch["patch"]))
             one.clear()

@@ -1,7 +1,8 @@
-"""Another route to the values at the points, and how the end-to-end tests look at a store.
+"""Reference implementation of point values, and helpers for end-to-end tests of stores and the command line.
 
-The values: every message of a file with ecCodes, matched by its GRIB2 numbers; the nearest cell by trying all of them
-on the sphere; wind turned by the formula for a Lambert cone. That half shares no code with the package.
+Reference values: all messages of a file are decoded with ecCodes and matched by GRIB2 numbers, the nearest cell is
+found by computing all distances on the sphere, and wind is rotated with the formula for a Lambert cone. This part
+shares no code with the package.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ import numpy as np
 import pytest
 from distributed.versions import get_versions
 
-from hrrr_dask.job import execution
+from hrrr_dask.job import backfill as job_backfill
 from hrrr_dask.job.loop import RunResult
 from hrrr_dask.job.pipeline import extract_file, write_partition
 
 LAMBERT_CONE = np.sin(np.radians(38.5))
-"""HRRR's cone constant: one standard parallel."""
+"""Cone constant of the HRRR projection with one standard parallel."""
 
 NUMBERS = {
     "surface_pressure": (0, 3, 0, 1, 0),
@@ -51,19 +52,19 @@ WINDS = [
 
 @dataclass(frozen=True)
 class Field:
-    """One decoded message."""
+    """A decoded message."""
 
     numbers: tuple[int, int, int, int, int]
     step: str
     values: np.ndarray
-    """dims (cell,), float64, NaN where the bitmap has none."""
+    """dims (cell,), float64, NaN where missing."""
     latitude: np.ndarray
     longitude: np.ndarray
     message: bytes
 
 
 def read_fields(path):
-    """Every message of a GRIB file."""
+    """Decode all messages of a GRIB file."""
     fields = []
     with Path(path).open("rb") as file:
         while (handle := eccodes.codes_grib_new_from_file(file)) is not None:
@@ -80,23 +81,23 @@ def _field(handle):
     eccodes.codes_set(handle, "missingValue", -1e100)
     values = eccodes.codes_get_values(handle)
     values[values == -1e100] = np.nan
-    latitude, longitude = _places(handle)
+    latitude, longitude = _coordinates(handle)
     step = eccodes.codes_get_string(handle, "stepRange")
     return Field(numbers, step, values, latitude, longitude, eccodes.codes_get_message(handle))
 
 
-_PLACES: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+_COORDINATES: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
 
-def _places(handle):
+def _coordinates(handle):
     grid = eccodes.codes_get_string(handle, "md5GridSection")
-    if grid not in _PLACES:
-        _PLACES[grid] = tuple(eccodes.codes_get_array(handle, key) for key in ("latitudes", "longitudes"))
-    return _PLACES[grid]
+    if grid not in _COORDINATES:
+        _COORDINATES[grid] = tuple(eccodes.codes_get_array(handle, key) for key in ("latitudes", "longitudes"))
+    return _COORDINATES[grid]
 
 
 def nearest_cells(latitude, longitude, points):
-    """Flat index of the nearest cell for each (latitude, longitude): great-circle, all cells tried."""
+    """Flat index of the nearest cell of each (latitude, longitude) by great-circle distance to all cells."""
     lat, lon = np.radians(latitude), np.radians(longitude)
     cells = []
     for point_latitude, point_longitude in np.radians(points):
@@ -106,16 +107,16 @@ def nearest_cells(latitude, longitude, points):
     return np.array(cells)
 
 
-def to_earth(u, v, longitude):
-    """Grid-relative components on HRRR's Lambert grid turned to east and north, float32."""
+def rotate_to_earth(u, v, longitude):
+    """Rotate grid-relative components on HRRR's Lambert grid to east and north, float32."""
     alpha = LAMBERT_CONE * np.radians((np.asarray(longitude) - 262.5 + 180) % 360 - 180)
     u, v = np.asarray(u, np.float64), np.asarray(v, np.float64)
     east, north = u * np.cos(alpha) + v * np.sin(alpha), -u * np.sin(alpha) + v * np.cos(alpha)
     return east.astype(np.float32), north.astype(np.float32)
 
 
-def file_at_points(path, points, lead_hours):
-    """Name to float32 values at the points, of the instants in a file."""
+def values_at_points(path, points, lead_hours):
+    """Name to float32 values at the points, for the instantaneous messages of a file."""
     fields = {field.numbers: field for field in read_fields(path) if field.step == str(lead_hours)}
     found = {}
     for name, numbers in NUMBERS.items():
@@ -126,20 +127,20 @@ def file_at_points(path, points, lead_hours):
             longitude = field.longitude[cells]
     for u, v in WINDS:
         if u in found:
-            found[u], found[v] = to_earth(found[u], found[v], longitude)
+            found[u], found[v] = rotate_to_earth(found[u], found[v], longitude)
     return found
 
 
-# Looking at stores
+# Content of stores
 
 
-def bits(values):
-    """Float32 as integers, so that NaN equals NaN and -0 differs from 0."""
+def as_bits(values):
+    """View float32 values as integers, so that NaN equals NaN and -0 differs from 0."""
     return np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
 
 
-def objects(store, *, ledger=False):
-    """Key to the digest of every object of a store in a directory; without the ledger unless told."""
+def object_digests(store, *, ledger=False):
+    """Key to the digest of every object of a store in a directory, optionally with the ledger."""
     root = Path(store)
     paths = [path for path in root.rglob("*") if path.is_file()]
     keys = {path.relative_to(root).as_posix(): path for path in paths}
@@ -150,26 +151,27 @@ def objects(store, *, ledger=False):
     }
 
 
-def contents(store, *, dates=True):
-    """The same, but in the root document not how many steps it took to come there, nor where its files came from;
-    without since when they were available, if the dates of the archive's files differ.
+def content_digests(store, *, dates=True):
+    """Digests without the ledger, and without the number of growth steps and the sources in the root document.
+
+    With ``dates=False`` also without ``available_at``, for archives whose files have different dates.
     """
-    found = objects(store)
+    found = object_digests(store)
     root = json.loads((Path(store) / "zarr.json").read_bytes())
-    said = root["attributes"]["hrrr_dask"]
-    del said["growth"], said["source"]
-    said["cohorts"] = [{**cohort, "growth": 0} for cohort in said["cohorts"]]
+    stored = root["attributes"]["hrrr_dask"]
+    del stored["growth"], stored["source"]
+    stored["cohorts"] = [{**cohort, "growth": 0} for cohort in stored["cohorts"]]
     found["zarr.json"] = json.dumps(root)
     return {key: digest for key, digest in found.items() if dates or not key.startswith("available_at/c/")}
 
 
 def ledger_keys(store):
-    """Entries of a store in a directory."""
+    """Keys of the ledger entries of a store in a directory."""
     return sorted(path.relative_to(store).as_posix() for path in Path(store).glob(".hrrr/ledger/*/*.parquet"))
 
 
 def write_points(path, points):
-    """A points file with ids p0, p1, …"""
+    """Write a points file with the ids p0, p1, …"""
     rows = [f"p{number},{latitude},{longitude}" for number, (latitude, longitude) in enumerate(points)]
     Path(path).write_text("\n".join(["point_id,latitude,longitude", *rows]) + "\n")
     return Path(path)
@@ -180,9 +182,9 @@ def write_points(path, points):
 CLI = (str(Path(sys.executable).with_name("hrrr-dask")),)
 
 
-def command(*arguments, **options):
-    """The command line: ``lead_hours=1`` becomes ``--lead-hours 1``, a list repeats the option, True is a flag and
-    False leaves it out.
+def cli_command(*arguments, **options):
+    """Build a command line: ``lead_hours=1`` becomes ``--lead-hours 1``, a list repeats the option, True is a flag, and
+    False omits it.
     """
     words = [*CLI, *map(str, arguments)]
     for name, value in options.items():
@@ -194,9 +196,9 @@ def command(*arguments, **options):
 
 
 def run_cli(*arguments, environment=None, **options):
-    """Run it; returns exit code, the JSON that it printed (or None), stderr."""
+    """Run the command line; returns exit code, printed JSON (or None) and stderr."""
     done = subprocess.run(
-        command(*arguments, **options),
+        cli_command(*arguments, **options),
         env=environment or dict(os.environ),
         capture_output=True,
         text=True,
@@ -210,17 +212,17 @@ def run_cli(*arguments, environment=None, **options):
 # Without a cluster
 
 
-def versions_here(packages):
-    """As a client says them, of a cluster that is this process."""
+def local_versions(packages):
+    """Versions as reported by a Dask client, for a cluster that consists of this process."""
     here = get_versions(packages)
     return {"client": here, "scheduler": here, "workers": {"here": here}}
 
 
 @contextmanager
 def without_dask(reorder=reversed):
-    """Let ``backfill(…, client=…)`` do its work in this process; yields the client to give it.
+    """Make ``backfill(…, client=…)`` run in this process without Dask; yields the client to pass.
 
-    ``reorder`` is called on each partition's list of readings, and of extracts, and may change its order in place.
+    ``reorder`` is called with each partition's list of readings, and of extracts, to change their order in place.
     """
 
     def serial(client, job, partitions, progress, show):
@@ -234,5 +236,5 @@ def without_dask(reorder=reversed):
         return RunResult(tuple(reports), interrupted=False)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execution, "run", serial)
-        yield SimpleNamespace(dashboard_link="", get_versions=versions_here)
+        patch.setattr(job_backfill, "run", serial)
+        yield SimpleNamespace(dashboard_link="", get_versions=local_versions)

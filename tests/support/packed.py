@@ -1,5 +1,7 @@
-"""Messages with any packing that templates 5.0, 5.2 and 5.3 allow, laid out byte by byte: an encoder that chooses
-nothing, so that a test can. What they mean is for ecCodes to say."""
+"""Encodes GRIB2 messages with any packing that templates 5.0, 5.2 and 5.3 allow, as chosen by a test.
+
+The expected values come from ecCodes.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import numpy as np
 
 
 def bit_octets(numbers: np.ndarray, bits: int) -> bytes:
-    """Unsigned integers of some bits each, one after the other, filled up to a whole octet."""
+    """Concatenate unsigned integers of a width in bits, padded to a whole octet."""
     if not bits:
         return b""
     shifts = np.arange(bits - 1, -1, -1, dtype=np.uint64)
@@ -22,8 +24,8 @@ def signed(number: int, bits: int) -> int:
 
 
 @dataclass
-class Packed:
-    """A field as it is packed."""
+class PackedField:
+    """Packed integers of a field and all parameters of its packing."""
 
     n_cells: int
     template: int = 0
@@ -32,12 +34,12 @@ class Packed:
     decimal_scale: int = 0
     bits: int = 8
     numbers: np.ndarray | None = None
-    """Of template 5.0: the packed integers."""
+    """Packed integers of template 5.0."""
     references: np.ndarray | None = None
     widths: np.ndarray | None = None
     lengths: np.ndarray | None = None
     surplus: list[np.ndarray] = field(default_factory=list)
-    """Of each group: its values, without the reference."""
+    """Values of each group, minus the reference."""
     width_base: int = 0
     width_bits: int = 6
     length_base: int = 0
@@ -98,7 +100,7 @@ class Packed:
         )
 
     def sections(self) -> bytes:
-        """Sections 3 to 7; the grid is one row of a latitude-longitude grid."""
+        """Encode sections 3 to 7; the grid is one row of a latitude-longitude grid."""
         n = self.n_cells
         grid = struct.pack(">BIBBH", 0, n, 0, 0, 0)
         grid += struct.pack(">BBIBIBI", 6, 0, 0, 0, 0, 0, 0)
@@ -109,17 +111,17 @@ class Packed:
         return b"".join(struct.pack(">IB", 5 + len(body), number) + body for number, body in bodies.items())
 
 
-def message_of(*fields: Packed) -> bytes:
-    """One message with these fields."""
-    one = struct.pack(">IBHHBBBHBBBBBBB", 21, 1, 7, 0, 2, 1, 1, 2024, 7, 1, 0, 0, 0, 0, 1)
-    body = one + b"".join(each.sections() for each in fields) + b"7777"
+def pack_message(*fields: PackedField) -> bytes:
+    """Encode one message with these fields."""
+    section1 = struct.pack(">IBHHBBBHBBBBBBB", 21, 1, 7, 0, 2, 1, 1, 2024, 7, 1, 0, 0, 0, 0, 1)
+    body = section1 + b"".join(each.sections() for each in fields) + b"7777"
     return struct.pack(">4s2xBBQ", b"GRIB", 0, 2, 16 + len(body)) + body
 
 
-def random_packed(chance: np.random.Generator, most: int = 100_000) -> Packed:
-    """Any packing, from ordinary to outlandish."""
-    n = int(np.exp(chance.uniform(0, np.log(most)))) + int(chance.integers(0, 2))
-    packed = Packed(n, template=int(chance.choice([0, 2, 3], p=[0.2, 0.25, 0.55])))
+def random_packed(chance: np.random.Generator, max_cells: int = 100_000) -> PackedField:
+    """Draw a field with a random packing, from common to extreme."""
+    n = int(np.exp(chance.uniform(0, np.log(max_cells)))) + int(chance.integers(0, 2))
+    packed = PackedField(n, template=int(chance.choice([0, 2, 3], p=[0.2, 0.25, 0.55])))
     packed.reference = float(np.float32(chance.choice([0.0, chance.normal(0, 300), chance.normal() * 1e20, 1e-30])))
     packed.binary_scale = int(chance.choice([0, chance.integers(-12, 8), chance.integers(-140, 60)]))
     packed.decimal_scale = int(chance.choice([0, chance.integers(-3, 6), chance.integers(-12, 30)]))
@@ -133,7 +135,7 @@ def random_packed(chance: np.random.Generator, most: int = 100_000) -> Packed:
     return packed
 
 
-def _fill_groups(packed: Packed, chance: np.random.Generator) -> None:
+def _fill_groups(packed: PackedField, chance: np.random.Generator) -> None:
     n = packed.n_values
     packed.bits = int(chance.integers(0, 33))
     packed.management = int(chance.choice([0, 0, 0, 1, 2]))
@@ -168,9 +170,9 @@ def _below(chance: np.random.Generator, bits: int, count: int) -> np.ndarray:
     return numbers
 
 
-def plain(n: int = 400, width: int = 5, order: int = 2, bits: int = 9) -> Packed:
+def make_packed(n: int = 400, width: int = 5, order: int = 2, bits: int = 9) -> PackedField:
     chance = np.random.default_rng(n + width)
-    packed = Packed(n, template=3, bits=bits, order=order, octets=3, firsts=(100, 103)[:order], bias=-20)
+    packed = PackedField(n, template=3, bits=bits, order=order, octets=3, firsts=(100, 103)[:order], bias=-20)
     packed.lengths = np.array([*[20] * (n // 20 - 1), 20 + n % 20])
     packed.widths = np.full(len(packed.lengths), width)
     packed.references = chance.integers(0, 1 << bits, len(packed.lengths))
@@ -178,8 +180,8 @@ def plain(n: int = 400, width: int = 5, order: int = 2, bits: int = 9) -> Packed
     return packed
 
 
-def starts(message: bytes) -> dict[int, int]:
-    """Where the sections begin."""
+def section_starts(message: bytes) -> dict[int, int]:
+    """Section number to the position of its first byte."""
     found, start = {}, 16
     while start < len(message) - 4:
         found[message[start + 4]] = start
@@ -187,15 +189,15 @@ def starts(message: bytes) -> dict[int, int]:
     return found
 
 
-def damaged(message: bytes, chance: np.random.Generator) -> bytes:
-    """A few bytes changed that the engine reads: lengths and numbers of sections, the number of cells, all that
-    describes and holds values. Sometimes cut, with lengths that agree."""
-    at = starts(message)
-    heads = [byte for start in at.values() for byte in range(start, start + 5)]
-    described = [*range(8, 16), *heads, *range(at[3] + 6, at[3] + 10), *range(at[5], at[6] + 6)]
+def damage_message(message: bytes, chance: np.random.Generator) -> bytes:
+    """Change a few bytes that the engine reads: lengths and numbers of sections, the number of cells, the packing and
+    the values. Sometimes the data section is truncated, with consistent lengths."""
+    at = section_starts(message)
+    headers = [byte for start in at.values() for byte in range(start, start + 5)]
+    targets = [*range(8, 16), *headers, *range(at[3] + 6, at[3] + 10), *range(at[5], at[6] + 6)]
     data = bytearray(message)
     for _ in range(int(chance.integers(1, 4))):
-        byte = int(chance.choice(described)) if chance.random() < 0.7 else int(chance.integers(at[5], len(data)))
+        byte = int(chance.choice(targets)) if chance.random() < 0.7 else int(chance.integers(at[5], len(data)))
         flipped = data[byte] ^ (1 << int(chance.integers(0, 8)))
         data[byte] = int(chance.choice([0, 1, 0x7F, 0x80, 0xFF, flipped, chance.integers(0, 256)]))
     if chance.random() < 0.2 and len(message) - at[7] > 9:
@@ -205,7 +207,8 @@ def damaged(message: bytes, chance: np.random.Generator) -> bytes:
     return bytes(data)
 
 
-def altered(message: bytes, number: int, octet: int, data: bytes) -> bytes:
+def replace_octets(message: bytes, number: int, octet: int, data: bytes) -> bytes:
+    """Replace bytes of the first section with a number; octets count from 1."""
     start = 16
     while message[start + 4] != number:
         start += int.from_bytes(message[start : start + 4], "big")

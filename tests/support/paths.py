@@ -1,4 +1,4 @@
-"""Where the repository lies, and the real bytes beside it, which are there only on some machines."""
+"""Paths of the repository, and of real HRRR files beside it, which exist only on some machines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ ROOT = TESTS.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
-def importable(file: str) -> str:
-    """A ``PYTHONPATH`` with which a process of its own finds a test module and what it imports."""
+def pythonpath_for(file: str) -> str:
+    """``PYTHONPATH`` for a subprocess that imports a test module."""
     return os.pathsep.join([str(Path(file).parent), str(TESTS)])

@@ -1,4 +1,4 @@
-"""The fault server does what its script says, as a plain HTTP client sees it; and scripts are checked and drawn."""
+"""The fault server follows its script, as seen by a plain HTTP client; scripts are validated and drawn at random."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from hrrr_dask.archive.sources import parse_source
 from hrrr_dask.catalog.products import inventory_key, object_key
 from hrrr_dask.cli.commands import cli
 from hrrr_dask.errors import ConfigError
-from hrrr_dask.job import execution
+from hrrr_dask.job import backfill as job_backfill
 from hrrr_dask.records import ByteRange, GribFile
 from hrrr_dask.testing import MODES, FaultServer, GridWindow, Script, random_script, write_archive
 from hrrr_dask.testing.__main__ import main
-from hrrr_dask.testing.damage import of_another_run, on_another_grid, split_messages
+from hrrr_dask.testing.damage import move_to_other_grid, move_to_other_run, split_messages
 
 BODY = bytes(range(100))
 FILE = GribFile(datetime(2024, 1, 1, 3), 1)
@@ -49,12 +49,12 @@ def archive(tmp_path_factory):
 
 
 def get(url, byte_range="", **headers):
-    """Status, headers, body; the name of the exception in place of the status if the body breaks off."""
+    """Return status, headers and body; the exception name replaces the status if the connection breaks."""
     wanted = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(url, headers=wanted | ({"Range": f"bytes={byte_range}"} if byte_range else {}))
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return answer.status, answer.headers, answer.read()
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return response.status, response.headers, response.read()
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.headers, error.read()
@@ -64,7 +64,7 @@ def get(url, byte_range="", **headers):
         return type(error.reason).__name__, {}, b""
 
 
-ANSWERS = {
+RESPONSES = {
     "ok": (206, "bytes 10-29/100", BODY[10:30]),
     "whole": (200, None, BODY),
     "page": (200, None, b"<html><body>Over the limit</body></html>"),
@@ -83,64 +83,64 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("mode", ANSWERS)
-def test_a_range_is_answered_as_the_script_says_and_then_well(mode):
+@pytest.mark.parametrize("mode", RESPONSES)
+def test_a_range_request_follows_the_script_and_then_succeeds(mode):
     with FaultServer({"/a": BODY}, {"a": [mode]}) as server:
         status, headers, body = get(f"{server.url}/a", "10-29")
-        assert (status, headers.get("Content-Range"), body) == ANSWERS[mode]
+        assert (status, headers.get("Content-Range"), body) == RESPONSES[mode]
         assert get(f"{server.url}/a", "10-29")[2] == BODY[10:30]
         assert server.requests == {"/a": 2}
         assert server.served == {mode: 1, "ok": 1} if mode != "ok" else {"ok": 2}
 
 
-def test_a_reset_inside_the_body_is_no_orderly_end():
+def test_reset_inside_resets_the_connection_within_the_body():
     with FaultServer({"/a": BODY}, {"a": ["reset-inside"]}) as server:
         assert get(f"{server.url}/a", "10-29")[0] == "ConnectionResetError"
 
 
-def test_a_stalled_body_begins_and_does_not_go_on():
+def test_stall_sends_half_of_the_body_and_keeps_the_connection_open():
     with FaultServer({"/a": BODY}, {"a": ["stall"]}) as server:
         connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=0.1)
         connection.request("GET", "/a")
-        answer = connection.getresponse()
-        assert answer.read(50) == BODY[:50]
+        response = connection.getresponse()
+        assert response.read(50) == BODY[:50]
         with pytest.raises(TimeoutError):
-            answer.read(1)
+            response.read(1)
         connection.close()
 
 
 @pytest.mark.parametrize("status", ["429", "503"])
-def test_a_server_over_its_limit_says_when_to_come_again(status):
+def test_statuses_429_and_503_send_retry_after(status):
     with FaultServer({"/a": BODY}, {"a": [status]}) as server:
         assert get(f"{server.url}/a")[1]["Retry-After"] == "1"
 
 
-def test_a_redirect_leads_to_what_is_not_there():
+def test_status_302_redirects_to_a_missing_object():
     with FaultServer({"/a": BODY}, {"a": ["302"]}) as server:
         assert get(f"{server.url}/a")[0] == 404
         assert list(server.requests) == ["/a", "/elsewhere"]
 
 
-def test_versions_have_tags_of_their_own():
+def test_each_version_of_an_object_has_its_own_etag():
     modes = ["ok", "bare", "weak", "reissued", "ok", "replaced", "ok"]
     with FaultServer({"/a": BODY}, {"a": modes}) as server:
-        answers = [get(f"{server.url}/a") for _ in modes]
-        assert get(f"{server.url}/a", If_Match=answers[0][1]["ETag"])[0] == 412
-        assert get(f"{server.url}/a", If_Match=answers[-1][1]["ETag"])[0] == 200
-    tags = [headers["ETag"] for _, headers, _ in answers]
+        responses = [get(f"{server.url}/a") for _ in modes]
+        assert get(f"{server.url}/a", If_Match=responses[0][1]["ETag"])[0] == 412
+        assert get(f"{server.url}/a", If_Match=responses[-1][1]["ETag"])[0] == 200
+    tags = [headers["ETag"] for _, headers, _ in responses]
     assert tags[1] is None
     assert tags[2] == f"W/{tags[0]}"
     assert tags[3] == tags[4]
     assert tags[5] == tags[6]
     assert len({tags[0], tags[3], tags[5]}) == 3
-    assert [body for _, _, body in answers] == [BODY] * 5 + [BODY[::-1]] * 2
+    assert [body for _, _, body in responses] == [BODY] * 5 + [BODY[::-1]] * 2
 
 
-# Of archives
+# Archives
 
 
 def decoded(content):
-    """Reference hour, first latitude and values of each message."""
+    """Reference time, first latitude and values of each message."""
     found = []
     for message in split_messages(content):
         handle = eccodes.codes_new_from_message(message)
@@ -150,8 +150,8 @@ def decoded(content):
     return found
 
 
-@pytest.mark.parametrize(("change", "differs"), [(of_another_run, 0), (on_another_grid, 1)])
-def test_a_file_that_is_not_what_its_name_says_differs_in_one_header_and_in_all_values(archive, change, differs):
+@pytest.mark.parametrize(("change", "differs"), [(move_to_other_run, 0), (move_to_other_grid, 1)])
+def test_a_file_of_another_run_or_grid_differs_in_one_header_and_in_all_values(archive, change, differs):
     content = archive.path(FILE).read_bytes()
     found, right = decoded(change(content)), decoded(content)
     assert len(found) == len(right) > 3
@@ -159,10 +159,10 @@ def test_a_file_that_is_not_what_its_name_says_differs_in_one_header_and_in_all_
         assert one[differs] != other[differs]
         assert one[1 - differs] == other[1 - differs]
         assert not np.isclose(one[2], other[2]).any()
-    assert {hour for hour, _, _ in decoded(of_another_run(content))} == {2100}
+    assert {hour for hour, _, _ in decoded(move_to_other_run(content))} == {2100}
 
 
-def test_wrong_inventories_read_as_such(archive):
+def test_damaged_inventories_have_other_times_or_offsets(archive):
     right = archive.inventory_path(FILE).read_text()
     modes = ["other-run", "older", "beyond", "cut", "empty", "garbled", "ok"]
     with FaultServer(archive, {IDX: modes}) as server:
@@ -185,7 +185,7 @@ def test_wrong_inventories_read_as_such(archive):
     assert (found["empty"], len(found["cut"])) == (b"", len(right) // 2)
 
 
-def test_a_directory_is_a_web_server_and_a_bucket_and_is_not_written_to(archive):
+def test_a_directory_is_served_over_http_and_s3_and_is_not_modified(archive):
     content = archive.path(FILE).read_bytes()
     with FaultServer(archive.root, {GRIB: ["ok", "503", "replaced"]}) as server:
         options = {"endpoint": server.url, "anonymous": "true"}
@@ -199,7 +199,7 @@ def test_a_directory_is_a_web_server_and_a_bucket_and_is_not_written_to(archive)
     assert archive.path(FILE).read_bytes() == content
 
 
-def test_what_is_no_grib_cannot_be_another_runs_and_the_answer_says_so():
+def test_a_mode_that_cannot_be_applied_to_an_object_is_a_500_response():
     with FaultServer({"/a.grib2": b"<html>" * 9}, {"a.grib2": ["other-run"]}) as server:
         status, _, body = get(f"{server.url}/a.grib2")
     assert (status, body[:36]) == (500, b"wanted GRIB2 messages end to end, fo")
@@ -218,36 +218,36 @@ def test_what_is_no_grib_cannot_be_another_runs_and_the_answer_says_so():
         (["other-grid"], r"'other-grid', which is for keys that end in \.grib2"),
         (["...", "ok"], r"names '\.\.\.'"),
         (["..."], r"names '\.\.\.'"),
-        (iter(lambda: "503", None), r"has no end: let it end with '\.\.\.'"),
+        (iter(lambda: "503", None), r"has no end: end it with '\.\.\.'"),
     ],
 )
-def test_a_script_that_cannot_be_followed_is_refused(modes, text):
+def test_an_invalid_script_is_an_error(modes, text):
     with pytest.raises(ConfigError, match=text):
         FaultServer({"/a.idx": BODY}, {"a.idx": modes})
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "error"),
     [
         (None, "cannot be read"),
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("[]", "does not give each key a list of modes"),
         ('{"a": "503"}', "does not give each key a list of modes"),
         ('{"a": ["503", "..."]}', None),
     ],
 )
-def test_a_script_is_read_from_a_file(tmp_path, text, says):
+def test_a_script_is_read_from_a_json_file(tmp_path, text, error):
     path = tmp_path / "script.json"
     if text is not None:
         path.write_text(text)
-    if says is None:
+    if error is None:
         assert json.loads(Script.read(path).as_json()) == json.loads(text)
         return
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=error):
         Script.read(path)
 
 
-def test_scripts_drawn_by_lot_have_so_many_faults_and_say_what_heals(archive):
+def test_a_random_script_has_the_number_of_faults_and_heals_states_which_objects_recover(archive):
     script = random_script(archive, 50, seed=3, lasting=0.04, spare=[GRIB])
     assert script == random_script(archive.root, 50, seed=3, lasting=0.04, spare=[GRIB])
     assert script != random_script(archive, 50, seed=4, lasting=0.04, spare=[GRIB])
@@ -270,17 +270,17 @@ def test_scripts_drawn_by_lot_have_so_many_faults_and_say_what_heals(archive):
         random_script(archive, -1, seed=0)
 
 
-def test_every_mode_is_drawn_by_lot_sooner_or_later(archive):
+def test_random_scripts_draw_every_mode(archive):
     drawn = {mode for modes in random_script(archive, 2000, seed=0).modes.values() for mode in modes}
     assert set(MODES) - drawn == {"ok", "replaced"}
     with pytest.raises(ConfigError, match=r"holds no \.grib2 files"):
         random_script(Path(__file__).parent, 1, seed=0)
 
 
-# The command
+# The command line
 
 
-def test_the_page_on_testing_has_every_mode_and_commands_that_run(tmp_path, monkeypatch, capsys):
+def test_the_documentation_lists_every_mode_and_its_commands_run(tmp_path, monkeypatch, capsys):
     page = (ROOT / "docs" / "testing.md").read_text().partition("## A store")[0]
     rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.*?) \|", page, re.MULTILINE))
     assert {name: rows.get(name) for name in MODES} == {name: mode.meaning for name, mode in MODES.items()}
@@ -298,7 +298,7 @@ def test_the_page_on_testing_has_every_mode_and_commands_that_run(tmp_path, monk
     with serving(shlex.split(serve.removesuffix(" &").replace("8123", "0"))) as (_, url):
         arguments = shlex.split(backfill.replace("http://127.0.0.1:8123", url))
         with without_dask() as client:
-            monkeypatch.setattr(execution, "_cluster", lambda *_: nullcontext(client))
+            monkeypatch.setattr(job_backfill, "_cluster", lambda *_: nullcontext(client))
             done = CliRunner().invoke(cli, arguments[1:])
         assert (arguments[0], done.exit_code) == ("hrrr-dask", 0), done.output
         status = hrrr_dask.status(tmp_path / "farms.zarr")
@@ -308,7 +308,7 @@ def test_the_page_on_testing_has_every_mode_and_commands_that_run(tmp_path, monk
 
 @contextmanager
 def serving(words):
-    """Run the command until the block ends; yields its process and its URL."""
+    """Run the command during a block; yields its process and its URL."""
     words = [sys.executable, *words[1:]]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -317,7 +317,7 @@ def serving(words):
             process.kill()
 
 
-def test_a_bad_script_ends_the_command_with_what_to_do(archive, tmp_path, capsys):
+def test_a_bad_script_is_an_error_of_the_command(archive, tmp_path, capsys):
     path = tmp_path / "script.json"
     path.write_text(json.dumps({IDX: ["olde"]}))
     assert main(["serve", str(archive.root), "--script", str(path)]) == 2
@@ -331,7 +331,7 @@ def test_a_bad_script_ends_the_command_with_what_to_do(archive, tmp_path, capsys
     assert Script(json.loads(capsys.readouterr().out)) == random_script(archive, 3, seed=5)
 
 
-def test_the_command_serves_until_it_is_stopped_and_counts(archive, tmp_path):
+def test_the_command_serves_until_interrupted_and_prints_counts(archive, tmp_path):
     path = tmp_path / "script.json"
     path.write_text(json.dumps({IDX: ["404"]}))
     words = ["python", "-m", "hrrr_dask.testing", "serve", str(archive.root), "--script", str(path)]
@@ -339,7 +339,7 @@ def test_the_command_serves_until_it_is_stopped_and_counts(archive, tmp_path):
         assert [get(f"{url}/{IDX}")[0] for _ in range(3)] == [404, 200, 200]
         assert main(["serve", str(archive.root), "--port", url.rpartition(":")[2]]) == 2
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "1 faults; --source" in said
-    assert re.search(r"1  404\n", said)
+    assert "1 faults; --source" in stderr
+    assert re.search(r"1  404\n", stderr)

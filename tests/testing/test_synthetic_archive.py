@@ -1,4 +1,4 @@
-"""The synthetic archive is what it says it is: checked by ecCodes, cfgrib, and NOAA's own messages and inventories."""
+"""The synthetic archive is checked against ecCodes, cfgrib, and real messages and inventories of NOAA."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import cfgrib
 import eccodes
 import numpy as np
 import pytest
+from support import needs
 from support.paths import SHARED_DATA
 
 from hrrr_dask.catalog.variables import CATALOG, DEFAULT_VARIABLES
@@ -31,17 +32,13 @@ from hrrr_dask.testing import (
 )
 from hrrr_dask.testing.messages import MESSAGES, encode_message, messages_of
 
-needs_real_messages = pytest.mark.skipif(
-    not SHARED_DATA.exists(), reason="needs real HRRR messages, which are not shipped"
-)
-
 ALL = frozenset(MESSAGES)
 INIT = datetime(2024, 1, 1, 12)
 SOLAR = ("visible_beam_downward_solar_flux", "visible_diffuse_downward_solar_flux", "downward_shortwave_flux")
 
 
-def walk(content):
-    """Messages by the lengths in their section 0."""
+def iterate_messages(content):
+    """Messages of a file, by the lengths in section 0."""
     while content:
         size = int.from_bytes(content[8:16], "big")
         assert (content[:4], content[size - 4 : size]) == (b"GRIB", b"7777")
@@ -60,7 +57,7 @@ def sections(message):
 
 
 def decode(message, *keys):
-    """Values as float32, and keys, by ecCodes."""
+    """Decode values as float32, and keys, with ecCodes."""
     handle = eccodes.codes_new_from_message(message)
     try:
         values = eccodes.codes_get_values(handle).astype(np.float32)
@@ -89,24 +86,24 @@ def test_a_whole_grid_file_decodes_to_the_expected_bits():
     whole, file = GridWindow.whole(), GribFile(datetime(2024, 1, 1, 18), 5)
     names = {"temperature_2m", "u_component_wind_10m", "precipitation_1h", "surface_roughness", *SOLAR}
     content, _ = encode_file(file, whole, names)
-    for message, kind in zip(walk(content), messages_of(file, frozenset(names)), strict=True):
+    for message, kind in zip(iterate_messages(content), messages_of(file, frozenset(names)), strict=True):
         assert np.array_equal(decode(message)[0], expected_field(kind.name, file.init_time, file.lead_hours, whole))
 
 
-def test_ten_metre_winds_of_a_whole_grid_are_as_long_as_noaas():
+def test_a_10m_wind_message_of_the_whole_grid_has_the_length_of_noaas():
     message = encode_message(MESSAGES["v_component_wind_10m"], GribFile(INIT, 1), GridWindow.whole())
     assert len(message) == 2_381_615
 
 
 @pytest.mark.parametrize("name", sorted(ALL - {*SOLAR, "precipitation_run", "precipitation_1h"}))
-def test_no_two_files_hold_the_same_field(name):
+def test_all_files_have_different_fields(name):
     files = list(product((datetime(2024, 1, day, hour) for day in (1, 2, 15) for hour in range(24)), range(0, 49, 6)))
     fields = {expected_field(name, init, lead, DEFAULT_WINDOW).tobytes() for init, lead in files}
     assert len(fields) == len(files)
 
 
 @pytest.mark.parametrize("name", SOLAR)
-def test_no_two_files_hold_the_same_field_by_day(name):
+def test_all_files_have_different_irradiance_by_day(name):
     files = [
         (datetime(2024, 1, day, hour), lead) for day in (1, 2, 15) for hour in range(24) for lead in range(0, 49, 3)
     ]
@@ -117,20 +114,20 @@ def test_no_two_files_hold_the_same_field_by_day(name):
 
 
 @pytest.mark.parametrize("name", ["precipitation_run", "precipitation_1h"])
-def test_precipitation_differs_with_lead_time_and_with_the_run(name):
+def test_precipitation_differs_between_lead_times_and_init_times(name):
     leads = {expected_field(name, INIT, lead, DEFAULT_WINDOW).tobytes() for lead in range(1, 49)}
     runs = {expected_field(name, INIT.replace(hour=hour), 12, DEFAULT_WINDOW).tobytes() for hour in range(24)}
     assert (len(leads), len(runs)) == (48, 24)
 
 
-def test_no_two_variables_hold_the_same_field():
+def test_all_variables_have_different_fields():
     for lead in (2, 9):
         fields = {expected_field(name, INIT, lead, DEFAULT_WINDOW).tobytes() for name in MESSAGES}
         assert len(fields) == len(MESSAGES)
 
 
 @pytest.mark.parametrize("name", ["temperature_2m", "u_component_wind_10m", "surface_pressure", "surface_roughness"])
-def test_a_cell_differs_from_most_of_its_neighbours_and_from_all_cells_in_some_variable(name):
+def test_a_cell_differs_from_most_neighbours_and_from_every_other_cell_in_some_variable(name):
     field = expected_field(name, INIT, 5, DEFAULT_WINDOW)
     for shift in ((1, 0), (0, 1), (1, 1), (1, -1), (2, 0), (0, 2)):
         assert np.mean(field == np.roll(field, shift, (0, 1))) < 0.2
@@ -138,16 +135,16 @@ def test_a_cell_differs_from_most_of_its_neighbours_and_from_all_cells_in_some_v
     assert len(np.unique(stack.reshape(len(stack), -1), axis=1).T) == field.size
 
 
-def test_a_window_is_cut_from_the_whole_grid():
+def test_the_values_of_a_window_equal_those_of_the_whole_grid():
     window = GridWindow(700, 1000, 5, 7)
     for name in MESSAGES:
         whole = expected_field(name, INIT, 5, GridWindow.whole())
         assert np.array_equal(expected_field(name, INIT, 5, window), whole[700:705, 1000:1007])
 
 
-def test_the_domains_hold_different_fields():
-    ours, theirs = (expected_field("temperature_2m", INIT, 0, GridWindow(9, 9, 4, 4, domain)) for domain in CORNERS)
-    assert not np.array_equal(ours, theirs)
+def test_the_domains_have_different_fields():
+    conus, alaska = (expected_field("temperature_2m", INIT, 0, GridWindow(9, 9, 4, 4, domain)) for domain in CORNERS)
+    assert not np.array_equal(conus, alaska)
 
 
 def test_the_weather_is_plausible():
@@ -168,14 +165,14 @@ def test_the_weather_is_plausible():
         assert (fields["dewpoint_2m"] <= fields["temperature_2m"]).all()
 
 
-def test_precipitation_of_the_hours_adds_up_to_that_of_the_run():
+def test_hourly_precipitation_adds_up_to_that_of_the_run():
     hours = [expected_field("precipitation_1h", INIT, lead, DEFAULT_WINDOW) for lead in range(1, 37)]
     assert np.array_equal(sum(hours), expected_field("precipitation_run", INIT, 36, DEFAULT_WINDOW))
     assert min(hour.min() for hour in hours) >= 0
     assert sum(hours).max() > 0
 
 
-def test_nights_are_dark_and_their_messages_take_no_bits():
+def test_irradiance_at_night_is_a_constant_zero_field():
     for window, name in product((DEFAULT_WINDOW, GridWindow.whole()), SOLAR):
         night = encode_message(MESSAGES[name], GribFile(datetime(2024, 1, 1, 7), 0), window)
         assert len(night) == 188
@@ -187,7 +184,7 @@ def test_nights_are_dark_and_their_messages_take_no_bits():
 # Messages
 
 
-def test_packing_is_noaas():
+def test_the_packing_is_that_of_noaa():
     for message in messages_of(GribFile(INIT, 5), ALL):
         keys = ("dataRepresentationTemplateNumber", "binaryScaleFactor", "decimalScaleFactor")
         encoded = encode_message(message, GribFile(INIT, 5), DEFAULT_WINDOW)
@@ -197,7 +194,7 @@ def test_packing_is_noaas():
             assert decode(encoded, "orderOfSpatialDifferencing", "missingValueManagementUsed")[1] == (2, 0)
 
 
-def test_messages_are_those_of_the_catalogue_and_decoys():
+def test_messages_match_the_catalogue_and_the_decoys():
     assert set(MESSAGES) == {*CATALOG, *DECOYS}
     for name, variable in CATALOG.items():
         message = MESSAGES[name]
@@ -215,9 +212,9 @@ REAL_TWINS = {
 }
 
 
-@needs_real_messages
+@needs.real_bytes
 @pytest.mark.parametrize("path", REAL_TWINS)
-def test_headers_of_whole_grid_messages_are_noaas_byte_for_byte(path):
+def test_headers_of_whole_grid_messages_equal_noaas_byte_for_byte(path):
     date, hour, lead = re.search(r"hrrr\.(\d{8})\.t(\d\d)z\.wrfsfcf(\d\d)", path).groups()
     file = GribFile(datetime.strptime(date + hour, "%Y%m%d%H"), int(lead))
     content = (SHARED_DATA / path).read_bytes()
@@ -233,27 +230,27 @@ def test_headers_of_whole_grid_messages_are_noaas_byte_for_byte(path):
         assert ours[5][47:48] == real[5][47:48]  # order of spatial differencing
 
 
-@needs_real_messages
-def test_headers_of_a_window_are_those_of_the_real_window_byte_for_byte():
+@needs.real_bytes
+def test_headers_of_a_window_equal_those_of_the_real_window_byte_for_byte():
     window, file = GridWindow(711, 366, 78, 41), GribFile(datetime(2018, 7, 22, 5), 1)
     content = next((SHARED_DATA / "archive").rglob("hrrr.t05z.wrfsfcf01.grib2")).read_bytes()
-    real = [sections(message) for message in walk(content)]
+    real = [sections(message) for message in iterate_messages(content)]
     headers = {found[0][6:7] + found[1] + found[4]: found[3] for found in real}
     twins = 0
     for message in messages_of(file, ALL):
         ours = sections(encode_message(message, file, window))
-        theirs = headers.get(ours[0][6:7] + ours[1] + ours[4])
-        if theirs is None:
+        noaa = headers.get(ours[0][6:7] + ours[1] + ours[4])
+        if noaa is None:
             continue
         twins += 1
-        assert (ours[3][:38], ours[3][46:]) == (theirs[:38], theirs[46:])
-        corners = zip(np.frombuffer(ours[3][38:46], ">i4"), np.frombuffer(theirs[38:46], ">i4"), strict=True)
+        assert (ours[3][:38], ours[3][46:]) == (noaa[:38], noaa[46:])
+        corners = zip(np.frombuffer(ours[3][38:46], ">i4"), np.frombuffer(noaa[38:46], ">i4"), strict=True)
         assert all(abs(int(mine) - int(noaas)) <= 1 for mine, noaas in corners)  # the cutter rounds down
     assert twins == 16
 
 
-@needs_real_messages
-def test_headers_of_alaska_are_noaas_byte_for_byte():
+@needs.real_bytes
+def test_headers_of_alaska_equal_noaas_byte_for_byte():
     file = GribFile(datetime(2024, 1, 1), 0, domain="alaska")
     real = sections((SHARED_DATA / "messages" / "hrrr.20240101.t00z.wrfsfcf00.ak.REFC.grib2").read_bytes())
     ours = sections(encode_message(MESSAGES["composite_reflectivity"], file, GridWindow.whole("alaska")))
@@ -269,7 +266,7 @@ CORNERS = {
 
 
 @pytest.mark.parametrize("domain", CORNERS)
-def test_corners_of_the_whole_grids_are_where_noaa_says(domain):
+def test_corners_of_the_whole_grids_have_noaas_coordinates(domain):
     for row, column, latitude, longitude in CORNERS[domain]:
         assert np.allclose(GridWindow.whole(domain).latlon(row, column), (latitude, longitude), atol=2e-6)
 
@@ -284,7 +281,7 @@ def test_corners_of_the_whole_grids_are_where_noaa_says(domain):
         GridWindow(880, 1200, 30, 40, "alaska"),
     ],
 )
-def test_every_cell_lies_where_eccodes_says(window):
+def test_every_cell_has_the_coordinates_computed_by_eccodes(window):
     message = encode_message(MESSAGES["temperature_2m"], GribFile(INIT, 0, domain=window.domain), window)
     handle = eccodes.codes_new_from_message(message)
     try:
@@ -306,7 +303,7 @@ def test_every_cell_lies_where_eccodes_says(window):
         ((0, 0, 5, 5, "mars"), "use conus or alaska"),
     ],
 )
-def test_a_window_outside_the_grid_is_refused(bad, text):
+def test_a_window_outside_the_grid_is_an_error(bad, text):
     with pytest.raises(ConfigError, match=text):
         GridWindow(*bad)
 
@@ -314,10 +311,10 @@ def test_a_window_outside_the_grid_is_refused(bad, text):
 # Inventories
 
 
-def test_inventory_agrees_with_a_walk_over_the_file():
+def test_inventory_agrees_with_the_messages_of_the_file():
     for lead in (0, 1, 5):
         content, inventory = encode_file(GribFile(INIT, lead), DEFAULT_WINDOW, ALL)
-        sizes = [len(message) for message in walk(content)]
+        sizes = [len(message) for message in iterate_messages(content)]
         lines = [line.split(":") for line in inventory.splitlines()]
         assert [int(line[0]) for line in lines] == list(range(1, len(sizes) + 1))
         offsets = [int(line[1]) for line in lines] + [len(content)]
@@ -336,14 +333,14 @@ def test_inventory_agrees_with_a_walk_over_the_file():
         (48, ["0-2 day acc fcst", "47-48 hour acc fcst"]),
     ],
 )
-def test_accumulations_are_spelled_as_noaa_does(lead, windows):
+def test_accumulation_windows_are_formatted_as_by_noaa(lead, windows):
     _, inventory = encode_file(GribFile(INIT, lead), DEFAULT_WINDOW, ALL)
     assert re.findall("APCP:surface:(.*):\n", inventory) == windows
 
 
-@needs_real_messages
+@needs.real_bytes
 @pytest.mark.parametrize("path", ["20250801.t00z.wrfsfcf00", "20221014.t09z.wrfsfcf05", "20250801.t00z.wrfsfcf24"])
-def test_inventory_lines_are_noaas_in_noaas_order(path):
+def test_inventory_lines_occur_in_noaas_inventory_in_the_same_order(path):
     date, hour, lead = re.fullmatch(r"(\d{8})\.t(\d\d)z\.wrfsfcf(\d\d)", path).groups()
     file = GribFile(datetime.strptime(date + hour, "%Y%m%d%H"), int(lead))
     real = [line.split(":", 2)[2] for line in (SHARED_DATA / "idx" / f"hrrr.{path}.grib2.idx").read_text().splitlines()]
@@ -352,7 +349,7 @@ def test_inventory_lines_are_noaas_in_noaas_order(path):
     assert positions == sorted(positions)
 
 
-def test_a_file_has_what_its_era_offers():
+def test_a_file_has_only_messages_published_at_its_init_time():
     _, inventory = encode_file(GribFile(datetime(2015, 5, 1), 3), DEFAULT_WINDOW, CATALOG)
     assert "RH:2 m" not in inventory
     assert "TMP:2 m" in inventory
@@ -366,7 +363,7 @@ def archive(tmp_path):
     return write_archive(tmp_path, init_times=[INIT], lead_hours=[1, 5], window=GridWindow(300, 800, 4, 5))
 
 
-def test_an_archive_is_laid_out_like_the_bucket(tmp_path):
+def test_an_archive_has_the_layout_of_the_bucket(tmp_path):
     written = write_archive(
         tmp_path,
         start=datetime(2024, 1, 1),
@@ -384,12 +381,12 @@ def test_an_archive_is_laid_out_like_the_bucket(tmp_path):
     assert written.names == ("temperature_2m",)
 
 
-def test_an_alaska_archive_has_its_own_keys(tmp_path):
+def test_an_alaska_archive_has_the_keys_of_that_domain(tmp_path):
     window = GridWindow(400, 600, 4, 4, "alaska")
     written = write_archive(tmp_path, init_times=[INIT], lead_hours=[0], window=window, inventories=False)
     assert [path.name for path in tmp_path.rglob("*.*grib2*")] == ["hrrr.t12z.wrfsfcf00.ak.grib2"]
     content = written.path(written.files[0]).read_bytes()
-    assert len(list(walk(content))) == len(messages_of(written.files[0], ALL))
+    assert len(list(iterate_messages(content))) == len(messages_of(written.files[0], ALL))
 
 
 @pytest.mark.parametrize(
@@ -401,7 +398,7 @@ def test_an_alaska_archive_has_its_own_keys(tmp_path):
         ({"init_times": [INIT], "lead_hours": [49]}, "no file would be written"),
     ],
 )
-def test_a_request_that_cannot_be_met_is_refused(tmp_path, request_, text):
+def test_an_invalid_request_is_an_error(tmp_path, request_, text):
     with pytest.raises(ConfigError, match=text):
         write_archive(tmp_path, **request_)
 
@@ -412,7 +409,7 @@ def test_writing_again_writes_the_same_bytes(archive, tmp_path):
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_cfgrib_opens_a_file_and_sees_the_variables(archive):
+def test_cfgrib_opens_a_file_with_all_variables(archive):
     file = archive.files[1]
     datasets = cfgrib.open_datasets(archive.path(file), backend_kwargs={"indexpath": ""})
     seen = {name for dataset in datasets for name in dataset.data_vars}
@@ -424,12 +421,12 @@ def test_cfgrib_opens_a_file_and_sees_the_variables(archive):
         dataset.close()
 
 
-# Faults
+# Damage
 
 
 def identities(archive, file):
     keys = ("discipline", "parameterCategory", "parameterNumber", "level", "stepRange")
-    return [decode(message, *keys)[1] for message in walk(archive.path(file).read_bytes())]
+    return [decode(message, *keys)[1] for message in iterate_messages(archive.path(file).read_bytes())]
 
 
 def test_inventories_can_be_removed(archive, tmp_path):
@@ -459,13 +456,13 @@ def test_a_message_can_be_dropped(archive, variable):
     kept = [line.split(":", 2)[2] for line in lines[:position] + lines[position + 1 :]]
     after = [line.split(":", 2) for line in archive.inventory_path(file).read_text().splitlines()]
     assert [line[2] for line in after] == kept
-    sizes = [len(message) for message in walk(archive.path(file).read_bytes())]
+    sizes = [len(message) for message in iterate_messages(archive.path(file).read_bytes())]
     assert [int(line[1]) for line in after] == [sum(sizes[:at]) for at in range(len(sizes))]
     with pytest.raises(ConfigError, match="no message"):
         drop_message(archive, file, variable)
 
 
-def test_the_last_hours_rain_can_be_dropped_from_the_first_hour_where_it_is_the_runs(archive):
+def test_hourly_precipitation_can_be_dropped_at_lead_hour_1_where_it_is_that_of_the_run(archive):
     drop_message(archive, archive.files[0], "precipitation_1h")
     assert "APCP" not in archive.inventory_path(archive.files[0]).read_text()
 
@@ -479,7 +476,7 @@ def test_several_messages_can_be_dropped_without_inventories(archive):
     assert len(identities(archive, file)) == count - 2
 
 
-def test_an_inventory_can_be_made_another_runs(archive):
+def test_an_inventory_can_be_replaced_by_one_of_another_run(archive):
     file = archive.files[0]
     before = archive.inventory_path(file).read_text()
     stale_inventory(archive, file)
@@ -492,7 +489,7 @@ def test_an_inventory_can_be_made_another_runs(archive):
 # S3
 
 
-def test_an_archive_can_be_put_on_a_loopback_s3(archive, tmp_path):
+def test_an_archive_can_be_uploaded_to_a_loopback_s3(archive, tmp_path):
     with loopback_s3() as s3:
         assert s3.environment()["AWS_ENDPOINT_URL"] == s3.endpoint
         s3.create_bucket("noaa")
@@ -511,7 +508,7 @@ def test_a_second_loopback_s3_starts_empty():
             s3.create_bucket("once")
 
 
-def test_a_missing_moto_is_named_with_the_remedy(monkeypatch):
+def test_a_missing_moto_is_an_error_with_the_remedy(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "moto.server", None)
     with pytest.raises(ConfigError, match=r"pip install hrrr-dask\[test\]"), loopback_s3():
         pass

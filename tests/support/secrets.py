@@ -1,0 +1,5 @@
+"""The mark that every secret of the tests contains."""
+
+from __future__ import annotations
+
+MARK = "hunter2"
