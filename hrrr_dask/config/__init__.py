@@ -1,6 +1,6 @@
-"""Settings: where they enter, once, and what they may be.
+"""Settings: the only place where they enter, their defaults and their checks.
 
-Uses `catalog` for names. Promises that an unknown setting is an error with a suggestion, and that what leaves is a
+Uses `catalog` for names. Promises that an unknown setting is an error with a suggestion, and that the result is a
 frozen value.
 """
 
@@ -15,7 +15,7 @@ __all__ = ["DEFAULTS", "kubernetes", "settings"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `DEFAULTS` on first use: it needs Dask, which the start of a command does not."""
+    """Import `DEFAULTS` on first use, because it needs Dask and the start of a command does not."""
     if name != "DEFAULTS":
         raise AttributeError(f"module 'hrrr_dask.config' has no attribute {name!r}")
     from hrrr_dask.config.settings import DEFAULTS  # noqa: PLC0415  see above

@@ -1,6 +1,6 @@
-"""What may stand under ``kubernetes:`` in the settings, and what holds when nobody says otherwise.
+"""Settings below ``kubernetes:``, with their types and defaults.
 
-:class:`hrrr_dask.clusters.spec.KubernetesSpec` says what each of them means.
+:class:`hrrr_dask.clusters.spec.KubernetesSpec` documents each of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["FREE_FORM", "POD_SETTINGS", "free_form", "nested"]
+__all__ = ["FREE_FORM", "POD_SETTINGS", "check_free_form", "nest_options"]
 
 POD_SETTINGS: Final[dict[str, Any]] = {
     "image": "",
@@ -34,25 +34,25 @@ POD_SETTINGS: Final[dict[str, Any]] = {
 """Keys, their types and defaults."""
 
 FREE_FORM: Final = ("node-selector", "env", "extra-pod-spec", "extra-scheduler-pod-spec", "tolerations")
-"""Keys whose contents have Kubernetes' or the user's own names, which are taken as they are written."""
+"""Keys whose contents are passed on as given, with names of Kubernetes or of the user."""
 
 
-def free_form(key: str, value: Any, default: Any) -> Any:
-    """Take a setting whose contents are not ours as it is, if it is of the right kind.
+def check_free_form(key: str, value: Any, default: Any) -> Any:
+    """Check the type of a setting whose contents are passed on as given.
 
     Parameters
     ----------
     key : str
-        Of the setting, in full.
+        Full key of the setting.
     value : object
-        As given.
+        The given value.
     default : list or dict
-        Of the right kind.
+        A value of the right type.
 
     Raises
     ------
     ConfigError
-        If it is not.
+        If the type is another one.
     """
     if isinstance(default, list):
         if not isinstance(value, list | tuple) or not all(isinstance(item, Mapping) for item in value):
@@ -65,12 +65,12 @@ def free_form(key: str, value: Any, default: Any) -> Any:
     return {str(name): _text(f"{key}.{name}", item) for name, item in value.items()}
 
 
-def nested(given: Mapping[str, str]) -> dict[str, Any]:
-    """Bring ``KEY=VALUE`` options of the command line into the form of the settings.
+def nest_options(given: Mapping[str, str]) -> dict[str, Any]:
+    """Convert ``KEY=VALUE`` options of the command line to nested settings.
 
     Examples
     --------
-    >>> nested({"image": "x:1", "env.TZ": "UTC", "secrets": "a,b", "node-selector.example.com/pool": "big"})
+    >>> nest_options({"image": "x:1", "env.TZ": "UTC", "secrets": "a,b", "node-selector.example.com/pool": "big"})
     {'image': 'x:1', 'env': {'TZ': 'UTC'}, 'secrets': 'a,b', 'node-selector': {'example.com/pool': 'big'}}
     """
     settings: dict[str, Any] = {}
@@ -84,7 +84,7 @@ def nested(given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _text(key: str, value: Any) -> str:
-    """YAML reads ``on: true`` and ``80`` where Kubernetes wants text."""
+    """Return a value as text: YAML reads ``on: true`` and ``80`` where Kubernetes expects strings."""
     if isinstance(value, Mapping | list | tuple) or value is None:
         raise ConfigError(f"setting {key} is text, not {value!r}")
     return str(value).lower() if isinstance(value, bool) else str(value)

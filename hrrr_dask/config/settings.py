@@ -1,6 +1,6 @@
-"""Settings enter here, once, and leave as one frozen value.
+"""Reads, checks and merges settings: flags, environment, YAML files and defaults.
 
-Flags win over ``DASK_HRRR__…`` environment variables, which win over ``hrrr:`` in Dask's YAML files, which win over
+Flags override ``DASK_HRRR__…`` environment variables, which override ``hrrr:`` in Dask's YAML files, which override
 :data:`DEFAULTS`. Unknown keys are errors.
 """
 
@@ -19,7 +19,7 @@ import dask.config
 
 from hrrr_dask.catalog.products import ARCHIVE_START, DOMAINS, PRODUCTS
 from hrrr_dask.catalog.variables import DEFAULT_VARIABLES, Variable, parse_variables
-from hrrr_dask.config.kubernetes import FREE_FORM, POD_SETTINGS, free_form
+from hrrr_dask.config.kubernetes import FREE_FORM, POD_SETTINGS, check_free_form
 from hrrr_dask.errors import ConfigError, PlanError
 
 __all__ = [
@@ -37,8 +37,8 @@ __all__ = [
 Method = Literal["nearest", "bilinear"]
 
 FILES_AT_ONCE: Final = 4
-"""Files that a worker of a local cluster reads at once: while one is decoded, which leaves Python's lock alone, the
-others are on their way."""
+"""Files that a worker of a local cluster reads concurrently: while one is decoded, without the GIL, others are
+downloaded."""
 
 DEFAULTS: Final[dict[str, Any]] = {
     "variables": list(DEFAULT_VARIABLES),
@@ -74,8 +74,8 @@ DEFAULTS: Final[dict[str, Any]] = {
         "prefix-reads": True,
     },
 }
-"""Every setting, its type and what holds when nobody says otherwise; 0 for ``workers``, ``partition-days``,
-``shard-points`` and ``chunk-points`` means chosen by the machine and by the layout rule."""
+"""All settings with their types and defaults. For ``workers``, ``partition-days``, ``shard-points`` and
+``chunk-points``, 0 means chosen by the machine or by the layout rule."""
 
 _LAST_LEAD_HOUR: Final = 48
 _ONE_HOUR: Final = timedelta(hours=1)
@@ -83,10 +83,10 @@ _ONE_HOUR: Final = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is wanted of every run: fixed when a store is created."""
+    """Variables, lead times, cycles, product, domain and method of a store, fixed when it is created."""
 
     variables: tuple[Variable, ...]
-    """In the order given."""
+    """Variables in the given order."""
     lead_hours: tuple[int, ...]
     """Ascending lead times [h]."""
     cycles: tuple[int, ...] = tuple(range(24))
@@ -96,7 +96,7 @@ class Selection:
     domain: str = "conus"
     """Name in :data:`hrrr_dask.catalog.products.DOMAINS`."""
     method: Method = "nearest"
-    """From cells to points."""
+    """Interpolation from cells to points."""
 
     def __post_init__(self) -> None:
         _one_of("product", self.product, PRODUCTS)
@@ -108,7 +108,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """From which to which init time, both included, UTC."""
+    """First and last init time, both included, UTC."""
 
     start: datetime
     """First init time."""
@@ -117,7 +117,7 @@ class Period:
 
 
 def parse_selection(settings: Mapping[str, Any]) -> Selection:
-    """Build the selection out of resolved settings.
+    """Make the selection from resolved settings.
 
     Raises
     ------
@@ -135,26 +135,26 @@ def parse_selection(settings: Mapping[str, Any]) -> Selection:
 
 
 def parse_hours(text: str | int | Iterable[int], what: str, last: int) -> tuple[int, ...]:
-    """Read a list of hours such as ``0-18`` or ``0,6,12-15``.
+    """Parse a list of hours such as ``0-18`` or ``0,6,12-15``.
 
     Parameters
     ----------
     text : str, int or iterable of int
         Hours and ranges (both ends included), separated by commas.
     what : str
-        What they are, for the error.
+        Name of the setting, for errors.
     last : int
         The largest hour allowed [h].
 
     Returns
     -------
     tuple of int
-        Ascending, each once [h].
+        Ascending and unique [h].
 
     Raises
     ------
     ConfigError
-        If a part is not an hour or a rising range, or lies beyond ``last``.
+        If a part is not an hour or an ascending range, or exceeds ``last``.
 
     Examples
     --------
@@ -174,7 +174,7 @@ def parse_hours(text: str | int | Iterable[int], what: str, last: int) -> tuple[
 
 
 def parse_period(start: str | datetime, end: str | datetime, cycles: tuple[int, ...]) -> Period:
-    """Read ``--start`` and ``--end``: init times, dates or hours, UTC, both included.
+    """Parse ``--start`` and ``--end``: init times, dates or hours, UTC, both included.
 
     Parameters
     ----------
@@ -186,12 +186,12 @@ def parse_period(start: str | datetime, end: str | datetime, cycles: tuple[int, 
     Returns
     -------
     Period
-        First and last init time that are among the cycles.
+        First and last init time among the cycles.
 
     Raises
     ------
     PlanError
-        If the end is before the start, the archive does not reach back so far, or no cycle lies between.
+        If the end is before the start, the archive starts later, or no cycle is in between.
 
     Examples
     --------
@@ -201,7 +201,7 @@ def parse_period(start: str | datetime, end: str | datetime, cycles: tuple[int, 
     first, _ = _parse_time("start", start)
     final, whole_day = _parse_time("end", end)
     if final < first and not (whole_day and final.date() == first.date()):
-        raise PlanError(f"the end {end} is before the start {start}: exchange them")
+        raise PlanError(f"the end {end} is before the start {start}: swap them")
     if whole_day:
         final = final.replace(hour=23)
     if first < ARCHIVE_START:
@@ -218,12 +218,12 @@ def parse_period(start: str | datetime, end: str | datetime, cycles: tuple[int, 
 
 
 def parse_day(what: str, value: str) -> datetime:
-    """Read a date; its midnight, UTC.
+    """Parse a date and return its midnight, UTC.
 
     Raises
     ------
     PlanError
-        If it is none.
+        If it is not a date.
     """
     moment, whole_day = _parse_time(what, value)
     if not whole_day:
@@ -232,7 +232,7 @@ def parse_day(what: str, value: str) -> datetime:
 
 
 def _parse_time(what: str, value: str | datetime) -> tuple[datetime, bool]:
-    """The time, and whether only its date was given."""
+    """Return the time, and whether only its date was given."""
     if isinstance(value, datetime):
         moment = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
         hour = moment.replace(minute=0, second=0, microsecond=0)
@@ -246,7 +246,7 @@ def _parse_time(what: str, value: str | datetime) -> tuple[datetime, bool]:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}[T ]\d{2}(:00(:00)?)?", text):
             return datetime.fromisoformat(text), False
     except ValueError as error:
-        raise PlanError(f"{what} {value!r} is no date: {error}") from error
+        raise PlanError(f"{what} {value!r} is not a date: {error}") from error
     raise PlanError(f"{what} {value!r} is not understood: write a date 2024-01-31 or a full hour 2024-01-31T06, UTC")
 
 
@@ -256,7 +256,7 @@ def resolve_settings(**flags: Any) -> dict[str, Any]:
     Parameters
     ----------
     **flags
-        Settings by name with underscores; None stands for "not given".
+        Settings by name with underscores; None means "not given".
 
     Returns
     -------
@@ -289,7 +289,7 @@ def _merge(into: dict[str, Any], update: Mapping[str, Any], prefix: str) -> None
             _refuse_no_section(prefix + key, value, ("endpoint", "region", "…"))
             into[key] = {str(name): str(option) for name, option in value.items()}
         elif key in FREE_FORM:
-            into[key] = free_form(prefix + key, value, default)
+            into[key] = check_free_form(prefix + key, value, default)
         elif isinstance(default, dict):
             _refuse_no_section(prefix + key, value, default)
             _merge(default, value, f"{prefix}{key}.")
@@ -303,14 +303,14 @@ def _refuse_no_section(key: str, value: Any, keys: Iterable[str]) -> None:
 
 
 def _like(default: Any, value: Any, key: str) -> Any:
-    if key.endswith("cpu") and isinstance(value, float):  # so YAML reads 0.5
+    if key.endswith("cpu") and isinstance(value, float):  # as YAML reads 0.5
         return str(value)
     if isinstance(default, list | str):
         words = _words(value)
         if words is None:
             raise ConfigError(f"setting {key} is text or a list of it, not {value!r}")
         if key.endswith("source"):
-            return words  # a path may have commas
+            return words  # a path can contain commas
         return _as_list(words) if isinstance(default, list) else ",".join(words)
     if isinstance(default, bool):
         return _yes_or_no(value, key)
@@ -331,10 +331,10 @@ def _yes_or_no(value: Any, key: str) -> bool:
 
 
 def _words(value: Any) -> list[str] | None:
-    """The text, or texts, that a setting was given as; None when it is neither."""
+    """Return the text or texts of a setting; None if it is neither."""
     if isinstance(value, str):
         return [value]
-    if isinstance(value, int) and not isinstance(value, bool):  # a single hour; so YAML and the environment read it
+    if isinstance(value, int) and not isinstance(value, bool):  # a single hour, as YAML and the environment read it
         return [str(value)]
     if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
         return [str(item) for item in value]

@@ -1,6 +1,6 @@
-"""How complete a store is, as counts of files and values by day or month. Pure.
+"""Counts the complete, missing and outstanding files and values of a store by day or month. Pure.
 
-Takes plain arrays, so that it does not matter where they come from.
+Works on plain arrays of outcome numbers.
 """
 
 from __future__ import annotations
@@ -18,52 +18,52 @@ __all__ = [
     "REASONS",
     "Columns",
     "StatusRow",
-    "by_calendar",
-    "checked_times",
-    "columns_of_picture",
+    "calendar_columns",
+    "check_times",
     "count_days",
     "count_values",
     "file_states",
+    "picture_columns",
     "summarise",
 ]
 
 TABLE_DAYS: Final = 62
-"""A table has a row a day for up to so many days, a row a month beyond [d]."""
+"""Longest period for which a table has one row a day; beyond it, one row a month [d]."""
 
 TOP_REASONS: Final = 3
-"""Reasons that a row of the table names."""
+"""Maximum number of reasons in a row of the table."""
 
 PLOT_RUN_DAYS: Final = 4
-"""A picture has a column a run for up to so many days [d]."""
+"""Longest period for which a picture has one column a run [d]."""
 
 PLOT_DAYS: Final = 400
-"""A picture has a column a day for up to so many days, a column a month beyond [d]."""
+"""Longest period for which a picture has one column a day; beyond it, one column a month [d]."""
 
 _SILENT: Final = frozenset({"not-ingested", "complete", "not-in-this-era", "partial"})
 
 REASONS: Final = tuple(outcome for outcome in OUTCOMES.values() if outcome.name not in _SILENT)
-"""The outcomes that are a reason for a gap."""
+"""Outcomes that are the reason for a gap."""
 
 N_CODES: Final = 1 + max(outcome.number for outcome in OUTCOMES.values())
-"""Outcome numbers are smaller."""
+"""All outcome numbers are smaller than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusRow:
-    """How one day or month of init times stands."""
+    """Counts of files for one day or month of init times."""
 
     label: str
     """``2024-07-01`` or ``2024-07``."""
     files_wanted: int
     """Files that the archive is expected to have."""
     files_complete: int
-    """Of these, those of which every variable is there."""
+    """Of these, files with every variable complete."""
     files_with_gaps: int
-    """Of these, those of which something is missing for a reason."""
+    """Of these, files with at least one gap."""
     files_to_do: int
-    """The others: nobody has read them yet, or not all of their variables."""
+    """Of these, files that were not read yet, or not for all variables."""
     reasons: tuple[tuple[str, int], ...]
-    """Reasons and the number of values that are missing for them, most first; at most :data:`TOP_REASONS`."""
+    """Reasons and the number of values missing for each, largest first; at most :data:`TOP_REASONS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +71,20 @@ class Columns:
     """A regular time axis of runs, days or months, without holes."""
 
     unit: Literal["run", "day", "month"]
-    """What a column is."""
+    """Unit of a column."""
     edges: NDArray[np.datetime64]
-    """dims (column + 1,)."""
+    """Edges of the columns, dims (column + 1,)."""
     of_run: NDArray[np.int64]
-    """dims (init_time,): the column of each."""
+    """Column of each run, dims (init_time,)."""
 
     @property
     def n(self) -> int:
-        """How many."""
+        """Number of columns."""
         return len(self.edges) - 1
 
 
 def summarise(codes: NDArray[np.uint8], init_times: NDArray[np.datetime64]) -> list[StatusRow]:
-    """Count files by month, or by day when there are few days.
+    """Count files by day, or by month if there are many days.
 
     Parameters
     ----------
@@ -96,12 +96,12 @@ def summarise(codes: NDArray[np.uint8], init_times: NDArray[np.datetime64]) -> l
     Returns
     -------
     list of StatusRow
-        Ascending; a day or month of which the archive has nothing, or the store no run, is left out.
+        Ascending, without days or months that have no file in the archive or no run in the store.
 
     Raises
     ------
     ValueError
-        If the arrays do not fit one another.
+        If the shapes of the arrays do not match.
 
     Examples
     --------
@@ -111,10 +111,10 @@ def summarise(codes: NDArray[np.uint8], init_times: NDArray[np.datetime64]) -> l
     2024-07-01 4 3 1 0 (('not-published', 1),)
     2024-07-02 1 0 0 1 ()
     """
-    times = checked_times(codes, init_times)
+    times = check_times(codes, init_times)
     if not len(times):
         return []
-    columns = by_calendar(times, "day" if count_days(times) <= TABLE_DAYS else "month")
+    columns = calendar_columns(times, "day" if count_days(times) <= TABLE_DAYS else "month")
     wanted, complete, gapped = (_sum_runs(files, columns) for files in file_states(codes))
     counts = count_values(codes, columns, np.zeros((1, codes.shape[2]), dtype=np.int64), 1)[:, 0]
     return [
@@ -130,13 +130,13 @@ def summarise(codes: NDArray[np.uint8], init_times: NDArray[np.datetime64]) -> l
     ]
 
 
-def checked_times(codes: NDArray[np.uint8], init_times: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
-    """The init times in seconds, if they and the outcomes fit one another.
+def check_times(codes: NDArray[np.uint8], init_times: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+    """Return the init times in seconds, after checking that they match the outcomes.
 
     Raises
     ------
     ValueError
-        If not.
+        If the shapes do not match, or the times are not ascending.
     """
     times = np.asarray(init_times).astype("datetime64[s]")
     if codes.ndim != 3 or codes.shape[1:2] != times.shape:
@@ -151,20 +151,20 @@ def checked_times(codes: NDArray[np.uint8], init_times: NDArray[np.datetime64]) 
 
 
 def count_days(times: NDArray[np.datetime64]) -> int:
-    """Calendar days from the first to the last moment [d]."""
+    """Return the number of calendar days from the first to the last time [d]."""
     return int((times[-1].astype("datetime64[D]") - times[0].astype("datetime64[D]")).astype(np.int64)) + 1
 
 
-def by_calendar(times: NDArray[np.datetime64], unit: Literal["day", "month"]) -> Columns:
-    """Columns of whole calendar days or months."""
+def calendar_columns(times: NDArray[np.datetime64], unit: Literal["day", "month"]) -> Columns:
+    """Make columns of whole calendar days or months."""
     kind = "datetime64[D]" if unit == "day" else "datetime64[M]"
     periods = times.astype(kind)
     edges = np.arange(periods[0], periods[-1] + 2, dtype=kind)
     return Columns(unit, edges.astype("datetime64[s]"), (periods - periods[0]).astype(np.int64))
 
 
-def columns_of_picture(times: NDArray[np.datetime64]) -> Columns:
-    """A column a run for few days, a column a day for about a year, a column a month beyond.
+def picture_columns(times: NDArray[np.datetime64]) -> Columns:
+    """Make one column a run for a few days, one a day for about a year, and one a month beyond.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def columns_of_picture(times: NDArray[np.datetime64]) -> Columns:
     """
     n_days = count_days(times)
     if n_days > PLOT_RUN_DAYS:
-        return by_calendar(times, "day" if n_days <= PLOT_DAYS else "month")
+        return calendar_columns(times, "day" if n_days <= PLOT_DAYS else "month")
     since = (times - times[0]).astype(np.int64)
     step = int(np.gcd.reduce(since[1:])) if len(times) > 1 else 3600
     of_run = since // step
@@ -184,27 +184,27 @@ def columns_of_picture(times: NDArray[np.datetime64]) -> Columns:
 def count_values(
     codes: NDArray[np.uint8], columns: Columns, row_of: NDArray[np.int64], n_rows: int
 ) -> NDArray[np.int64]:
-    """Values by outcome number, dims (column, row, outcome); ``row_of`` broadcasts to (init_time, lead_time)."""
+    """Count values by outcome number, dims (column, row, outcome); ``row_of`` broadcasts to (init_time, lead_time)."""
     place = (columns.of_run[:, None] * n_rows + row_of) * N_CODES
     counts = np.zeros(columns.n * n_rows * N_CODES, dtype=np.int64)
-    for own in codes:  # one variable at a time: ten years of them would be gigabytes of positions
+    for own in codes:  # one variable at a time: positions of all variables would take gigabytes for ten years
         counts += np.bincount((place + own).ravel(), minlength=len(counts))
     return counts.reshape(columns.n, n_rows, N_CODES)
 
 
 def file_states(codes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which files the archive is expected to have, which of them are complete, and of which something is missing.
+    """Return which files are wanted, which of them are complete, and which have gaps.
 
     Returns
     -------
     wanted, complete, gapped : ndarray of bool, dims (init_time, lead_time)
-        Files that are wanted and neither complete nor gapped are to do, if only for some of their variables.
+        Wanted files that are neither complete nor gapped are still to be read, at least for some of their variables.
     """
     wanted, gapped = np.zeros(codes.shape[1:], dtype=bool), np.zeros(codes.shape[1:], dtype=bool)
     whole = np.ones(codes.shape[1:], dtype=bool)
     is_reason = np.zeros(N_CODES, dtype=bool)
     is_reason[[outcome.number for outcome in REASONS]] = True
-    for own in codes:  # one variable at a time, for the sake of memory
+    for own in codes:  # one variable at a time, to save memory
         there = own != NOT_OFFERED
         wanted |= there
         whole &= ~there | (own == COMPLETE)

@@ -1,4 +1,4 @@
-"""What a store's ledger says of each file: which values are there, from which object, and which are a gap. Pure."""
+"""Expected values of a store according to its ledger: which points, from which source object, which gaps. Pure."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-__all__ = ["PROMISED", "Promise", "draw", "promises_of"]
+__all__ = ["EXPECTED_COLUMNS", "ExpectedValues", "collect_expected", "draw_sample"]
 
-PROMISED: Final = ("init_time", "lead_hours", "variable", "outcome", "first_point", "n_points", "source")
-"""Columns of the ledger that :func:`promises_of` needs."""
+EXPECTED_COLUMNS: Final = ("init_time", "lead_hours", "variable", "outcome", "first_point", "n_points", "source")
+"""Columns of the ledger that :func:`collect_expected` reads."""
 
 
 @dataclass(slots=True)
-class Promise:
-    """What the ledger says of one variable in one file."""
+class ExpectedValues:
+    """Values of one variable of one file, according to the ledger."""
 
     parts: list[tuple[int, int, str]] = field(default_factory=list)
-    """Points that are there, from first to before last, and the object that they came from; a later part is newer."""
+    """Points that have values, as half-open ranges, and their source object; later parts are newer."""
     gaps: list[tuple[int, int, str]] = field(default_factory=list)
-    """Points that were tried in vain, and why; a later part is newer."""
+    """Points with a gap, as half-open ranges, and the reason; later parts are newer."""
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The objects that values came from, the newest first."""
+        """Source objects of the values, the newest first."""
         return tuple(dict.fromkeys(source for *_, source in reversed(self.parts)))
 
     @property
     def reason(self) -> str:
-        """The gap's, by the latest try."""
+        """Reason for the gap, from the latest attempt."""
         return self.gaps[-1][2] if self.gaps else ""
 
     def complete(self, n_points: int, source: str | None = None) -> NDArray[np.bool_]:
-        """Which points are there, dims (point,); with a source: which of them came from it."""
+        """Return which points have values, dims (point,); with ``source``, only those from it."""
         by = np.full(n_points, -1)
         for number, (first, last, _) in enumerate(self.parts):
             by[first:last] = number
@@ -47,38 +47,38 @@ class Promise:
         return np.isin(by, numbers)
 
     def missing(self, n_points: int) -> NDArray[np.bool_]:
-        """Which points are a gap, dims (point,)."""
+        """Return which points are a gap, dims (point,)."""
         gap = np.zeros(n_points, dtype=bool)
         for first, last, _ in self.gaps:
             gap[first:last] = True
         return gap & ~self.complete(n_points)
 
 
-def promises_of(
+def collect_expected(
     tables: Iterable[pa.Table], places: Collection[tuple[Any, int]]
-) -> dict[tuple[Any, int], dict[str, Promise]]:
-    """Gather what the ledger says of some files.
+) -> dict[tuple[Any, int], dict[str, ExpectedValues]]:
+    """Collect the expected values of files from the ledger.
 
     Parameters
     ----------
     tables : iterable of pyarrow.Table
-        Of the ledger, at least its columns :data:`PROMISED`, in the order in which they were committed.
+        Ledger rows with at least the columns :data:`EXPECTED_COLUMNS`, in the order of their commits.
     places : collection of (datetime, int)
-        Init time and lead hour of each file that is wanted.
+        Init time and lead hour of each file.
 
     Returns
     -------
-    dict of (datetime, int) to dict of str to Promise
-        For each file, variable name to what is said of it.
+    dict of (datetime, int) to dict of str to ExpectedValues
+        For each file, variable name to expected values.
     """
-    found: dict[tuple[Any, int], dict[str, Promise]] = {place: {} for place in places}
+    found: dict[tuple[Any, int], dict[str, ExpectedValues]] = {place: {} for place in places}
     inits = pa.array(sorted({init for init, _ in places}), pa.timestamp("s"))
     for table in tables:
-        rows = table.filter(pc.is_in(table["init_time"], inits)).select(PROMISED)
+        rows = table.filter(pc.is_in(table["init_time"], inits)).select(EXPECTED_COLUMNS)
         for init, lead, variable, outcome, first, last, source in zip(*(c.to_pylist() for c in rows), strict=True):
             if (init, lead) not in found:
                 continue
-            promise = found[init, lead].setdefault(variable, Promise())
+            promise = found[init, lead].setdefault(variable, ExpectedValues())
             if outcome == "complete":
                 promise.parts.append((first, last, source or ""))
             else:
@@ -86,26 +86,26 @@ def promises_of(
     return found
 
 
-def draw(number: int, sample: int, seed: int) -> NDArray[np.int64]:
-    """Draw evenly: one from each of so many stretches of equal length.
+def draw_sample(number: int, sample: int, seed: int) -> NDArray[np.int64]:
+    """Draw a stratified sample: one number from each of ``sample`` intervals of equal length.
 
     Parameters
     ----------
     number : int
-        How many there are.
+        Size of the population.
     sample : int
-        How many to draw.
+        Number of draws.
     seed : int
-        The same draws the same.
+        Seed of the random generator.
 
     Returns
     -------
     ndarray of int64, dims (drawn,)
-        Ascending, each from 0 to before `number` and each once; all if there are no more.
+        Ascending and unique, from 0 to before `number`; all if there are no more.
 
     Examples
     --------
-    >>> draw(3, 20, seed=1).tolist()
+    >>> draw_sample(3, 20, seed=1).tolist()
     [0, 1, 2]
     """
     if number <= sample:

@@ -1,4 +1,4 @@
-"""Every gap of a store with its reason, where it was looked for, and when it is tried again. Pure."""
+"""Lists every gap of a store: reason, source, and when it is retried. Pure."""
 
 from __future__ import annotations
 
@@ -21,61 +21,61 @@ from hrrr_dask.planning.layout import Axis
 __all__ = ["COLUMNS", "Gap", "list_gaps"]
 
 COLUMNS: Final = ("init_time", "lead_hours", "variable", "outcome", "detail", "source", "etag")
-"""Of the ledger, those that :func:`list_gaps` needs."""
+"""Columns of the ledger that :func:`list_gaps` reads."""
 
 Place = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Variables of one file that are missing for one reason."""
+    """Variables of one file that are missing for the same reason."""
 
     init_time: datetime
-    """Start of the run, UTC."""
+    """Init time of the run, UTC."""
     lead_hours: int
     """Lead time [h]."""
     variables: tuple[str, ...]
-    """Names."""
+    """Names of the variables."""
     reason: str
     """Name of the outcome."""
     again: str
-    """When it is tried again: ``next run``, ``until`` a day, or ``--retry-gaps``."""
+    """When the gap is retried: ``next run``, ``until`` a day, or ``--retry-gaps``."""
     attempts: int
-    """Commits that had to tell of it so far."""
+    """Number of commits with this gap so far."""
     quarantined: bool
-    """The object was there, and its bytes were refused."""
+    """Whether the object existed and its bytes were rejected."""
     source: str
-    """The object that was read, or looked for, first."""
+    """URL of the object that was read, or first requested."""
     etag: str
-    """Its entity tag, when the source gave one."""
+    """Entity tag of the object, if the source gave one."""
     detail: str
-    """A sentence about the first of the variables."""
+    """Explanation for the first of the variables."""
 
 
 def list_gaps(
     tables: Iterable[pa.Table], selection: Selection, axis: Axis, inits: slice, codes: NDArray[np.uint8], now: datetime
 ) -> tuple[Gap, ...]:
-    """Gather the gaps of some init times.
+    """List the gaps of a range of init times.
 
     Parameters
     ----------
     tables : iterable of pyarrow.Table
-        Of the ledger, at least its :data:`COLUMNS`, in the order in which they were committed.
+        Ledger rows with at least :data:`COLUMNS`, in the order of their commits.
     selection : Selection
-        What the store holds of every run.
+        Variables and lead times of the store.
     axis : Axis
         The store's axis.
     inits : slice
-        The part of it that is wanted, from start to stop.
+        Range of positions on the axis.
     codes : ndarray of uint8, dims (variable, init_time, lead_time)
-        Outcome numbers of that part, as :func:`hrrr_dask.ledger.state.fold` gives them.
+        Outcome numbers of that range, from :func:`hrrr_dask.ledger.state.reduce_rows`.
     now : datetime
-        UTC.
+        Current time, UTC.
 
     Returns
     -------
     tuple of Gap
-        By init time and lead time; those variables of a file are together that are missing for one reason.
+        Ordered by init time and lead time; variables of a file with the same reason are one gap.
     """
     missing = np.isin(codes, [outcome.number for outcome in REASONS])
     latest: dict[Place, tuple[int, dict[str, Any]]] = {}

@@ -1,11 +1,11 @@
-"""What was done: one immutable Parquet object per partition and attempt, written after the shards.
+"""Reads, writes and compacts the ledger: one immutable Parquet object per partition and attempt, the commit.
 
-An entry has a row per (init_time, lead_time, variable) that was read, with its outcome and where the bytes came from.
-Entries lie below ``.hrrr/ledger`` in the store, where Zarr readers do not look. The entry is the commit: values that
-no entry calls complete are not promised. :mod:`hrrr_dask.ledger.state` says what the rows amount to.
+An entry has a row per (init_time, lead_time, variable) that was read, with its outcome and its source. Entries are
+below ``.hrrr/ledger`` in the store, which Zarr readers ignore. The entry is the commit: a value is valid only if an
+entry calls it complete. :mod:`hrrr_dask.ledger.state` reduces the rows to the current state.
 
-``compact`` gathers all entries into one object. Every row names the entry it came from, so that a row which is for a
-moment in both counts once.
+``compact`` gathers all entries into one object. Every row names its entry, so that a row that is briefly in both
+objects counts once.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ __all__ = ["LEDGER_PREFIX", "Ledger", "to_dataframe"]
 LEDGER_PREFIX: Final = ".hrrr/ledger"
 
 GATHERED: Final = f"{LEDGER_PREFIX}/gathered-"
-"""How the keys of compacted objects begin."""
+"""Prefix of the keys of compacted objects."""
 
 GATHERED_ROWS: Final = 500_000
-"""About so many rows are together in a row group of a compacted object."""
+"""Approximate number of rows in a row group of a compacted object."""
 
 READERS: Final = 16
-"""Entries read at once."""
+"""Entries read concurrently."""
 
 LISTINGS: Final = 5
-"""How often the entries are listed anew when some vanished, because somebody compacts the ledger."""
+"""Number of times that entries are listed again if some vanished because another command compacts the ledger."""
 
 
 class Ledger:
-    """The entries of one store.
+    """The ledger of one store.
 
     Parameters
     ----------
@@ -58,25 +58,25 @@ class Ledger:
         self._blobs = blobs
 
     def write(self, attempt: Attempt, data: bytes) -> str:
-        """Commit one partition's attempt; returns the entry's key."""
+        """Commit one attempt at a partition; returns the entry's key."""
         key = f"{LEDGER_PREFIX}/{attempt.entry}"
         self._blobs.put_new(key, data)
         return key
 
     def tables(self, partitions: range | None = None, columns: Sequence[str] = ()) -> Iterator[pa.Table]:
-        """The rows of some partitions or of the store, in the order in which they were committed.
+        """Yield the rows of partitions, or of the whole store, in the order of their commits.
 
         Parameters
         ----------
         partitions : range, optional
-            Which partitions; all by default.
+            Numbers of the partitions; all by default.
         columns : sequence of str, optional
-            Which columns; all by default.
+            Names of the columns; all by default.
 
         Yields
         ------
         pyarrow.Table
-            The rows of one entry, or a part of what was gathered; few are held at a time.
+            Rows of one entry, or of a part of a compacted object. Few are in memory at a time.
 
         Raises
         ------
@@ -93,36 +93,38 @@ class Ledger:
             left = [key for key in single if _entry_of(key) not in seen]
             complete = True
             for key, table in self._entries(left, wanted):
-                if table is None:  # it has been gathered since it was listed
+                if table is None:  # it was compacted since it was listed
                     complete = False
                     continue
                 seen.add(_entry_of(key))
                 yield table.select(columns or SCHEMA.names)
             if complete:
                 return
-        raise StoreError(f"entries of {self._blobs.url}/{LEDGER_PREFIX} vanish while they are read: run it again")
+        raise StoreError(
+            f"entries of {self._blobs.url}/{LEDGER_PREFIX} disappear while they are read: run the command again"
+        )
 
     def read(self, partition: int | None = None) -> pa.Table:
-        """All rows, of one partition or of the store."""
+        """Return all rows of one partition or of the store."""
         tables = list(self.tables(None if partition is None else range(partition, partition + 1)))
         return pa.concat_tables(tables).unify_dictionaries() if tables else SCHEMA.empty_table()
 
     def n_entries(self) -> int:
-        """How many entries have not been gathered."""
+        """Return the number of entries that are not compacted."""
         return len(self._listed(None)[1])
 
     def compact(self, moment: datetime) -> tuple[int, int]:
-        """Gather all entries into one object, then remove them; readers and writers may go on meanwhile.
+        """Gather all entries into one object, then delete them; readers and writers can continue meanwhile.
 
         Parameters
         ----------
         moment : datetime
-            UTC; part of the object's name.
+            Current time, UTC; part of the object's name.
 
         Returns
         -------
         before, after : int
-            Objects that held the rows.
+            Number of objects that hold the rows, before and after.
         """
         gathered, single = self._listed(None)
         seen: set[str] = set()
@@ -139,7 +141,7 @@ class Ledger:
         return len(gathered) + len(single), len(gathered) + bool(fresh)
 
     def _gather(self, keys: Sequence[str]) -> bytes:
-        """One object of many entries; a partition's rows lie together, so that statistics tell where they are."""
+        """Encode entries as one object; rows of a partition are adjacent, so that statistics locate them."""
         sink = BytesIO()
         pending: list[pa.Table] = []
         with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
@@ -152,11 +154,13 @@ class Ledger:
 
     def _whole(self, key: str, table: pa.Table | None) -> pa.Table:
         if table is None:
-            raise StoreError(f"{self._blobs.url}/{key} vanished: another command gathers the ledger; run it again")
+            raise StoreError(
+                f"{self._blobs.url}/{key} disappeared: another command compacts the ledger; run the command again"
+            )
         return table
 
     def _listed(self, partitions: range | None) -> tuple[list[str], list[str]]:
-        """Keys of what was gathered, and of entries of their own; oldest first within a partition."""
+        """List the keys of compacted objects and of single entries; oldest first within a partition."""
         keys = [key for key in self._blobs.keys(LEDGER_PREFIX) if key.endswith(".parquet")]
         gathered = [key for key in keys if key.startswith(GATHERED)]
         single = [key for key in keys if not key.startswith(GATHERED)]
@@ -167,14 +171,14 @@ class Ledger:
     def _gathered_rows(
         self, key: str, columns: Sequence[str], partitions: range | None, seen: set[str]
     ) -> Iterator[pa.Table]:
-        """Rows of entries not seen yet, which then are."""
+        """Yield the rows of compacted entries that were not seen yet, and mark them as seen."""
         source = self._blobs.open(key)
         if source is None:
             return
         new: set[str] = set()
         file = self._parquet(key, pa.PythonFile(source, mode="r"))
         for number in range(file.num_row_groups):
-            if partitions is not None and not _may_hold(file.metadata.row_group(number), partitions):
+            if partitions is not None and not _can_contain(file.metadata.row_group(number), partitions):
                 continue
             table = self._read_row_group(key, file, number, columns)
             entries = pc.unique(table["entry"]).to_pylist()
@@ -192,7 +196,7 @@ class Ledger:
             raise self._unreadable(key, error) from error
 
     def _entries(self, keys: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[str, pa.Table | None]]:
-        """Key and rows of each; None in place of rows when it is there no longer."""
+        """Yield the key and rows of each entry; None instead of rows if it no longer exists."""
         with ThreadPoolExecutor(READERS) as pool:
             for start in range(0, len(keys), 4 * READERS):
                 some = keys[start : start + 4 * READERS]
@@ -223,19 +227,19 @@ class Ledger:
 
 
 def to_dataframe(url: str, /, **options: str) -> pd.DataFrame:
-    """Read a store's whole ledger.
+    """Read the whole ledger of a store.
 
     Parameters
     ----------
     url : str
-        The store.
+        URL of the store.
     **options
         Endpoint options without secrets.
 
     Returns
     -------
     pandas.DataFrame
-        A row per attempt at a value, in the order in which they were committed; columns as in :data:`SCHEMA`.
+        One row per attempt at a value, in the order of the commits, with the columns of :data:`SCHEMA`.
     """
     frame: pd.DataFrame = Ledger(open_blobs(url, options)).read().to_pandas()
     return frame
@@ -249,8 +253,8 @@ def _partition_of(entry: str) -> int:
     return int(entry.partition("/")[0])
 
 
-def _may_hold(group: Any, partitions: range) -> bool:
-    """Whether the statistics of a row group allow it to have rows of those partitions."""
+def _can_contain(group: Any, partitions: range) -> bool:
+    """Return whether the statistics of a row group allow rows of those partitions."""
     statistics = group.column(SCHEMA.get_field_index("entry")).statistics
     if statistics is None or not statistics.has_min_max:
         return True

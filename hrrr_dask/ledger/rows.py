@@ -1,4 +1,4 @@
-"""One ledger entry: its columns, its name, its bytes. Pure."""
+"""Encodes and decodes one ledger entry: its columns, its name, its Parquet bytes. Pure."""
 
 from __future__ import annotations
 
@@ -48,42 +48,42 @@ SCHEMA: Final = pa.schema(
         pa.field("entry", _WORD, nullable=False),
     ]
 )
-"""Columns of an entry. The values of the points from ``first_point`` to before ``n_points`` are meant; ``attempt``
-counts the tries of the value; ``checksum`` is the CRC-32C of the values as little-endian float32, null for a gap and
-where nobody knows it; ``flags`` are those of :mod:`hrrr_dask.quality.flags` that any of the values has; the
-``file_`` columns repeat the file's figure on each of its variables' rows."""
+"""Columns of an entry. A row is about the points from ``first_point`` to before ``n_points``. ``attempt`` counts the
+attempts at the value. ``checksum`` is the CRC-32C of the values as little-endian float32; null for a gap and where it
+is unknown. ``flags`` are those of :mod:`hrrr_dask.quality.flags` that any of the values has. The ``file_`` columns
+repeat the file's figure on the row of each variable."""
 
 
 ORIGIN: Final = tuple(each.name for each in fields(Origin))
-"""The columns that say where a value came from."""
+"""Columns that describe the source of a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Who commits, and when."""
+    """One attempt to commit a step: who, what and when."""
 
     partition: int
-    """Which partition."""
+    """Number of the partition."""
     job: str
-    """Unique to a command."""
+    """Identifier of the command."""
     number: int
-    """Unique among the job's attempts at the partition."""
+    """Number of the attempt, unique within the job and the partition."""
     ingested: datetime
-    """UTC."""
+    """Time of the commit, UTC."""
     engine: str
-    """Decoder that was asked for; a row has the one that decoded it."""
+    """Requested decoding engine; a row has the engine that decoded it."""
     package_version: str
-    """Of hrrr_dask."""
+    """Version of hrrr_dask."""
 
     @property
     def entry(self) -> str:
-        """Name of the entry, below ``.hrrr/ledger``: sorts by the time of the commit within its partition."""
+        """Name of the entry below ``.hrrr/ledger``; within a partition, names sort by the time of the commit."""
         moment = f"{self.ingested:%Y%m%dT%H%M%S.%fZ}"
         return f"{self.partition:06d}/{moment}-{self.job}-{self.number}.parquet"
 
 
 def checksum(values: NDArray[np.float32]) -> int:
-    """CRC-32C (RFC 3720) of values as little-endian float32.
+    """Return the CRC-32C (RFC 3720) of values as little-endian float32.
 
     Examples
     --------
@@ -95,21 +95,21 @@ def checksum(values: NDArray[np.float32]) -> int:
 
 
 def encode_entry(outcomes: Iterable[FileOutcome], attempt: Attempt, tried: NDArray[np.int32] | None = None) -> bytes:
-    """Spell an entry as Parquet.
+    """Encode an entry as Parquet.
 
     Parameters
     ----------
     outcomes : iterable of FileOutcome
-        What came of each file: a row for each variable that was to be read of it.
+        Outcome of each file; gives one row for each requested variable.
     attempt : Attempt
-        Who commits.
+        The attempt that commits.
     tried : ndarray of int32, optional
-        For each row, how often its value was tried before.
+        Number of earlier attempts, for each row.
 
     Returns
     -------
     bytes
-        The object.
+        Content of the object.
     """
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
     for outcome in outcomes:
@@ -133,7 +133,7 @@ def encode_entry(outcomes: Iterable[FileOutcome], attempt: Attempt, tried: NDArr
 
 
 def decode_entry(data: bytes) -> pa.Table:
-    """The rows of an entry that was spelled here."""
+    """Decode the rows of an entry encoded by :func:`encode_entry`."""
     return pq.read_table(BytesIO(data)).select(SCHEMA.names).cast(SCHEMA)
 
 

@@ -1,7 +1,7 @@
-"""The ledger's rows reduced to how each value stands now: what is done, what is to be read, what the store shows. Pure.
+"""Reduces the ledger's rows to the current state of every value: complete, missing, or to be retried. Pure.
 
-Folding does not depend on the order of the rows, but for the reason shown for a gap, which is the latest one's: a
-value once complete stays complete.
+The order of the rows does not matter, except for the reason of a gap, which is that of the latest attempt. A value that
+is once complete stays complete.
 """
 
 from __future__ import annotations
@@ -19,57 +19,57 @@ from numpy.typing import NDArray
 from hrrr_dask.config.settings import Selection
 from hrrr_dask.outcomes import COMPLETE, NEVER, NOT_INGESTED, NOT_OFFERED, OUTCOMES, PARTIAL, outcome_numbered
 from hrrr_dask.planning.layout import Axis
-from hrrr_dask.planning.plan import Todo, offered
+from hrrr_dask.planning.plan import MissingValues, offered
 
 __all__ = [
     "HEALING_DAYS",
-    "Folded",
     "Placed",
+    "ValueStates",
     "available_at",
     "count_attempts",
     "count_gaps",
-    "fold",
+    "find_missing_values",
     "missing",
     "place_rows",
     "quality_of",
-    "unfinished",
+    "reduce_rows",
 ]
 
 _SILENT: Final = (NOT_INGESTED, COMPLETE, NOT_OFFERED, PARTIAL)
 
 HEALING_DAYS: Final = 7
-"""While a model run is younger than this, what was missing may still come [d]."""
+"""Age of a run up to which missing files may still be published [d]."""
 
 COLUMNS: Final = ("init_time", "lead_hours", "variable", "outcome", "first_point", "n_points")
-"""Of the ledger, those that :func:`fold` needs."""
+"""Columns of the ledger that :func:`reduce_rows` reads."""
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
-    """How the values of some init times stand."""
+class ValueStates:
+    """State of the values of a range of init times."""
 
     codes: NDArray[np.uint8]
-    """dims (variable, init_time, lead_time): outcome numbers; complete only if it is so for every point ever asked
-    for, or if nothing was tried since points were added."""
+    """Outcome numbers, dims (variable, init_time, lead_time); complete only if every point is, or if nothing was
+    tried since points were added."""
     covered: NDArray[np.unsignedinteger]
-    """dims (variable, init_time, lead_time): bit c is set when the points of cohort c are there."""
+    """Bit c is set if the points of cohort c have values, dims (variable, init_time, lead_time)."""
     cohorts: tuple[int, ...]
     """Number of points after each time that points were added, ascending."""
 
     @property
     def full(self) -> int:
-        """What ``covered`` is when all points are there."""
+        """Value of ``covered`` when all points have values."""
         return (1 << len(self.cohorts)) - 1
 
     @property
     def whole(self) -> NDArray[np.bool_]:
-        """Dims (variable, init_time, lead_time): every point is there."""
+        """Whether every point has a value, dims (variable, init_time, lead_time)."""
         found: NDArray[np.bool_] = self.covered == self.full
         return found
 
     @property
     def first_point(self) -> NDArray[np.int32]:
-        """Dims (variable, init_time, lead_time): the first point that is not there."""
+        """First point without a value, dims (variable, init_time, lead_time)."""
         starts = np.array([0, *self.cohorts], dtype=np.int32)
         first = np.zeros(self.covered.shape, dtype=np.int32)
         reached = np.ones(self.covered.shape, dtype=bool)
@@ -79,20 +79,20 @@ class Folded:
         return first
 
     @property
-    def shown(self) -> NDArray[np.uint8]:
-        """Dims (variable, init_time, lead_time): outcome numbers; partial where points were added since."""
+    def published_codes(self) -> NDArray[np.uint8]:
+        """Outcome numbers, partial where points were added since, dims (variable, init_time, lead_time)."""
         codes: NDArray[np.uint8] = np.where((self.codes == COMPLETE) & ~self.whole, PARTIAL, self.codes)
         return codes.astype(np.uint8)
 
     @property
-    def touched(self) -> NDArray[np.bool_]:
-        """Dims (init_time, lead_time): files of which the ledger says anything."""
+    def attempted(self) -> NDArray[np.bool_]:
+        """Files with at least one row in the ledger, dims (init_time, lead_time)."""
         found: NDArray[np.bool_] = ((self.codes != NOT_INGESTED) & (self.codes != NOT_OFFERED)).any(axis=0)
         return found
 
     def status(self) -> NDArray[np.uint8]:
-        """Dims (init_time, lead_time): the gravest outcome of a file, not counting variables that are not offered."""
-        codes = self.shown
+        """Gravest outcome of each file, ignoring variables that are not offered, dims (init_time, lead_time)."""
+        codes = self.published_codes
         absent, untouched = codes == NOT_OFFERED, codes == NOT_INGESTED
         begun = ~(absent | untouched).all(axis=0)
         codes = np.where(absent, NOT_INGESTED, np.where(untouched & begun, PARTIAL, codes))
@@ -103,43 +103,45 @@ class Folded:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Rows that lie on the axes."""
+    """Ledger rows and their positions on the axes."""
 
     place: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
     """Positions (variable, init_time, lead_time)."""
     codes: NDArray[np.uint8]
     """Outcome numbers."""
     rows: NDArray[np.int64]
-    """Positions in the table."""
+    """Positions of the rows in the table."""
 
 
-def fold(tables: Iterable[pa.Table], selection: Selection, axis: Axis, inits: slice, cohorts: Sequence[int]) -> Folded:
-    """Reduce the rows to how each value stands.
+def reduce_rows(
+    tables: Iterable[pa.Table], selection: Selection, axis: Axis, inits: slice, cohorts: Sequence[int]
+) -> ValueStates:
+    """Reduce ledger rows to the state of each value.
 
     Parameters
     ----------
     tables : iterable of pyarrow.Table
-        Of the ledger, at least its :data:`COLUMNS`; drawn one by one, so that none need stay in memory.
+        Ledger rows with at least :data:`COLUMNS`; consumed one by one, so that none stays in memory.
     selection : Selection
-        What the store holds of every run.
+        Variables and lead times of the store.
     axis : Axis
         The store's axis.
     inits : slice
-        The part of it that is wanted, from start to stop.
+        Range of positions on the axis.
     cohorts : sequence of int
         Number of points after each time that points were added.
 
     Returns
     -------
-    Folded
-        Values of which the ledger says nothing are not ingested, or not in this era.
+    ValueStates
+        Values without a row are not-ingested or not-in-this-era.
     """
     shape = (len(selection.variables), inits.stop - inits.start, len(selection.lead_hours))
     codes = np.full(shape, NOT_INGESTED, dtype=np.uint8)
     covered = np.zeros(shape, dtype=_mask_type(len(cohorts)))
     for table in tables:
         placed = place_rows(table, selection, axis, inits)
-        codes[placed.place] = placed.codes  # numpy keeps the last of repeated places, which is the latest attempt
+        codes[placed.place] = placed.codes  # of repeated positions numpy keeps the last, which is the latest attempt
         _cover(covered, placed, table, cohorts)
     codes[covered == (1 << len(cohorts)) - 1] = COMPLETE
     for start in range(0, shape[1], _STRIDE):
@@ -147,11 +149,11 @@ def fold(tables: Iterable[pa.Table], selection: Selection, axis: Axis, inits: sl
         there = offered(selection, [axis.init_time(inits.start + k) for k in range(part.start, part.stop)])
         here = codes[:, part]
         here[(here == NOT_INGESTED) & ~there] = NOT_OFFERED
-    return Folded(codes, covered, tuple(cohorts))
+    return ValueStates(codes, covered, tuple(cohorts))
 
 
 _STRIDE: Final = 10_000
-"""Init times whose catalogue is looked up at once."""
+"""Number of init times for which the catalogue is evaluated at once."""
 
 
 def _mask_type(n_cohorts: int) -> type[np.unsignedinteger]:
@@ -173,7 +175,7 @@ def _cover(covered: NDArray[np.unsignedinteger], placed: Placed, table: pa.Table
 
 
 def place_rows(table: pa.Table, selection: Selection, axis: Axis, inits: slice) -> Placed:
-    """Where the rows of the ledger lie on the axes; rows that lie on none of them are left out."""
+    """Locate ledger rows on the axes; rows that are on none of them are dropped."""
     hours = table["init_time"].to_numpy().astype("datetime64[h]").astype(np.int64)
     first = np.datetime64(axis.first_day, "h").astype(np.int64)
     day, hour = np.divmod(hours - first, 24)
@@ -187,20 +189,20 @@ def place_rows(table: pa.Table, selection: Selection, axis: Axis, inits: slice) 
 
 
 def available_at(tables: Iterable[pa.Table], selection: Selection, axis: Axis, inits: slice) -> NDArray[np.int64]:
-    """Since when the file whose values are there has been in the archive.
+    """Return since when the source file of the values has been in the archive.
 
     Parameters
     ----------
     tables : iterable of pyarrow.Table
-        Of the ledger, whole.
+        Ledger rows with all columns.
     selection, axis, inits
-        As for :func:`fold`.
+        As for :func:`reduce_rows`.
 
     Returns
     -------
     ndarray of int64, dims (init_time, lead_time)
-        The latest Last-Modified among the objects that values came from [s since 1970-01-01]; :data:`NEVER` where
-        there is none, or the source of a value did not say.
+        Latest Last-Modified of the source objects [s since 1970-01-01]; :data:`NEVER` without values, or if a source
+        gave no time.
     """
     shape = (len(selection.variables), inits.stop - inits.start, len(selection.lead_hours))
     found = np.full(shape, NEVER, dtype=np.int64)
@@ -218,7 +220,7 @@ def available_at(tables: Iterable[pa.Table], selection: Selection, axis: Axis, i
 
 
 def quality_of(tables: Iterable[pa.Table], selection: Selection, axis: Axis, inits: slice) -> NDArray[np.uint16]:
-    """Flags of :mod:`hrrr_dask.quality.flags` that any value of a file has, dims (init_time, lead_time)."""
+    """Return the flags of :mod:`hrrr_dask.quality.flags` that any value of a file has, dims (init_time, lead_time)."""
     found = np.zeros((inits.stop - inits.start, len(selection.lead_hours)), dtype=np.uint16)
     for table in tables:
         placed = place_rows(table, selection, axis, inits)
@@ -227,7 +229,7 @@ def quality_of(tables: Iterable[pa.Table], selection: Selection, axis: Axis, ini
 
 
 def count_attempts(tables: Iterable[pa.Table], selection: Selection, axis: Axis, inits: slice) -> NDArray[np.int32]:
-    """How often each value was tried so far, dims (variable, init_time, lead_time)."""
+    """Count the attempts at each value so far, dims (variable, init_time, lead_time)."""
     shape = (len(selection.variables), inits.stop - inits.start, len(selection.lead_hours))
     tried = np.zeros(shape, dtype=np.int32)
     for table in tables:
@@ -235,57 +237,59 @@ def count_attempts(tables: Iterable[pa.Table], selection: Selection, axis: Axis,
     return tried
 
 
-def unfinished(folded: Folded, axis: Axis, inits: slice, now: datetime, *, retry_gaps: bool = False) -> Todo:
-    """Which values are to be read.
+def find_missing_values(
+    states: ValueStates, axis: Axis, inits: slice, now: datetime, *, retry_gaps: bool = False
+) -> MissingValues:
+    """Return which values are to be read.
 
     Parameters
     ----------
-    folded : Folded
-        How the values of ``inits`` stand.
+    states : ValueStates
+        State of the values of ``inits``.
     axis : Axis
         The store's axis.
     inits : slice
-        Part of it, from start to stop.
+        Range of positions on the axis.
     now : datetime
-        UTC.
+        Current time, UTC.
     retry_gaps : bool
-        Try every gap again, whatever its age.
+        Retry every gap, however old.
 
     Returns
     -------
-    Todo
-        Values that were never read, gaps that may heal, and points that were added since.
+    MissingValues
+        Values that were never read, gaps to be retried, and points that were added since.
     """
     heals = np.array([outcome_numbered(number).heals for number in range(len(OUTCOMES))])
-    always, young = (heals == "always")[folded.codes], (heals == "young")[folded.codes]
+    always, young = (heals == "always")[states.codes], (heals == "young")[states.codes]
     oldest = now - timedelta(days=HEALING_DAYS)
     again = [retry_gaps or axis.init_time(k) >= oldest for k in range(inits.start, inits.stop)]
-    grown = (folded.codes == COMPLETE) & ~folded.whole
+    grown = (states.codes == COMPLETE) & ~states.whole
     wanted = always | grown | (young & np.array(again, dtype=bool)[None, :, None])
-    return Todo(inits.start, wanted, folded.first_point if len(folded.cohorts) > 1 else None)
+    return MissingValues(inits.start, wanted, states.first_point if len(states.cohorts) > 1 else None)
 
 
 def count_gaps(codes: NDArray[np.uint8]) -> dict[str, int]:
-    """Values that are missing for a reason of the archive, by reason."""
+    """Count the values that the archive does not have, by reason."""
     numbers = np.bincount(codes.ravel(), minlength=len(OUTCOMES))
     counts = Counter({o.name: int(numbers[o.number]) for o in OUTCOMES.values() if o.number not in _SILENT})
     return {name: count for name, count in counts.most_common() if count}
 
 
 def missing(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which values are missing for a reason of the archive; dims as the codes have them."""
+    """Return which values are missing for a reason of the archive; same dims as ``codes``."""
     return ~np.isin(codes, _SILENT)
 
 
 def _positions(values: NDArray[np.int64], axis: Sequence[int]) -> NDArray[np.int64]:
-    """Index of each value on a small ascending axis, -1 where it is not on it."""
+    """Return the index of each value on a small ascending axis; -1 if it is not on it."""
     table = np.full(max([*axis, int(values.max(initial=0))]) + 1, -1, dtype=np.int64)
     table[list(axis)] = np.arange(len(axis))
     return table[values]
 
 
 def _coded(column: pa.ChunkedArray, numbers: dict[str, int]) -> NDArray[np.int64]:
-    """Translate a dictionary column into numbers, -1 for words that are not known."""
+    """Translate a dictionary column into numbers; -1 for unknown words."""
     combined = column.combine_chunks()
     words = [numbers.get(word, -1) for word in combined.dictionary.to_pylist()]
     numbered: NDArray[np.int64] = np.asarray([*words, -1], dtype=np.int64)[combined.indices.to_numpy()]

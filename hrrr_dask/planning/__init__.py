@@ -1,4 +1,4 @@
-"""What will be read, and where it will lie in the store. Reads nothing.
+"""Plans which files are read, and where their values are stored. Reads nothing.
 
 Pure. Uses `catalog` and `config`. Promises that every wanted file is in exactly one step of one partition.
 """

@@ -1,4 +1,4 @@
-"""Where a value lies in a store: the regular init_time axis, and the sizes of shards and inner chunks."""
+"""Chooses the sizes of shards and chunks, and defines the regular init_time axis of a store."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from hrrr_dask.errors import PlanError
 __all__ = ["Axis", "Layout", "choose_layout"]
 
 PARTITION_DAYS: Final = (30, 7, 1)
-"""Choices of days per partition, longest first."""
+"""Choices of days per partition, longest first [d]."""
 
 SHARD_BYTES: Final = 64_000_000
-"""Most raw bytes of one shard [B]."""
+"""Maximum raw size of one shard [B]."""
 
 CHUNK_POINTS: Final = (10, 20, 50, 100)
 """Choices of points in one inner chunk."""
 
 CHUNK_BYTES: Final = 1_000_000
-"""Most raw bytes of one inner chunk [B]: what is read of a shard for one point."""
+"""Maximum raw size of one inner chunk, the part of a shard that is read for one point [B]."""
 
 SHARD_POINTS: Final = 1_000
-"""Most points in one shard."""
+"""Maximum number of points in one shard."""
 
 ROOM: Final = 4
-"""A shard has room for one more point for every so many: adding a few points makes no new objects."""
+"""A shard has room for one more point for every four, so that adding a few points makes no new objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Sizes of shards and inner chunks: fixed when a store is created."""
+    """Sizes of shards and inner chunks, fixed when a store is created."""
 
     partition_days: int
     """Days of init times in one shard [d]."""
@@ -44,7 +44,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """The regular init_time axis: a first day and the cycles of a day, so that an index is arithmetic."""
+    """The regular init_time axis: a first day and the cycles of a day, so that an index is computed."""
 
     first_day: datetime
     """Midnight before the first run, UTC."""
@@ -52,7 +52,7 @@ class Axis:
     """Hours at which runs start [h UTC]."""
 
     def index(self, init_time: datetime) -> int:
-        """Position of a run; may be negative or beyond the end.
+        """Return the position of a run; may be negative or beyond the end.
 
         Raises
         ------
@@ -66,48 +66,48 @@ class Axis:
         """
         if init_time.hour not in self.cycles:
             raise PlanError(
-                f"{init_time:%Y-%m-%dT%H} is no init time of this store: its cycles are {list(self.cycles)}"
+                f"{init_time:%Y-%m-%dT%H} is not an init time of this store: its cycles are {list(self.cycles)}"
             )
         return (init_time - self.first_day).days * len(self.cycles) + self.cycles.index(init_time.hour)
 
     def init_time(self, index: int) -> datetime:
-        """Init time at a position."""
+        """Return the init time at a position."""
         days, cycle = divmod(index, len(self.cycles))
         return self.first_day + timedelta(days=days, hours=self.cycles[cycle])
 
     def days_to(self, end: datetime) -> int:
-        """Whole days from the first day to the end of the day of ``end`` [d]."""
+        """Return the whole days from the first day to the end of the day of ``end`` [d]."""
         return (end - self.first_day).days + 1
 
 
 def choose_layout(
     selection: Selection, n_points: int, *, partition_days: int = 0, shard_points: int = 0, chunk_points: int = 0
 ) -> Layout:
-    """Choose sizes from the number of points, lead times and cycles.
+    """Choose the sizes of shards and chunks from the number of points, lead times and cycles.
 
     Parameters
     ----------
     selection : Selection
-        What is wanted.
+        Variables, lead times and cycles.
     n_points : int
         Number of points.
     partition_days : int, optional
-        Days in a shard [d]; 0 takes the largest of 30, 7 and 1 whose shard stays under :data:`SHARD_BYTES`.
+        Days in a shard [d]; 0 chooses the largest of 30, 7 and 1 whose shard stays under :data:`SHARD_BYTES`.
     shard_points : int, optional
-        Points in a shard; 0 takes all there are with some room for more, up to :data:`SHARD_POINTS`.
+        Points in a shard; 0 chooses all points with some room for more, up to :data:`SHARD_POINTS`.
     chunk_points : int, optional
-        Points in an inner chunk; 0 takes the most of :data:`CHUNK_POINTS` whose chunk stays under
+        Points in an inner chunk; 0 chooses the largest of :data:`CHUNK_POINTS` whose chunk stays under
         :data:`CHUNK_BYTES`.
 
     Returns
     -------
     Layout
-        One day when nothing fits; :attr:`Plan.worker_bytes` then tells.
+        With one day if nothing fits; then see :attr:`Plan.worker_bytes`.
 
     Raises
     ------
     PlanError
-        If the points of a shard are not whole chunks.
+        If a shard is not made of whole chunks.
     """
     leads_a_day = len(selection.cycles) * len(selection.lead_hours)
     if chunk_points and shard_points % chunk_points:
@@ -126,7 +126,7 @@ def choose_layout(
 
 
 def _fitting_chunk(point_bytes: int, room: int, shard_points: int) -> int:
-    """The most points that fit in a chunk, and no more than there is room for."""
+    """Return the largest number of points that fits in a chunk and is not more than needed."""
     smallest = CHUNK_POINTS[0]
     fitting = [n for n in CHUNK_POINTS if n * point_bytes <= CHUNK_BYTES and not shard_points % n] or [smallest]
     enough = [n for n in fitting if n >= room]

@@ -1,4 +1,4 @@
-"""What will be done, as values: which runs, which files, in which partitions, and what it costs. Reads nothing."""
+"""Plans a backfill: which runs, which files, in which partitions, and its memory and size. Reads nothing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from hrrr_dask.malloc import KEPT_BYTES
 from hrrr_dask.planning.layout import Axis, Layout
 from hrrr_dask.records import GribFile, Partition, Reading
 
-__all__ = ["Plan", "Todo", "all_of", "iter_partitions", "make_plan", "offered"]
+__all__ = ["MissingValues", "Plan", "all_values_of", "iter_partitions", "make_plan", "offered"]
 
 STEP_FILES: Final = 2_000
-"""Most files that are committed at once: what a kill may cost is bounded by it, and the memory of a write."""
+"""Maximum number of files committed at once; bounds what a kill may lose, and the memory of a write."""
 
 MESSAGE_BYTES: Final = 1_500_000
 """Typical size of a two-dimensional message of the full CONUS grid [B]."""
@@ -30,15 +30,15 @@ FIELD_BYTES: Final = 1799 * 1059 * 8
 """A decoded field of the full CONUS grid in double precision [B]."""
 
 WORKER_BASE_BYTES: Final = 300_000_000 + KEPT_BYTES
-"""A worker process with its libraries loaded, and the freed memory that it keeps [B]."""
+"""Memory of a worker process with its libraries loaded, including freed memory that it keeps [B]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would do."""
+    """Files, partitions and sizes of a backfill."""
 
     selection: Selection
-    """What is wanted of every run."""
+    """Variables, lead times and cycles of every run."""
     period: Period
     """First and last init time."""
     layout: Layout
@@ -46,28 +46,28 @@ class Plan:
     n_points: int
     """Number of points."""
     n_runs: int
-    """Init times in the period that have started."""
+    """Number of init times in the period that have started."""
     n_files: int
-    """Files that the archive is expected to have."""
+    """Number of files that the archive is expected to have."""
     n_partitions: int
-    """Partitions that the period touches."""
+    """Number of partitions in the period."""
     skipped: dict[int, int]
     """Lead hour to the number of runs that do not reach it."""
     absent: tuple[str, ...]
-    """Names of the variables that none of the files can have: they came later, or their window is longer."""
+    """Names of variables that none of the files has: they were introduced later, or their window is longer."""
     not_started: int
-    """Init times in the period that lie in the future."""
+    """Number of init times in the period that are in the future."""
     n_done: int = 0
-    """Of the files, those that the store has already."""
+    """Number of these files that the store already has."""
 
     @property
     def bytes_to_read(self) -> int:
-        """Estimate of bytes from the archive [B]."""
+        """Estimated bytes to download from the archive [B]."""
         return (self.n_files - self.n_done) * len(self.selection.variables) * MESSAGE_BYTES
 
     @property
     def requests(self) -> int:
-        """Estimate of requests to the archive: an inventory and about five ranges a file."""
+        """Estimated requests to the archive: one inventory and about five ranges for each file."""
         return (self.n_files - self.n_done) * (1 + min(5, len(self.selection.variables)))
 
     @property
@@ -78,7 +78,7 @@ class Plan:
 
     @property
     def partition_bytes(self) -> int:
-        """Raw size of one partition, all points and variables [B]."""
+        """Raw size of one partition with all points and variables [B]."""
         blocks = -(-self.n_points // self.layout.shard_points)
         return self.shard_bytes * blocks * len(self.selection.variables)
 
@@ -86,8 +86,8 @@ class Plan:
     def worker_bytes(self) -> int:
         """Projected peak memory of one worker [B].
 
-        The extracts of a step twice, a shard as it is read, changed and encoded, one field, the messages of the files
-        that are read at once, in pieces and joined.
+        Counts the extracts of a step twice, a shard as it is read, changed and encoded, one field, and the messages
+        of the files that are read at once, in pieces and joined.
         """
         selection = self.selection
         messages = len(selection.variables) * MESSAGE_BYTES
@@ -98,15 +98,15 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Todo:
-    """Which values of a store are to be read."""
+class MissingValues:
+    """Values of a store that are to be read."""
 
     start: int
     """Position of the first init time on the store's axis."""
     wanted: NDArray[np.bool_]
-    """dims (variable, init_time, lead_time)."""
+    """Whether to read each value, dims (variable, init_time, lead_time)."""
     first_point: NDArray[np.int32] | None = None
-    """dims (variable, init_time, lead_time): the points before are there; None where it is all or nothing."""
+    """First point to read of each value, dims (variable, init_time, lead_time); None to read all points."""
 
 
 def make_plan(
@@ -119,27 +119,27 @@ def make_plan(
     axis: Axis,
     continued: bool = False,
 ) -> Plan:
-    """Count what a period holds.
+    """Plan the files of a period.
 
     Parameters
     ----------
     selection, period : Selection, Period
-        What is wanted, and when.
+        What to read, and for which init times.
     n_points : int
         Number of points.
     layout : Layout
         Sizes of shards.
     now : datetime
-        Runs that start later are left out, UTC.
+        Current time, UTC; later runs are left out.
     axis : Axis
         The store's axis.
     continued : bool
-        The store exists: its lead hours and variables are given, and a period that has none of them is no error.
+        Whether the store exists: a period without any of its variables is no error then.
 
     Raises
     ------
     PlanError
-        If a lead hour is reached by none of the runs, no run has started yet, the axis begins later, or none of the
+        If no run reaches a lead hour, no run has started yet, the axis starts later, or none of the
         runs has the variables.
     """
     if period.start < axis.first_day:
@@ -165,7 +165,8 @@ def make_plan(
     if not continued and not there.any():
         raise PlanError(
             f"the archive has none of these variables at these lead hours between {started[0]:%Y-%m-%dT%H} and "
-            f"{started[-1]:%Y-%m-%dT%H}: ask for later runs (some variables begin in 2016), lead hours or others"
+            f"{started[-1]:%Y-%m-%dT%H}: request later runs (some variables start in 2016), other "
+            "lead hours or variables"
         )
     span = layout.partition_days * len(selection.cycles)
     first, last = axis.index(started[0]) // span, axis.index(started[-1]) // span
@@ -184,7 +185,7 @@ def make_plan(
 
 
 def runs(period: Period, cycles: tuple[int, ...]) -> list[datetime]:
-    """All init times of a period, ascending."""
+    """Return all init times of a period, ascending."""
     days = (period.end.date() - period.start.date()).days + 1
     midnight = period.start.replace(hour=0)
     times = (midnight + timedelta(days=day, hours=cycle) for day in range(days) for cycle in cycles)
@@ -204,24 +205,24 @@ def _refuse_unreachable(selection: Selection, started: list[datetime], skipped: 
         )
     raise PlanError(
         f"lead hours {', '.join(map(str, unreachable))} are not reached by {which}: "
-        f"the furthest here is {furthest} h; ask for --lead-hours up to that"
+        f"the furthest here is {furthest} h; give --lead-hours up to that"
     )
 
 
 def offered(selection: Selection, init_times: Sequence[datetime]) -> NDArray[np.bool_]:
-    """Which values the archive can have.
+    """Return which values the archive can have.
 
     Parameters
     ----------
     selection : Selection
-        What is wanted.
+        Variables and lead times.
     init_times : sequence of datetime
-        Starts of runs, UTC.
+        Init times, UTC.
 
     Returns
     -------
     ndarray of bool, dims (variable, init_time, lead_time)
-        False for leads beyond the run's reach, and for variables that the era or the lead time does not have.
+        False for lead times that the run does not reach, and for variables that do not exist at that init time or
     """
     variables, leads = selection.variables, np.asarray(selection.lead_hours)
     reach = [last_lead_hour(time, selection.product, selection.domain) for time in init_times]
@@ -232,24 +233,24 @@ def offered(selection: Selection, init_times: Sequence[datetime]) -> NDArray[np.
     return there
 
 
-def iter_partitions(plan: Plan, axis: Axis, todo: Todo, step_files: int = STEP_FILES) -> Iterator[Partition]:
-    """Yield what is left to read, oldest first, in steps of bounded size.
+def iter_partitions(plan: Plan, axis: Axis, todo: MissingValues, step_files: int = STEP_FILES) -> Iterator[Partition]:
+    """Yield the files that are still to be read, oldest first, in steps of bounded size.
 
     Parameters
     ----------
     plan : Plan
-        What is wanted.
+        The plan.
     axis : Axis
         The store's axis.
-    todo : Todo
-        What the store lacks; covers the plan's period.
+    todo : MissingValues
+        Values that the store lacks; covers the plan's period.
     step_files : int
-        Most files of one step.
+        Maximum number of files in a step.
 
     Yields
     ------
     Partition
-        With the files that are wanted, offered and not done; never empty. A partition's steps follow one another.
+        Files that are wanted, offered and not done; never empty. The steps of a partition follow one another.
     """
     selection = plan.selection
     span = plan.layout.partition_days * len(selection.cycles)
@@ -273,18 +274,18 @@ def iter_partitions(plan: Plan, axis: Axis, todo: Todo, step_files: int = STEP_F
             yield Partition(number, tuple(readings[begin : begin + step_files]), step)
 
 
-def all_of(plan: Plan, axis: Axis) -> Todo:
-    """Everything of a plan's period, as for a store that is empty."""
+def all_values_of(plan: Plan, axis: Axis) -> MissingValues:
+    """Return all values of a plan's period, as for an empty store."""
     first, last = axis.index(plan.period.start), axis.index(plan.period.end)
     shape = (len(plan.selection.variables), last + 1 - first, len(plan.selection.lead_hours))
-    return Todo(first, np.broadcast_to(np.True_, shape))
+    return MissingValues(first, np.broadcast_to(np.True_, shape))
 
 
 _NO_POINT: Final = np.iinfo(np.int32).max
 
 
 class _Names(dict[bytes, tuple[str, ...]]):
-    """Packed bits of a file's wanted variables to their names: few combinations for millions of files."""
+    """Maps packed bits of a file's variables to their names: few combinations for millions of files."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""What people ask of a store of forecasts: a fixed lead time, every forecast for a time, the latest, the best.
+"""The accessor ``ds.hrrr``: a fixed lead time, all forecasts for a valid time, the latest, the best estimate.
 
-All take a dataset as :func:`hrrr_dask.open_dataset` or :func:`xarray.open_zarr` gives it, whole or selected from, and
-read none of its variables: the results do, once they are looked at, and no more than is looked at. Importing this
-module gives every dataset the accessor ``ds.hrrr``.
+All functions take a dataset of :func:`hrrr_dask.open_dataset` or :func:`xarray.open_zarr`, whole or a selection. They
+read none of its variables: the results are lazy and read only what is used. Importing this module registers the
+accessor ``ds.hrrr``.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from numpy.typing import NDArray
 from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.errors import ConfigError, PointsError, UsageError
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, OUTCOMES
-from hrrr_dask.read.gather import BARRED, RUN_DIMS, Pick, Runs, gather, shortest
+from hrrr_dask.read.gather import EXCLUDED, RUN_DIMS, Pick, Runs, gather, shortest
 from hrrr_dask.read.netcdf import to_netcdf
 
 __all__ = ["HrrrAccessor", "best_estimate", "by_valid_time", "fixed_lead", "latest"]
 
 _NOTHING: Final[Mapping[Hashable, Any]] = {"status": np.uint8(NOT_INGESTED), "quality": np.uint16(0)}
-"""What stands where there is no run; NaN or NaT for all others."""
+"""Fill values where there is no run; NaN or NaT for all other variables."""
 
 _EMPTY: Final = ("not-ingested", "not-in-this-era", "not-published", "access-denied", "internal-error", "poisoned")
-"""Outcomes of a file of which the store has no value."""
+"""Outcomes of a file without any value in the store."""
 
-_TIER: Final = np.full(256, BARRED)
-"""Flag value of ``status`` to how good a choice the file is: 0 whole, 1 perhaps in part."""
+_TIER: Final = np.full(256, EXCLUDED)
+"""Preference of each ``status`` code: 0 for a complete file, 1 for one that may be partial."""
 _TIER[[outcome.number for outcome in OUTCOMES.values() if outcome.name not in _EMPTY]] = 1
 _TIER[COMPLETE] = 0
 
@@ -46,7 +46,7 @@ _HOUR: Final = np.timedelta64(1, "h")
 
 
 def fixed_lead(ds: xr.Dataset, hours: float = 24) -> xr.Dataset:
-    """One lead time of every run, as a series in valid time.
+    """Select one lead time of every run, as a series along valid time.
 
     Parameters
     ----------
@@ -84,22 +84,22 @@ def fixed_lead(ds: xr.Dataset, hours: float = 24) -> xr.Dataset:
 
 
 def by_valid_time(ds: xr.Dataset, point: str | Sequence[str] | None = None) -> xr.Dataset:
-    """Every forecast made for a time, by how far ahead it was made.
+    """Arrange all forecasts for each valid time by lead time.
 
     Parameters
     ----------
     ds : xarray.Dataset
         Dims ``(init_time, lead_time, point)``; either time may be a single one.
     point : str, sequence of str, or None
-        A ``point_id``, which takes the dimension ``point`` away, or several; None for all.
+        A ``point_id``, which drops the dimension ``point``, or several; None for all.
 
     Returns
     -------
     xarray.Dataset
-        Dims ``(valid_time, lead_time, point)``, with the coordinate ``init_time(valid_time, lead_time)``. Where that
-        is no run of the dataset, values are NaN and ``status`` is ``not-ingested``. Nothing is read. A
-        variable at one point is drawn with ``.plot.line(x="valid_time")``. Plain ``.plot()`` is a colour mesh, which
-        matplotlib does not draw over durations: give it hours,
+        Dims ``(valid_time, lead_time, point)``, with the coordinate ``init_time(valid_time, lead_time)``. Where the
+        dataset has no such run, values are NaN and ``status`` is ``not-ingested``. Nothing is read. A
+        variable at one point is plotted with ``.plot.line(x="valid_time")``. Plain ``.plot()`` is a colour mesh, which
+        matplotlib cannot draw over durations: convert them to hours,
         ``one.assign_coords(lead_time=one.lead_time / np.timedelta64(1, "h")).plot()``.
 
     Raises
@@ -119,34 +119,34 @@ def by_valid_time(ds: xr.Dataset, point: str | Sequence[str] | None = None) -> x
 
 
 def latest(ds: xr.Dataset, as_of: str | date | np.datetime64) -> xr.Dataset:
-    """What was known at a moment: for each time from then on, the newest forecast that had been published.
+    """Select what was known at a time: for each later valid time, the newest forecast published by then.
 
-    A file counts if ``available_at <= as_of``. One of which nobody knows when it was published does not count, so
-    that nothing from after the moment gets into the result.
+    A file counts if ``available_at <= as_of``. Files with an unknown time of publication do not count, so that
+    the result contains nothing from later.
 
     Parameters
     ----------
     ds : xarray.Dataset
         Dims ``(init_time, lead_time, point)``; either time may be a single one.
     as_of : str, datetime, numpy.datetime64 or pandas.Timestamp
-        The moment; UTC unless it has a time zone.
+        The time; UTC unless it has a time zone.
 
     Returns
     -------
     xarray.Dataset
-        Dims ``(valid_time, point)``, from the hour of ``as_of`` to the last time that has a forecast; none if nothing
+        Dims ``(valid_time, point)``, from the hour of ``as_of`` to the last time with a forecast; empty if nothing
         had been published. Coordinates ``init_time``, ``lead_time`` and ``available_at`` of dims ``(valid_time,)``
-        tell which forecast it is, NaT where there is none. A variable with a time window, such as an hour's
-        precipitation, has none at the shortest lead times and takes the newest forecast that has it; the coordinates
-        are then those of the other variables, and its own are seen with ``latest(ds[["precipitation_1h"]], as_of)``.
-        Of the dataset, only ``available_at`` of the runs that reach this far is read.
+        identify the forecast, NaT where there is none. A variable with a time window, such as an hour's
+        precipitation, does not exist at the shortest lead times and takes the newest forecast that has it; the
+        coordinates are then those of the other variables, and its own are those of ``latest(ds[["precipitation_1h"]],
+        as_of)``. Only ``available_at`` of the runs that reach this far is read.
 
     Raises
     ------
     ConfigError
         If ``as_of`` is not a time.
     UsageError
-        If the dataset has no runs and lead times, or does not know when they were published.
+        If the dataset has no runs and lead times, or no times of publication.
     """
     runs = Runs.of(ds)
     moment = _utc(as_of)
@@ -158,15 +158,15 @@ def latest(ds: xr.Dataset, as_of: str | date | np.datetime64) -> xr.Dataset:
         ds, runs = ds.isel(init_time=step), Runs(runs.inits[near], runs.leads)
     ds, available = _files(ds, runs, "available_at", "make a store with this version of hrrr_dask, which records it")
     valid = runs.valid_times()
-    tiers = np.where(available <= moment, np.uint8(0), BARRED)
+    tiers = np.where(available <= moment, np.uint8(0), EXCLUDED)
     return _chosen(ds, runs, tiers, valid[valid >= start], trim=True)
 
 
 def best_estimate(ds: xr.Dataset) -> xr.Dataset:
-    """For each valid time the forecast made last: the shortest lead time that there is.
+    """Select the best estimate for each valid time: the forecast with the shortest available lead time.
 
-    Which one is chosen by ``status``, not by the values: the shortest lead time whose file is complete, or if there
-    is none, the shortest of which the store may have a part.
+    The choice depends on ``status``, not on the values: the shortest lead time whose file is complete, or if there
+    is none, the shortest that may be partial.
 
     Parameters
     ----------
@@ -177,9 +177,9 @@ def best_estimate(ds: xr.Dataset) -> xr.Dataset:
     -------
     xarray.Dataset
         Dims ``(valid_time, point)``, all valid times of the dataset. Coordinates ``init_time`` and ``lead_time`` of
-        dims ``(valid_time,)`` tell which forecast it is, NaT where there is none. A variable with a time window, such
+        dims ``(valid_time,)`` identify the forecast, NaT where there is none. A variable with a time window, such
         as an hour's precipitation, takes the shortest lead time that has it; the coordinates are then those of the
-        other variables, and its own are seen with ``best_estimate(ds[["precipitation_1h"]])``. Of the dataset, only
+        other variables, and its own are those of ``best_estimate(ds[["precipitation_1h"]])``. Only
         ``status`` is read.
 
     Raises
@@ -224,7 +224,7 @@ class HrrrAccessor:
 def _chosen(
     ds: xr.Dataset, runs: Runs, tiers: NDArray[np.uint8], valid: NDArray[np.datetime64], *, trim: bool = False
 ) -> xr.Dataset:
-    """Of the files of the best tier, dims (init_time, lead_time), the one of shortest lead time."""
+    """Pick the shortest lead time among the files of the best tier, dims (init_time, lead_time)."""
     windows = {name: _exists(variable, runs.leads) for name, variable in ds.data_vars.items()}
     some = np.logical_or.reduce([*windows.values()]) if windows else np.ones(len(runs.leads), dtype=bool)
     common = shortest(runs, valid, tiers, some)
@@ -245,7 +245,7 @@ def _chosen(
 
 
 def _exists(variable: xr.DataArray, leads: NDArray[np.timedelta64]) -> NDArray[np.bool_]:
-    """Dims (lead_time,): whether a run can have the variable's time window there."""
+    """Return whether the variable's time window exists at each lead time, dims (lead_time,)."""
     said = variable.attrs.get("hrrr_selector")
     if said is None:
         return np.ones(len(leads), dtype=bool)
@@ -254,7 +254,7 @@ def _exists(variable: xr.DataArray, leads: NDArray[np.timedelta64]) -> NDArray[n
 
 
 def _files(ds: xr.Dataset, runs: Runs, name: str, remedy: str) -> tuple[xr.Dataset, NDArray[Any]]:
-    """Read what is known of each file: the dataset with it in memory, and its values, dims (init_time, lead_time)."""
+    """Read a variable of all files: the dataset with it in memory, and its values, dims (init_time, lead_time)."""
     if name not in ds.coords:
         raise UsageError(f"the coordinate {name}(init_time, lead_time) is needed, and this dataset has none: {remedy}")
     found = ds.coords[name].variable.compute()
@@ -268,7 +268,7 @@ def _picked(
     pick: Pick,
     own: Mapping[Hashable, Pick] | None = None,
 ) -> xr.Dataset:
-    """Replace all that depends on the run by what was picked of it; what is of the points only stays."""
+    """Replace all variables that depend on the run by the picked values; those of points only stay."""
     dims = [dim for dim in RUN_DIMS if dim in ds.dims]
     base = ds.drop_dims(dims).drop_vars(times, errors="ignore")
     made: dict[Hashable, xr.Variable] = {}
@@ -285,7 +285,7 @@ def _picked(
 
 
 def _at_points(ds: xr.Dataset, point: str | Sequence[str]) -> xr.Dataset:
-    """Select by ``point_id``, whether or not it has an index, and whether or not it is a single one already."""
+    """Select by ``point_id``, with or without an index, and also if the dataset has a single point."""
     if "point_id" not in ds.coords:
         raise PointsError(
             f"point {point!r} cannot be found without the coordinate point_id: keep it, or select with isel(point=…)"
@@ -308,13 +308,13 @@ def _at_points(ds: xr.Dataset, point: str | Sequence[str]) -> xr.Dataset:
 
 def _utc(as_of: str | date | np.datetime64) -> np.datetime64:
     try:
-        if not isinstance(as_of, str | date | np.datetime64):  # pandas takes a number for nanoseconds since 1970
+        if not isinstance(as_of, str | date | np.datetime64):  # pandas reads a number as nanoseconds since 1970
             raise TypeError(f"a {type(as_of).__name__} is not a time")
         found = pd.to_datetime(as_of, utc=True)
         if pd.isna(found):
             raise ValueError("it is missing")
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"as_of={as_of!r} is not a moment ({error}): give one in UTC, such as '2024-07-01T06:30'"
+            f"as_of={as_of!r} is not a time ({error}): give one in UTC, such as '2024-07-01T06:30'"
         ) from None
     return found.tz_localize(None).to_datetime64()

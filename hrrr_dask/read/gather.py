@@ -1,7 +1,7 @@
-"""Which forecast stands where, and an array of them that is read when it is looked at, and no more than that.
+"""Gathers forecasts from different runs into one lazy array, which reads only what is used.
 
-Reading goes through xarray's interface for backends, which arrays opened with ``chunks=None`` speak; arrays in Dask
-chunks stay in Dask chunks. See https://docs.xarray.dev/en/stable/internals/how-to-add-new-backend.html.
+Arrays opened with ``chunks=None`` are read through xarray's backend interface; arrays in Dask chunks stay in Dask
+chunks. See https://docs.xarray.dev/en/stable/internals/how-to-add-new-backend.html.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from xarray.core.indexing import (
 
 from hrrr_dask.errors import UsageError
 
-__all__ = ["BARRED", "RUN_DIMS", "Pick", "Runs", "gather", "shortest"]
+__all__ = ["EXCLUDED", "RUN_DIMS", "Pick", "Runs", "gather", "shortest"]
 
 RUN_DIMS: Final = ("init_time", "lead_time")
 
-BARRED: Final = np.uint8(255)
-"""Tier of a file that must not be picked."""
+EXCLUDED: Final = np.uint8(255)
+"""Tier of files that must not be picked."""
 
 MAX_BOX_BYTES: Final = 2**28
-"""What is read at once before it is picked from; more is read in pieces [B]."""
+"""Maximum number of bytes read at once before picking; more is read in pieces [B]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pick:
-    """Which forecast stands at each place of a result."""
+    """The forecast at each position of a result."""
 
     dims: tuple[str, ...]
     """Dimensions of the result."""
     inits: NDArray[np.intp]
-    """Of these dims: position on ``init_time``, -1 where there is no forecast."""
+    """Position on ``init_time``, -1 where there is no forecast; dims as ``dims``."""
     leads: NDArray[np.intp]
-    """Of these dims: position on ``lead_time``; without meaning where there is no forecast."""
+    """Position on ``lead_time``, arbitrary where there is no forecast; dims as ``dims``."""
 
     def __post_init__(self) -> None:
         if not self.inits.shape == self.leads.shape or len(self.dims) != self.inits.ndim:
@@ -58,13 +58,13 @@ class Runs:
     """The two time axes of a dataset."""
 
     inits: NDArray[np.datetime64]
-    """dims (init_time,): UTC."""
+    """Init times, dims (init_time,), UTC."""
     leads: NDArray[np.timedelta64]
-    """dims (lead_time,)."""
+    """Lead times, dims (lead_time,)."""
 
     @classmethod
     def of(cls, ds: xr.Dataset) -> Runs:
-        """Read them; a single time is an axis of length 1."""
+        """Read the axes of a dataset; a single time is an axis of length 1."""
         axes = []
         for name, kind in zip(RUN_DIMS, "Mm", strict=True):
             axis = ds.coords.get(name)
@@ -83,11 +83,11 @@ class Runs:
         return cls(*axes)
 
     def valid_times(self) -> NDArray[np.datetime64]:
-        """All that some run reaches, ascending, each once."""
+        """All valid times that some run reaches, ascending and unique."""
         return np.unique(self.inits[:, None] + self.leads)
 
     def positions(self, valid: NDArray[np.datetime64]) -> NDArray[np.intp]:
-        """Dims (valid_time, lead_time): which run it is that far ahead; -1 if there is none."""
+        """Return which run has each valid time at each lead time, -1 if there is none; dims (valid_time, lead_time)."""
         wanted = valid[:, None] - self.leads
         if not len(self.inits):
             return np.full(wanted.shape, -1)
@@ -97,16 +97,16 @@ class Runs:
 
 
 def shortest(runs: Runs, valid: NDArray[np.datetime64], tiers: NDArray[np.uint8], exists: NDArray[np.bool_]) -> Pick:
-    """Of the files of the best tier, the one of shortest lead time, for each valid time.
+    """Pick the shortest lead time among the files of the best tier, for each valid time.
 
     Parameters
     ----------
     runs : Runs
         The time axes.
     valid : ndarray of datetime64, dims (valid_time,)
-        UTC.
+        Valid times, UTC.
     tiers : ndarray of uint8, dims (init_time, lead_time)
-        0 for the best files; :data:`BARRED` for those that must not be picked.
+        0 for the best files, :data:`EXCLUDED` for those that must not be picked.
     exists : ndarray of bool, dims (lead_time,)
         Lead times that may be picked.
 
@@ -121,30 +121,30 @@ def shortest(runs: Runs, valid: NDArray[np.datetime64], tiers: NDArray[np.uint8]
     usable = np.flatnonzero(exists)
     usable = usable[np.argsort(runs.leads[usable], kind="stable")]
     inits = runs.positions(valid)[:, usable]
-    tier = np.where(inits >= 0, tiers[inits, usable], BARRED)
+    tier = np.where(inits >= 0, tiers[inits, usable], EXCLUDED)
     best = tier.argmin(axis=1)  # the first of equals, which is the shortest
     rows = np.arange(len(valid))
-    return Pick(("valid_time",), np.where(tier[rows, best] == BARRED, -1, inits[rows, best]), usable[best])
+    return Pick(("valid_time",), np.where(tier[rows, best] == EXCLUDED, -1, inits[rows, best]), usable[best])
 
 
 def gather(source: xr.Variable, pick: Pick, fill: Any = None) -> xr.Variable:
-    """Lay the forecasts that were picked side by side. Nothing is read.
+    """Gather the picked forecasts into one variable. Nothing is read.
 
     Parameters
     ----------
     source : xarray.Variable
-        Dims ``init_time``, ``lead_time`` or both of them, and any others. One that is missing has length 1 or does
+        Dims ``init_time``, ``lead_time`` or both, and any others. A missing one has length 1 or does
         not matter.
     pick : Pick
-        Positions on them.
+        Positions on these dims.
     fill : optional
-        What stands where there is no forecast; else what xarray takes for missing: NaN, NaT, and integers become
+        Fill value where there is no forecast. By default xarray's missing value: NaN, NaT, and integers become
         floats.
 
     Returns
     -------
     xarray.Variable
-        Dims of the pick, then the others of the source, with its attributes. In Dask chunks if the source is;
+        Dims of the pick, then the other dims of the source, with its attributes. In Dask chunks if the source is;
         otherwise a lazy array, which reads the init times and lead times that it needs.
     """
     if fill is None:
@@ -156,15 +156,15 @@ def gather(source: xr.Variable, pick: Pick, fill: Any = None) -> xr.Variable:
     if source.chunks is not None:
         return _gather_chunked(source, pick, fill)
     lazy: Any = LazilyIndexedArray(_Gathered(source, pick, fill, np.dtype(dtype)))
-    # As xarray.open_dataset does: read once, and writable without a change to the source.
+    # As in xarray.open_dataset: read once, and writable without changing the source.
     cached = MemoryCachedArray(CopyOnWriteArray(lazy))  # type: ignore[no-untyped-call]
     return xr.Variable((*pick.dims, *others), cached, source.attrs)
 
 
 def _gather_chunked(source: xr.Variable, pick: Pick, fill: Any) -> xr.Variable:
-    """Piece by piece, each of about the runs of one chunk, so that a piece needs few chunks of the source.
+    """Gather piece by piece, each with about the runs of one chunk, so that a piece needs few chunks of the source.
 
-    The pieces are of one length, as Zarr wants the chunks of what is written.
+    All pieces have the same length, as Zarr requires of chunks when the result is written.
     """
     chunks = source.chunksizes.get("init_time", (1,))
     newest = pick.inits.max(axis=tuple(range(1, pick.inits.ndim)), initial=-1)
@@ -186,7 +186,7 @@ def _gather_piece(source: xr.Variable, pick: Pick, fill: Any) -> xr.Variable:
     if not len(known):
         nothing = np.broadcast_to(np.asarray(fill), (*here.shape, *others.values()))
         return xr.Variable(dims, nothing, source.attrs).chunk()
-    # A place without a forecast borrows from its neighbour: it must ask for no chunk of its own.
+    # A position without a forecast uses that of its neighbour, so that it needs no chunk of its own.
     near = known[np.searchsorted(known, np.arange(here.size)).clip(max=len(known) - 1)].reshape(here.shape)
     indexers = {
         dim: xr.Variable(pick.dims, positions.ravel()[near])
@@ -200,7 +200,7 @@ def _gather_piece(source: xr.Variable, pick: Pick, fill: Any) -> xr.Variable:
 
 
 class _Gathered(BackendArray):
-    """A pick out of a variable; indexing reads."""
+    """Lazy array of picked values; indexing reads."""
 
     def __init__(self, source: xr.Variable, pick: Pick, fill: Any, dtype: np.dtype[Any]) -> None:
         self._source = source
@@ -218,7 +218,7 @@ class _Gathered(BackendArray):
         inits, leads = (_outer(positions, key[:n_picked]) for positions in (self._pick.inits, self._pick.leads))
         others = dict(zip(self._others, key[n_picked:], strict=True))
         single = {dim for dim, k in others.items() if isinstance(k, int | np.integer)}
-        # zarr 3.1.0 confuses the dimensions of numbers next to arrays.
+        # zarr 3.1.0 mixes up dimensions when integers and arrays are combined.
         source = self._source.isel({dim: slice(k, k + 1) if dim in single else k for dim, k in others.items()})
         out = np.full((inits.size, *(source.sizes[dim] for dim in others)), self._fill, dtype=self.dtype)
         _fill(out, source, inits.ravel(), leads.ravel())
@@ -226,14 +226,14 @@ class _Gathered(BackendArray):
 
 
 def _outer(values: NDArray[np.intp], key: tuple[Any, ...]) -> NDArray[np.intp]:
-    """Each index on its own dimension; the last first, because a number takes its dimension away."""
+    """Apply each index to its own dimension; the last first, because an integer drops its dimension."""
     for axis in reversed(range(len(key))):
         values = values[(slice(None),) * axis + (key[axis],)]
     return np.asarray(values)
 
 
 def _fill(out: NDArray[Any], source: xr.Variable, inits: NDArray[np.intp], leads: NDArray[np.intp]) -> None:
-    """Read the box of init times and lead times that are needed and pick from it; a large one in halves."""
+    """Read the box of init times and lead times that is needed and pick from it; split a large box in halves."""
     here = inits >= 0
     if not here.any():
         return
@@ -247,13 +247,13 @@ def _fill(out: NDArray[Any], source: xr.Variable, inits: NDArray[np.intp], leads
         for half in (slice(None, len(inits) // 2), slice(len(inits) // 2, None)):
             _fill(out[half], source, inits[half], leads[half])
         return
-    box = source.isel({dim: _slice_or_positions(found) for dim, found in needed.items()}).compute()
+    box = source.isel({dim: _as_slice(found) for dim, found in needed.items()}).compute()
     values = box.transpose(*needed, ...).values
     at = {"init_time": inits[here], "lead_time": leads[here]}
     out[here] = values[tuple(np.searchsorted(found, at[dim]) for dim, found in needed.items())]
 
 
-def _slice_or_positions(ascending: NDArray[np.intp]) -> slice | NDArray[np.intp]:
-    """A slice where nothing is left out: it is read faster."""
+def _as_slice(ascending: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """Return a slice if nothing is left out, because slices are read faster."""
     first, last = int(ascending[0]), int(ascending[-1])
     return slice(first, last + 1) if last - first + 1 == len(ascending) else ascending

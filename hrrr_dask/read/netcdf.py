@@ -1,4 +1,4 @@
-"""A store, or a part of it, as one CF-netCDF file."""
+"""Writes a store, or a part of it, as one CF-netCDF file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["to_netcdf"]
 
 
 def to_netcdf(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
-    """Write a dataset to a file that follows CF 1.11; its values are read for that.
+    """Write a dataset to a netCDF file that follows CF 1.11; reads its values.
 
     Parameters
     ----------
     ds : xarray.Dataset
-        As :func:`hrrr_dask.open_dataset` gives it, whole or selected from.
+        Dataset of :func:`hrrr_dask.open_dataset`, whole or a selection.
     path : str or path
-        The file; replaced if it is there.
+        The file; replaced if it exists.
 
     Raises
     ------
@@ -36,8 +36,8 @@ def to_netcdf(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
     if "point_id" in ready.xindexes:
         ready = ready.drop_indexes("point_id")
     for variable in ready.variables.values():
-        variable.encoding.clear()  # chunks and codecs of Zarr
-        for flags in {"flag_values", "flag_masks"} & set(variable.attrs):  # CF 1.11, 3.5: of the variable's own type
+        variable.encoding.clear()  # chunks and codecs of Zarr do not apply
+        for flags in {"flag_values", "flag_masks"} & set(variable.attrs):  # CF 1.11, 3.5: flags have its type
             variable.attrs[flags] = np.array(variable.attrs[flags], dtype=variable.dtype)
     if "hrrr_dask" in ready.attrs:
         ready.attrs["hrrr_dask"] = json.dumps(ready.attrs["hrrr_dask"])
@@ -57,5 +57,5 @@ def to_netcdf(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
         ready.to_netcdf(path, encoding=encoding)
     except ValueError as error:
         if "netcdf" in str(error).lower() and "install" in str(error).lower():
-            raise ConfigError("nothing here writes netCDF: pip install 'hrrr-dask[netcdf]'") from error
+            raise ConfigError("no library that writes netCDF is installed: pip install 'hrrr-dask[netcdf]'") from error
         raise

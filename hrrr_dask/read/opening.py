@@ -1,4 +1,4 @@
-"""A store as an xarray dataset."""
+"""Opens a store as an xarray dataset."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from zarr.storage import ObjectStore
 from hrrr_dask.errors import StoreMismatchError
 from hrrr_dask.objects.backends import open_object_store
 from hrrr_dask.objects.icechunk import IcechunkBlobs
-from hrrr_dask.store.existing import Existing, blobs_at, find_store, find_store_at
+from hrrr_dask.store.existing import Existing, find_store, find_store_url, open_existing_blobs
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["must_exist", "open_dataset"]
+__all__ = ["load_existing", "open_dataset"]
 
 
 def open_dataset(url: str, /, *, chunks: Any = None, snapshot: str = "", **options: str) -> xr.Dataset:
-    """Open a store for reading, from the first day that was asked for; with the accessor ``ds.hrrr``.
+    """Open a store as a lazy dataset with the accessor ``ds.hrrr``, from the first requested day on.
 
     Parameters
     ----------
     url : str
-        A directory, or ``s3://bucket/prefix`` and the like.
+        A directory, or a URL such as ``s3://bucket/prefix``.
     chunks : int, dict, 'auto' or None
         None reads lazily without Dask, which is fastest for a few points; ``{}`` makes one Dask task per chunk.
     snapshot : str
-        Of a store on Icechunk, an earlier state by its id; :func:`hrrr_dask.objects.transactions.history` names them.
+        Identifier of an earlier state of a store on Icechunk; :func:`hrrr_dask.objects.transactions.history` lists
+        them.
     **options
         Endpoint options without secrets, such as ``endpoint="http://localhost:9000"``.
 
@@ -41,13 +42,13 @@ def open_dataset(url: str, /, *, chunks: Any = None, snapshot: str = "", **optio
     Raises
     ------
     StoreMismatchError
-        If there is no store of hrrr_dask at that place, or no such snapshot.
+        If there is no store of hrrr_dask at the URL, or no such snapshot.
     ConfigError
-        If Icechunk is wanted and not installed, or a snapshot of a plain store.
+        If Icechunk is needed and not installed, or a snapshot of a plain store is requested.
     StoreAccessError
-        If the place cannot be read.
+        If the URL cannot be read.
     """
-    blobs = blobs_at(url, options, snapshot)
+    blobs = open_existing_blobs(url, options, snapshot)
     existing = None if blobs is None else find_store(blobs)
     if blobs is None or existing is None:
         raise _no_store(url)
@@ -60,19 +61,19 @@ def open_dataset(url: str, /, *, chunks: Any = None, snapshot: str = "", **optio
     else:
         store = ObjectStore(open_object_store(url, options), read_only=True)
         dataset = xr.open_zarr(store, chunks=chunks, consolidated=True, zarr_format=3)
-    labelled: xr.Dataset = dataset.set_xindex("point_id").isel(init_time=existing.asked)
+    labelled: xr.Dataset = dataset.set_xindex("point_id").isel(init_time=existing.requested)
     return labelled
 
 
-def must_exist(url: str, options: Mapping[str, str]) -> Existing:
-    """What a store says of itself.
+def load_existing(url: str, options: Mapping[str, str]) -> Existing:
+    """Load the metadata of a store.
 
     Raises
     ------
     StoreMismatchError
-        If there is none.
+        If there is no store.
     """
-    existing = find_store_at(url, options)
+    existing = find_store_url(url, options)
     if existing is None:
         raise _no_store(url)
     return existing

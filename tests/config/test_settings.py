@@ -98,13 +98,13 @@ def test_a_moment_with_a_time_zone_is_taken_to_utc():
 @pytest.mark.parametrize(
     ("start", "end", "cycles", "text"),
     [
-        ("2024-01-02", "2024-01-01", HOURLY, "is before the start 2024-01-02: exchange them"),
+        ("2024-01-02", "2024-01-01", HOURLY, "is before the start 2024-01-02: swap them"),
         ("2024-01-01T12", "2024-01-01T11", HOURLY, "is before the start"),
         ("2014-07-29", "2014-08-01", HOURLY, "the archive starts on 2014-07-30, not on 2014-07-29"),
         ("2014-07-29T23", "2014-08-01", HOURLY, "the archive starts on 2014-07-30"),
         ("2024-01-01T01", "2024-01-01T05", SYNOPTIC, r"no run starts between .* at the cycles \[0, 6, 12, 18\]"),
-        ("2024-02-30", "2024-03-01", HOURLY, "start '2024-02-30' is no date"),
-        ("2024-01-01T24", "2024-03-01", HOURLY, "is no date"),
+        ("2024-02-30", "2024-03-01", HOURLY, "start '2024-02-30' is not a date"),
+        ("2024-01-01T24", "2024-03-01", HOURLY, "is not a date"),
         ("2024-01-01T06:30", "2024-03-01", HOURLY, "is not understood: write a date 2024-01-31 or a full hour"),
         ("1 Jan 2024", "2024-03-01", HOURLY, "start '1 Jan 2024' is not understood"),
         ("2024-01-01", "now", HOURLY, "end 'now' is not understood"),

@@ -12,7 +12,7 @@ from support.specs import AXIS, NAMES, SELECTION, attempt, outcome
 
 from hrrr_dask.ledger.gaps import list_gaps
 from hrrr_dask.ledger.rows import SCHEMA, encode_entry
-from hrrr_dask.ledger.state import fold
+from hrrr_dask.ledger.state import reduce_rows
 from hrrr_dask.outcomes import OUTCOMES, QUARANTINED
 from hrrr_dask.records import Origin
 
@@ -26,7 +26,7 @@ def table(*outcomes):
 
 
 def gaps_of(*tables, now=LATE, inits=INITS):
-    codes = fold(tables, SELECTION, AXIS, inits, (5,)).shown
+    codes = reduce_rows(tables, SELECTION, AXIS, inits, (5,)).published_codes
     return list_gaps(tables, SELECTION, AXIS, inits, codes, now)
 
 

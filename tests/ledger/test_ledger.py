@@ -63,7 +63,7 @@ def test_a_ledger_without_entries_is_empty(ledger):
 
 def test_an_attempt_is_committed_once(ledger):
     write(ledger)
-    with pytest.raises(StoreConflictError, match="another writer was there first"):
+    with pytest.raises(StoreConflictError, match="another writer changed it first"):
         write(ledger, lead=1)
     write(ledger)  # the same again is no conflict: its answer may have been lost
     assert ledger.read().num_rows == 2
@@ -238,7 +238,7 @@ def test_a_reader_whose_listed_entries_vanish_lists_anew(ledger, monkeypatch):
 def test_a_reader_from_which_entries_always_vanish_gives_up_with_a_reason(ledger, monkeypatch):
     write(ledger)
     monkeypatch.setattr(Ledger, "_read_entry", lambda *_: None)
-    with pytest.raises(StoreError, match="vanish while they are read: run it again"):
+    with pytest.raises(StoreError, match="disappear while they are read: run the command again"):
         ledger.read()
 
 
@@ -276,7 +276,7 @@ def test_who_finds_an_entry_gone_while_gathering_removes_nothing(ledger, monkeyp
         return gather(self, fresh)
 
     monkeypatch.setattr(Ledger, "_gather", too_late)
-    with pytest.raises(StoreError, match="vanished: another command gathers the ledger; run it again"):
+    with pytest.raises(StoreError, match="disappeared: another command compacts the ledger; run the command again"):
         ledger.compact(MOMENT)
     assert entries(ledger) == whole
 
@@ -320,7 +320,7 @@ class Crowd:
             try:
                 act(count)
             except StoreError as error:
-                if "run it again" not in str(error):
+                if "run the command again" not in str(error):
                     self.failures.append(error)
 
     def gather(self, who: int) -> None:

@@ -1,4 +1,4 @@
-"""Rows of the ledger, in any order, folded to what is known of each value, and what is tried again."""
+"""Rows of the ledger, in any order, states to what is known of each value, and what is tried again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from support.specs import attempt
 from hrrr_dask.catalog.variables import parse_variables
 from hrrr_dask.config.settings import Selection
 from hrrr_dask.ledger.rows import SCHEMA, encode_entry
-from hrrr_dask.ledger.state import COLUMNS, Folded, available_at, count_attempts, count_gaps, fold, unfinished
+from hrrr_dask.ledger.state import (
+    COLUMNS,
+    ValueStates,
+    available_at,
+    count_attempts,
+    count_gaps,
+    find_missing_values,
+    reduce_rows,
+)
 from hrrr_dask.outcomes import COMPLETE, NEVER, NOT_INGESTED, NOT_OFFERED, OUTCOMES, PARTIAL
 from hrrr_dask.planning.layout import Axis
 from hrrr_dask.planning.plan import offered
@@ -53,12 +61,12 @@ def table(*outcomes: FileOutcome):
     return pq.read_table(BytesIO(encode_entry(outcomes, attempt()))).cast(SCHEMA)
 
 
-def folded(*outcomes: FileOutcome, cohorts: tuple[int, ...] = COHORTS, inits: slice = INITS) -> Folded:
+def states(*outcomes: FileOutcome, cohorts: tuple[int, ...] = COHORTS, inits: slice = INITS) -> ValueStates:
     """Each outcome in an entry of its own."""
-    return fold([table(each) for each in outcomes], SELECTION, AXIS, inits, cohorts)
+    return reduce_rows([table(each) for each in outcomes], SELECTION, AXIS, inits, cohorts)
 
 
-def same(one: Folded, other: Folded) -> bool:
+def same(one: ValueStates, other: ValueStates) -> bool:
     return (one.codes.tolist(), one.covered.tolist(), one.cohorts) == (
         other.codes.tolist(),
         other.covered.tolist(),
@@ -66,7 +74,7 @@ def same(one: Folded, other: Folded) -> bool:
     )
 
 
-EMPTY = folded()
+EMPTY = states()
 OFFERED = offered(SELECTION, [AXIS.init_time(k) for k in range(6)])
 
 COHORT_SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=9, unique=True).map(sorted).map(tuple)
@@ -102,7 +110,7 @@ def points_there(outcomes: list[FileOutcome], name: str, index: int, lead: int) 
 @given(histories())
 def test_which_points_are_there_is_what_counting_them_one_by_one_says(history):
     cohorts, outcomes = history
-    found = folded(*outcomes, cohorts=cohorts)
+    found = states(*outcomes, cohorts=cohorts)
     for v, name in enumerate(NAMES):
         for index in range(6):
             for k, lead in enumerate(LEADS):
@@ -119,8 +127,8 @@ def test_which_points_are_there_is_what_counting_them_one_by_one_says(history):
 @given(histories(), st.data())
 def test_the_order_of_tables_does_not_matter_for_what_is_complete(history, data):
     cohorts, outcomes = history
-    one = folded(*outcomes, cohorts=cohorts)
-    other = folded(*data.draw(st.permutations(outcomes)), cohorts=cohorts)
+    one = states(*outcomes, cohorts=cohorts)
+    other = states(*data.draw(st.permutations(outcomes)), cohorts=cohorts)
     assert one.covered.tolist() == other.covered.tolist()
     assert one.first_point.tolist() == other.first_point.tolist()
     assert (one.codes == COMPLETE)[one.whole].all()
@@ -133,9 +141,9 @@ def test_the_order_of_tables_does_not_matter_for_what_is_complete(history, data)
 @given(histories())
 def test_one_table_of_all_rows_folds_as_the_tables_of_each_entry_do(history):
     cohorts, outcomes = history
-    together = fold([table(*outcomes)], SELECTION, AXIS, INITS, cohorts)
-    assert same(together, folded(*outcomes, cohorts=cohorts))
-    assert same(together, fold([table(*outcomes), table(*outcomes)], SELECTION, AXIS, INITS, cohorts))
+    together = reduce_rows([table(*outcomes)], SELECTION, AXIS, INITS, cohorts)
+    assert same(together, states(*outcomes, cohorts=cohorts))
+    assert same(together, reduce_rows([table(*outcomes), table(*outcomes)], SELECTION, AXIS, INITS, cohorts))
 
 
 @settings(max_examples=30, deadline=None)
@@ -149,7 +157,7 @@ def test_a_value_once_complete_stays_so_and_else_the_latest_attempt_counts(histo
             place = NAMES.index(name), AXIS.index(each.file.init_time), LEADS.index(each.file.lead_hours)
             if expected[place] != COMPLETE:
                 expected[place] = NUMBER[each.reasons.get(name, "complete")]
-    found = folded(*outcomes)
+    found = states(*outcomes)
     assert found.codes.dtype == np.uint8
     assert found.codes.tolist() == expected.tolist()
 
@@ -157,31 +165,31 @@ def test_a_value_once_complete_stays_so_and_else_the_latest_attempt_counts(histo
 def test_a_complete_value_outlives_a_later_gap_and_replaces_an_earlier_one():
     gap, there = outcome(1, 3, {NAMES[T]: "truncated"}), outcome(1, 3)
     for attempts in ((gap, there), (there, gap), (gap, there, gap)):
-        assert folded(*attempts).codes[T, 1, 1] == COMPLETE
+        assert states(*attempts).codes[T, 1, 1] == COMPLETE
     later = outcome(1, 3, {NAMES[T]: "not-published"})
-    assert folded(gap, later).codes[T, 1, 1] == NUMBER["not-published"]
-    assert folded(later, gap).codes[T, 1, 1] == TRUNCATED
+    assert states(gap, later).codes[T, 1, 1] == NUMBER["not-published"]
+    assert states(later, gap).codes[T, 1, 1] == TRUNCATED
 
 
 def test_values_of_which_the_ledger_says_nothing_are_not_ingested_or_were_never_offered():
     assert EMPTY.codes.tolist() == np.where(OFFERED, NOT_INGESTED, NOT_OFFERED).tolist()
     assert (EMPTY.codes[RAIN, :, 0] == NOT_OFFERED).all()
     assert not EMPTY.whole.any()
-    assert same(fold([table()], SELECTION, AXIS, INITS, COHORTS), EMPTY)
+    assert same(reduce_rows([table()], SELECTION, AXIS, INITS, COHORTS), EMPTY)
 
 
 def test_a_part_of_the_axis_is_folded_as_the_whole_is():
     outcomes = [outcome(index, lead, {NAMES[T]: "truncated"}) for index in range(6) for lead in LEADS if index != 3]
-    whole = folded(*outcomes)
+    whole = states(*outcomes)
     for start, stop in ((0, 6), (2, 4), (3, 3), (5, 6)):
-        part = folded(*outcomes, inits=slice(start, stop))
+        part = states(*outcomes, inits=slice(start, stop))
         assert part.codes.tolist() == whole.codes[:, start:stop].tolist()
 
 
 def test_the_columns_that_folding_needs_are_enough():
     rows = table(outcome(1, 3), outcome(2, 12, {NAMES[RAIN]: "truncated"}))
     few = rows.select(COLUMNS)
-    assert same(*(fold([each], SELECTION, AXIS, INITS, COHORTS) for each in (rows, few)))
+    assert same(*(reduce_rows([each], SELECTION, AXIS, INITS, COHORTS) for each in (rows, few)))
 
 
 def test_tables_are_drawn_one_by_one():
@@ -192,7 +200,7 @@ def test_tables_are_drawn_one_by_one():
             drawn.append(index)
             yield table(outcome(index, 3))
 
-    assert fold(tables(), SELECTION, AXIS, INITS, COHORTS).whole[T, :3, 1].all()
+    assert reduce_rows(tables(), SELECTION, AXIS, INITS, COHORTS).whole[T, :3, 1].all()
     assert drawn == [0, 1, 2]
 
 
@@ -211,10 +219,10 @@ def test_tables_are_drawn_one_by_one():
     ids=["lead", "longer lead", "cycle", "later cycle", "before", "beyond", "variable", "outcome"],
 )
 def test_rows_that_this_store_has_no_place_for_are_ignored(foreign):
-    assert same(folded(foreign), EMPTY)
+    assert same(states(foreign), EMPTY)
     here = outcome(5, 12, {NAMES[RAIN]: "truncated"})
-    assert same(folded(foreign, here), folded(here))
-    assert same(fold([table(foreign, here)], SELECTION, AXIS, INITS, COHORTS), folded(here))
+    assert same(states(foreign, here), states(here))
+    assert same(reduce_rows([table(foreign, here)], SELECTION, AXIS, INITS, COHORTS), states(here))
     assert (available_at([table(foreign)], SELECTION, AXIS, INITS) == NEVER).all()
     assert not count_attempts([table(foreign)], SELECTION, AXIS, INITS).any()
 
@@ -226,21 +234,21 @@ def test_a_value_is_whole_when_each_of_its_cohorts_was_read():
     first, rest, all_at_once = (outcome(1, 3, points=points) for points in ((0, 3), (3, 8), (0, 8)))
     cohorts = (3, 5, 8)
     for outcomes in ([first, rest], [rest, first], [all_at_once]):
-        assert folded(*outcomes, cohorts=cohorts).whole[:, 1, 1].all()
-    only = folded(first, cohorts=cohorts)
+        assert states(*outcomes, cohorts=cohorts).whole[:, 1, 1].all()
+    only = states(first, cohorts=cohorts)
     assert only.codes[T, 1, 1] == COMPLETE
     assert not only.whole[T, 1, 1]
     assert only.first_point[T, 1, 1] == 3
-    assert folded(rest, cohorts=cohorts).first_point[T, 1, 1] == 0
+    assert states(rest, cohorts=cohorts).first_point[T, 1, 1] == 0
 
 
 def test_points_of_which_only_some_of_a_cohort_were_read_count_as_unread():
-    found = folded(outcome(1, 3, points=(0, 4)), cohorts=(3, 5))
+    found = states(outcome(1, 3, points=(0, 4)), cohorts=(3, 5))
     assert found.first_point[T, 1, 1] == 3
 
 
 def test_the_gap_of_added_points_does_not_hide_that_the_older_ones_are_there():
-    found = folded(outcome(1, 3, points=(0, 3)), outcome(1, 3, {NAMES[T]: "truncated"}, points=(3, 5)), cohorts=(3, 5))
+    found = states(outcome(1, 3, points=(0, 3)), outcome(1, 3, {NAMES[T]: "truncated"}, points=(3, 5)), cohorts=(3, 5))
     assert found.codes[:, 1, 1].tolist() == [TRUNCATED, COMPLETE]
     assert found.first_point[:, 1, 1].tolist() == [3, 5]
     assert found.status()[1, 1] == TRUNCATED
@@ -250,19 +258,19 @@ def test_the_gap_of_added_points_does_not_hide_that_the_older_ones_are_there():
 def test_points_may_be_added_many_times(n_cohorts):
     cohorts = tuple(range(1, n_cohorts + 1))
     one_by_one = [outcome(0, 0, points=(k, k + 1)) for k in range(n_cohorts)]
-    assert folded(*one_by_one, cohorts=cohorts).whole[T, 0, 0]
+    assert states(*one_by_one, cohorts=cohorts).whole[T, 0, 0]
     for left_out in {0, n_cohorts // 2, n_cohorts - 1}:
-        found = folded(*(each for each in one_by_one if each.first_point != left_out), cohorts=cohorts)
+        found = states(*(each for each in one_by_one if each.first_point != left_out), cohorts=cohorts)
         assert not found.whole[T, 0, 0]
         assert found.first_point[T, 0, 0] == left_out
-    assert folded(outcome(0, 0, points=(0, n_cohorts)), cohorts=cohorts).whole[T, 0, 0]
+    assert states(outcome(0, 0, points=(0, n_cohorts)), cohorts=cohorts).whole[T, 0, 0]
 
 
 # --- the status of a file ---
 
 
 def test_the_status_of_a_file_is_the_gravest_of_its_variables():
-    found = folded(
+    found = states(
         outcome(0, 3),
         outcome(1, 3, {NAMES[T]: "unreachable", NAMES[RAIN]: "message-not-found"}),
         outcome(2, 3, {NAMES[RAIN]: "message-not-found"}),
@@ -276,13 +284,13 @@ def test_the_status_of_a_file_is_the_gravest_of_its_variables():
 
 def test_the_status_of_a_file_that_nobody_can_have_says_so():
     rain = Selection(SELECTION.variables[1:], LEADS, AXIS.cycles)
-    status = fold([], rain, AXIS, INITS, COHORTS).status()
+    status = reduce_rows([], rain, AXIS, INITS, COHORTS).status()
     assert (status[:, 0] == NOT_OFFERED).all()
     assert (status[:, 1:] == NOT_INGESTED).all()
 
 
 def test_the_status_of_a_file_whose_points_are_not_all_there_is_partial():
-    found = folded(outcome(1, 3, points=(0, 3)), cohorts=(3, 5))
+    found = states(outcome(1, 3, points=(0, 3)), cohorts=(3, 5))
     assert found.status()[1, 1] == PARTIAL
 
 
@@ -338,18 +346,18 @@ TODAY = Axis(datetime(2024, 1, 1), (0, 12))
 YOUNG = np.array([NOW - TODAY.init_time(index) <= timedelta(days=7) for index in range(64)])
 
 
-def standing(codes: np.ndarray) -> Folded:
+def standing(codes: np.ndarray) -> ValueStates:
     """Values with those codes, of one cohort."""
-    return Folded(codes, (codes == COMPLETE).astype(np.uint8), COHORTS)
+    return ValueStates(codes, (codes == COMPLETE).astype(np.uint8), COHORTS)
 
 
-def all_of(name: str, days: int = 32) -> Folded:
+def all_values_of(name: str, days: int = 32) -> ValueStates:
     return standing(np.full((1, 2 * days, 1), NUMBER[name], dtype=np.uint8))
 
 
 @pytest.mark.parametrize("name", [name for name in OUTCOMES if name != "partial"])
 def test_what_heals_decides_what_is_tried_again(name):
-    todo = unfinished(all_of(name), TODAY, slice(0, 64), NOW)
+    todo = find_missing_values(all_values_of(name), TODAY, slice(0, 64), NOW)
     expected = {"always": np.ones(64, bool), "never": np.zeros(64, bool), "young": YOUNG}[OUTCOMES[name].heals]
     assert todo.start == 0
     assert todo.first_point is None
@@ -357,7 +365,7 @@ def test_what_heals_decides_what_is_tried_again(name):
 
 
 def test_a_gap_is_tried_again_for_exactly_seven_days():
-    wanted = unfinished(all_of("not-published"), TODAY, slice(0, 64), NOW).wanted[0, :, 0]
+    wanted = find_missing_values(all_values_of("not-published"), TODAY, slice(0, 64), NOW).wanted[0, :, 0]
     assert not wanted[TODAY.index(datetime(2024, 1, 25, 0))]
     assert wanted[TODAY.index(datetime(2024, 1, 25, 12))]
 
@@ -365,7 +373,7 @@ def test_a_gap_is_tried_again_for_exactly_seven_days():
 def test_all_gaps_are_tried_again_when_told_to_but_not_what_is_there_or_never_was():
     for name, expected in (("truncated", True), ("complete", False), ("not-in-this-era", False)):
         assert (
-            unfinished(all_of(name), TODAY, slice(0, 64), NOW, retry_gaps=True).wanted.tolist()
+            find_missing_values(all_values_of(name), TODAY, slice(0, 64), NOW, retry_gaps=True).wanted.tolist()
             == np.full((1, 64, 1), expected).tolist()
         )
 
@@ -376,26 +384,26 @@ def test_each_variable_of_a_file_is_wanted_for_itself():
     codes[1, 0, 1] = NOT_INGESTED
     codes[0, 1, 0] = NUMBER["unreachable"]
     codes[0, 1, 1] = NUMBER["message-not-found"]
-    todo = unfinished(standing(codes), AXIS, slice(0, 2), datetime(2025, 1, 1))
+    todo = find_missing_values(standing(codes), AXIS, slice(0, 2), datetime(2025, 1, 1))
     assert np.argwhere(todo.wanted).tolist() == [[0, 1, 0], [1, 0, 1]]
 
 
 def test_the_age_of_a_gap_counts_from_where_the_part_begins():
     part = slice(TODAY.index(datetime(2024, 1, 25)), 64)
     gaps = standing(np.full((1, part.stop - part.start, 1), NUMBER["not-published"], np.uint8))
-    todo = unfinished(gaps, TODAY, part, NOW)
+    todo = find_missing_values(gaps, TODAY, part, NOW)
     assert todo.start == part.start
     assert todo.wanted[0, :2, 0].tolist() == [False, True]
 
 
 def test_added_points_are_wanted_of_what_is_there_and_from_the_first_that_is_not():
-    found = folded(
+    found = states(
         outcome(0, 3, points=(0, 3)),
         outcome(1, 3, points=(0, 5)),
         outcome(2, 3, {NAMES[T]: "truncated"}, points=(0, 3)),
         cohorts=(3, 5),
     )
-    todo = unfinished(found, AXIS, INITS, datetime(2025, 1, 1))
+    todo = find_missing_values(found, AXIS, INITS, datetime(2025, 1, 1))
     assert todo.wanted[:, :4, 1].tolist() == [[True, False, False, True], [True, False, True, True]]
     assert todo.first_point is not None
     assert todo.first_point[:, :4, 1].tolist() == [[3, 5, 0, 0], [3, 5, 3, 0]]
@@ -405,8 +413,8 @@ def test_added_points_are_wanted_of_what_is_there_and_from_the_first_that_is_not
 @given(histories(), st.datetimes(datetime(2024, 1, 1), datetime(2024, 1, 20)), st.booleans())
 def test_exactly_what_was_never_read_what_may_heal_and_what_was_added_is_wanted(history, now, retry_gaps):
     cohorts, outcomes = history
-    found = folded(*outcomes, cohorts=cohorts)
-    todo = unfinished(found, AXIS, INITS, now, retry_gaps=retry_gaps)
+    found = states(*outcomes, cohorts=cohorts)
+    todo = find_missing_values(found, AXIS, INITS, now, retry_gaps=retry_gaps)
     for v, name in enumerate(NAMES):
         for index in range(6):
             for k, lead in enumerate(LEADS):

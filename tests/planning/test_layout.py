@@ -31,7 +31,7 @@ def test_an_index_and_its_init_time_are_each_others_inverse(cycles, index):
 
 
 def test_a_run_at_another_hour_is_not_on_the_axis():
-    with pytest.raises(PlanError, match=r"2024-01-01T03 is no init time of this store: its cycles are \[0, 6\]"):
+    with pytest.raises(PlanError, match=r"2024-01-01T03 is not an init time of this store: its cycles are \[0, 6\]"):
         Axis(datetime(2024, 1, 1), (0, 6)).index(datetime(2024, 1, 1, 3))
 
 

@@ -20,8 +20,8 @@ from hrrr_dask.planning.plan import (
     MESSAGE_BYTES,
     STEP_FILES,
     WORKER_BASE_BYTES,
-    Todo,
-    all_of,
+    MissingValues,
+    all_values_of,
     iter_partitions,
     make_plan,
     offered,
@@ -105,7 +105,7 @@ def test_readings_are_exactly_what_is_wanted_and_offered_in_steps_of_bounded_siz
     shape = (len(selection.variables), axis.index(period.end) + 1 - start, len(selection.lead_hours))
     draw = np.random.default_rng(random.randrange(2**32))
     wanted, first_point = draw.random(shape) < 0.5, draw.integers(0, 4, shape).astype(np.int32)
-    todo = Todo(start, wanted, first_point if added else None)
+    todo = MissingValues(start, wanted, first_point if added else None)
     partitions = list(iter_partitions(plan, axis, todo, step_files))
 
     expected = []
@@ -135,7 +135,7 @@ def test_an_empty_store_lacks_every_file_of_the_plan(request):
     selection, period, days, axis = request
     layout = Layout(days, 3, 3)
     plan = make_plan(selection, period, n_points=3, layout=layout, now=LATER, axis=axis, continued=True)
-    found = [reading for each in iter_partitions(plan, axis, all_of(plan, axis)) for reading in each.readings]
+    found = [reading for each in iter_partitions(plan, axis, all_values_of(plan, axis)) for reading in each.readings]
     assert {reading.file: reading.variables for reading in found} == wanted_files(selection, period)
     assert len(found) == plan.n_files
     assert {reading.first_point for reading in found} <= {0}
@@ -143,7 +143,7 @@ def test_an_empty_store_lacks_every_file_of_the_plan(request):
 
 def test_steps_are_long_unless_told():
     plan = plan_for(tuple(range(19)), datetime(2024, 1, 1), datetime(2024, 1, 5, 23), days=30, axis=JANUARY)
-    steps = list(iter_partitions(plan, JANUARY, all_of(plan, JANUARY)))
+    steps = list(iter_partitions(plan, JANUARY, all_values_of(plan, JANUARY)))
     assert [(step.number, step.step, len(step.readings)) for step in steps] == [(0, 0, STEP_FILES), (0, 1, 280)]
 
 

@@ -407,7 +407,7 @@ def test_a_moment_may_be_written_in_many_ways(moment):
 
 @pytest.mark.parametrize("moment", ["yesterday-ish", 20240702, 1.7e18, None, pd.NaT, np.datetime64("NaT"), ["2024"]])
 def test_what_is_not_a_moment_is_refused(moment):
-    with pytest.raises(ConfigError, match=r"is not a moment .* give one in UTC"):
+    with pytest.raises(ConfigError, match=r"is not a time .* give one in UTC"):
         latest(forecasts(), moment)
 
 

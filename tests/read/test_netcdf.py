@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from support import needs
 from support.oracle import without_dask
 
 import hrrr_dask
 from hrrr_dask.testing import GridWindow, write_archive
 
-pytest.importorskip("netCDF4", reason="netCDF is an extra")
+needs.extra("netCDF4")
 
 CHECKER = str(Path(sys.executable).with_name("compliance-checker"))
 WINDOW = GridWindow(288, 794, 8, 10)
@@ -65,7 +66,7 @@ def test_the_dataset_that_was_written_is_as_it_was(store, tmp_path):
 
 
 def test_the_checker_of_the_cf_conventions_finds_no_error(exported, tmp_path):
-    pytest.importorskip("compliance_checker", reason="comes with the extra dev")
+    needs.extra("compliance_checker")
     report = tmp_path / "report.json"
     done = subprocess.run(
         [CHECKER, "-t", "cf:1.11", "-f", "json", "-o", str(report), str(exported)],

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from support.specs import NAMES, SPAN, all_pieces, attempt, make_points, make_spec, number_of, outcome
+from support.specs import NAMES, SPAN, all_pieces, attempt, make_points, make_spec, outcome, values_at
 
 import hrrr_dask
 from hrrr_dask.errors import StoreMismatchError
 from hrrr_dask.ledger.rows import encode_entry
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED
-from hrrr_dask.read.opening import must_exist, open_dataset
-from hrrr_dask.store.published import show_status
+from hrrr_dask.read.opening import load_existing, open_dataset
+from hrrr_dask.store.published import publish_status
 from hrrr_dask.store.spec import Growth
 from hrrr_dask.store.store import Store
 
@@ -21,12 +21,12 @@ from hrrr_dask.store.store import Store
 @pytest.fixture
 def store(tmp_path) -> Store:
     """Its second partition was read; the first day was not asked for."""
-    made = Store(str(tmp_path / "s.zarr"), {}, make_spec(asked_from=1)).ready(Growth())
-    made.join(1, all_pieces(1))
+    made = Store(str(tmp_path / "s.zarr"), {}, make_spec(asked_from=1)).make_or_grow(Growth())
+    made.merge(1, all_pieces(1))
     who = attempt(1)
     outcomes = [outcome(SPAN + row, lead, {}, NAMES if lead else NAMES[:1]) for row in range(SPAN) for lead in (0, 1)]
     made.ledger.write(who, encode_entry(outcomes, who))
-    show_status(made, 1)
+    publish_status(made, 1)
     return made
 
 
@@ -36,7 +36,7 @@ def test_readers_see_the_values_where_they_belong(store):
     assert dataset.init_time.to_numpy()[0] == np.datetime64("2024-01-02T00", "ns")
     for k in range(6):
         there = k >= 2
-        expected = number_of(NAMES[0], k + 2, 1, np.arange(5)) if there else np.full(5, np.nan)
+        expected = values_at(NAMES[0], k + 2, 1, np.arange(5)) if there else np.full(5, np.nan)
         np.testing.assert_array_equal(dataset.temperature_2m[k, 1], expected)
     assert (dataset.status[2:] == COMPLETE).all()
     assert (dataset.status[:2] == NOT_INGESTED).all()
@@ -92,8 +92,8 @@ def test_a_dataset_has_the_accessor(store):
 
 
 def test_opening_what_is_no_store_says_so(tmp_path, store):
-    for look in (open_dataset, lambda url: must_exist(url, {})):
+    for look in (open_dataset, lambda url: load_existing(url, {})):
         with pytest.raises(StoreMismatchError, match="holds no store: check the URL, or make one with hrrr-dask backf"):
             look(str(tmp_path / "nothing"))
     assert not (tmp_path / "nothing").exists()
-    assert must_exist(store.url, {}).n_days == 4
+    assert load_existing(store.url, {}).n_days == 4
