@@ -1,4 +1,4 @@
-"""The Zarr store: what it is, how it is made, how it grows, and how any number of writers write its shards.
+"""The Zarr store: how it is described, made and grown, and how any number of writers write its shards.
 
 Uses `objects` for bytes and `ledger` for what was committed. Promises that only whole shards are written, and that no
 writer removes what another one committed.

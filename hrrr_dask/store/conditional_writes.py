@@ -1,4 +1,4 @@
-"""Objects that several may write at a time: each is put only if it still is what was read; if not, from the start."""
+"""Writes objects that several writers may change: a conditional PUT, repeated from a new read after a conflict."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from hrrr_dask.ledger.ledger import LEDGER_PREFIX
 from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.store.shards import decode_shard, encode_shard, fill_shard
 
-__all__ = ["AT_ONCE", "TRIES", "change_shard", "pause", "put_over", "read_shard"]
+__all__ = ["AT_ONCE", "TRIES", "pause", "put_if_unchanged", "read_shard", "update_shard"]
 
 TRIES: Final = 50
-"""How often one object is tried against other writers."""
+"""Maximum attempts to write one object against other writers."""
 
 _PAUSE_S: Final = 0.02
-"""About how long a writer that was beaten waits before it tries again [s]."""
+"""Mean pause of a writer after a conflict [s]."""
 
 AT_ONCE: Final = 8
-"""Small objects read or written at once."""
+"""Small objects read or written concurrently."""
 
 
-def put_over(blobs: Blobs, key: str, data: bytes, found: tuple[bytes, str] | None) -> None:
-    """Put an object if it still is what was found there.
+def put_if_unchanged(blobs: Blobs, key: str, data: bytes, found: tuple[bytes, str] | None) -> None:
+    """Write an object if it is unchanged since it was read.
 
     Raises
     ------
     StoreConflictError
-        If another writer was there first.
+        If another writer changed it first.
     """
     if found is None:
         blobs.put_new(key, data)
@@ -42,7 +42,7 @@ def put_over(blobs: Blobs, key: str, data: bytes, found: tuple[bytes, str] | Non
 
 
 def read_shard(blobs: Blobs, key: str, document: Mapping[str, Any]) -> tuple[NDArray[Any], tuple[bytes, str] | None]:
-    """The values of a shard, and its object with the entity tag; of one that is not there fill values and None.
+    """Read a shard: its values, and its object with the entity tag; fill values and None if it does not exist.
 
     Raises
     ------
@@ -61,10 +61,10 @@ def read_shard(blobs: Blobs, key: str, document: Mapping[str, Any]) -> tuple[NDA
         ) from error
 
 
-def change_shard(
+def update_shard(
     blobs: Blobs, key: str, document: Mapping[str, Any], change: Callable[[NDArray[np.float32]], list[bool]]
 ) -> tuple[int, list[bool]]:
-    """Change a shard in place, again until no other writer came between; bytes written, and the answer."""
+    """Change a shard in place, repeated after conflicts; returns the bytes written and the result of ``change``."""
     for _ in range(TRIES):
         shard, found = read_shard(blobs, key, document)
         before = shard.copy()
@@ -73,14 +73,14 @@ def change_shard(
             return 0, answer
         data = encode_shard(document, shard)
         try:
-            put_over(blobs, key, data, found)
+            put_if_unchanged(blobs, key, data, found)
         except StoreConflictError:
             pause()
             continue
         return len(data), answer
-    raise StoreConflictError(f"{blobs.url}/{key} is being written by too many others: run the command again")
+    raise StoreConflictError(f"{blobs.url}/{key} is being written by too many other commands: run the command again")
 
 
 def pause() -> None:
-    """Wait a moment, because another writer was faster."""
+    """Wait a moment after a conflict with another writer."""
     time.sleep(random.uniform(0.5, 1.5) * _PAUSE_S)  # noqa: S311  only to keep two writers out of step

@@ -1,4 +1,4 @@
-"""What is at a store's place already: nothing, a store of ours, or somebody else's files."""
+"""Reads what exists at a store's URL (nothing, a store, other files) and checks that a request matches the store."""
 
 from __future__ import annotations
 
@@ -13,29 +13,38 @@ from hrrr_dask.objects.locations import ICECHUNK, local_path, normal_url
 from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.objects.transactions import check_installed, open_blobs
 from hrrr_dask.planning.layout import Axis, Layout
-from hrrr_dask.store.spec import FORMAT_VERSION, StoreSpec, axis_of, grown, identity, points_of, selection_of, spec_of
+from hrrr_dask.store.spec import (
+    FORMAT_VERSION,
+    StoreSpec,
+    apply_growth,
+    axis_of,
+    identity,
+    points_of,
+    selection_of,
+    spec_of,
+)
 from hrrr_dask.store.template import ROOT_KEY
 
-__all__ = ["GROWTH_PREFIX", "Existing", "blobs_at", "find_store", "find_store_at", "load_spec", "step_key"]
+__all__ = ["GROWTH_PREFIX", "Existing", "find_store", "find_store_url", "load_spec", "open_existing_blobs", "step_key"]
 
 GROWTH_PREFIX: Final = ".hrrr/growth"
-"""Here lie the steps by which a store came to be what it is, one immutable object each."""
+"""Prefix of the steps of growth, one immutable object each."""
 
 
 def step_key(number: int) -> str:
-    """Key of a step of growth."""
+    """Return the key of a step of growth."""
     return f"{GROWTH_PREFIX}/{number:06d}.json"
 
 
 class Existing:
-    """What a store that is already there says of itself: its root document, read once.
+    """An existing store, described by its root document, which is read once.
 
     Parameters
     ----------
     url : str
-        The store.
+        URL of the store.
     root : dict
-        Its root document.
+        The root document.
     """
 
     def __init__(self, url: str, root: dict[str, Any]) -> None:
@@ -45,27 +54,27 @@ class Existing:
 
     @property
     def selection(self) -> Selection:
-        """What it holds of every run."""
+        """Variables, lead times, cycles, product, domain and method."""
         return selection_of(self.settings)
 
     @property
     def layout(self) -> Layout:
-        """Its sizes of shards and chunks."""
+        """Sizes of shards and chunks."""
         return Layout(**self.settings["layout"])
 
     @property
     def axis(self) -> Axis:
-        """Its init_time axis."""
+        """The init_time axis."""
         return axis_of(self.settings)
 
     @property
     def n_days(self) -> int:
-        """Days of its init_time axis [d]."""
+        """Days of the init_time axis [d]."""
         return int(self.settings["n_days"])
 
     @property
-    def asked(self) -> slice:
-        """The part of its init_time axis that anybody asked for."""
+    def requested(self) -> slice:
+        """Range of the init_time axis that was requested so far."""
         cycles = len(self.settings["cycles"])
         return slice(int(self.settings["asked_from"]) * cycles, self.n_days * cycles)
 
@@ -76,60 +85,62 @@ class Existing:
 
     @property
     def n_points(self) -> int:
-        """Number of its points."""
+        """Number of points."""
         return self.cohort_sizes[-1]
 
     def check_writer(self, spec: StoreSpec, *, ahead: bool = False) -> None:
-        """Refuse a writer that knows another store than the one that is here now; growth since is no difference.
+        """Refuse a writer whose specification is not that of the existing store; later growth is allowed.
 
         Parameters
         ----------
         spec : StoreSpec
-            What the writer knows.
+            Specification that the writer has.
         ahead : bool
-            It may know steps of growth that the root document does not show yet.
+            Allow steps of growth that are not in the root document yet.
 
         Raises
         ------
         StoreMismatchError
-            If the store was removed and made anew in between.
+            If the store was removed and made again meanwhile.
         """
-        there = spec_head(self.settings)
+        there = fixed_settings(self.settings)
         mine = (identity(spec.selection), spec.axis, spec.layout, spec.grid_section)
         variables = {variable.name: variable.selector for variable in self.selection.variables}
         differ = [v for v in spec.selection.variables if variables.get(v.name, v.selector) != v.selector]
         digests = zip(spec.cohorts, self.settings["cohorts"], strict=False)  # either may have grown since
         moved = any(cohort.digest != known["digest"] for cohort, known in digests)
         if mine != there or differ or moved or (spec.growth > self.settings["growth"] and not ahead):
-            raise StoreMismatchError(f"{self.url} is another store now than when this command began: give it again")
+            raise StoreMismatchError(
+                f"{self.url} was replaced by another store since this command started: run the command again"
+            )
 
 
-def spec_head(settings: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What no growth changes."""
+def fixed_settings(settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the settings that growth does not change."""
     section = bytes.fromhex(settings["grid_section"])
     return identity(selection_of(settings)), axis_of(settings), Layout(**settings["layout"]), section
 
 
 def check_same(spec: StoreSpec, url: str, given: set[str], selection: Selection, points: Points | None) -> None:
-    """Refuse to continue a store that was made otherwise.
+    """Refuse to continue a store with other settings.
 
     Parameters
     ----------
     spec : StoreSpec
-        The store.
+        Specification of the store.
     url : str
-        Where it is.
+        URL of the store.
     given : set of str
-        The settings that were given with this command; the others follow the store.
+        Settings given with this command; all others are the store's.
     selection : Selection
-        What is asked for.
+        Requested selection.
     points : Points, optional
-        What is asked for; may be some of the store's.
+        Requested points; may be a subset of the store's.
 
     Raises
     ------
     StoreMismatchError
-        Saying all that differs, and how points and variables are added.
+        If anything differs; says what, and how points and variables are added.
     """
     there, wanted = identity(spec.selection), identity(selection)
     differing = [
@@ -156,8 +167,8 @@ def _variables_differ(there: Selection, wanted: Selection) -> str:
 
 
 def _points_differ(there: Points, wanted: Points) -> str:
-    known = there.places()
-    new = [point_id for point_id, place in wanted.places().items() if known.get(point_id) != place]
+    known = there.coordinates()
+    new = [point_id for point_id, place in wanted.coordinates().items() if known.get(point_id) != place]
     moved = [point_id for point_id in new if point_id in known]
     if not new:
         return ""
@@ -166,20 +177,20 @@ def _points_differ(there: Points, wanted: Points) -> str:
     return f"  points: {len(new)} of {len(wanted)} are not in the store ({some}); {remedy}"
 
 
-def find_store_at(url: str, options: Mapping[str, str]) -> Existing | None:
-    """The same as :func:`find_store`, for a URL; a directory that does not exist is not made."""
-    blobs = blobs_at(url, options)
+def find_store_url(url: str, options: Mapping[str, str]) -> Existing | None:
+    """Call :func:`find_store` for a URL, without making a directory."""
+    blobs = open_existing_blobs(url, options)
     return None if blobs is None else find_store(blobs)
 
 
-def load_spec_at(url: str, options: Mapping[str, str]) -> StoreSpec | None:
-    """The same as :func:`load_spec`, for a URL; a directory that does not exist is not made."""
-    blobs = blobs_at(url, options)
+def load_spec_url(url: str, options: Mapping[str, str]) -> StoreSpec | None:
+    """Call :func:`load_spec` for a URL, without making a directory."""
+    blobs = open_existing_blobs(url, options)
     return None if blobs is None else load_spec(blobs)
 
 
-def blobs_at(url: str, options: Mapping[str, str], snapshot: str = "") -> Blobs | None:
-    """The objects at a URL; None for a directory that does not exist."""
+def open_existing_blobs(url: str, options: Mapping[str, str], snapshot: str = "") -> Blobs | None:
+    """Open the objects at a URL; None for a directory that does not exist."""
     check_installed(url)
     directory = local_path(normal_url(url))
     there = directory is None or directory.exists()
@@ -187,40 +198,40 @@ def blobs_at(url: str, options: Mapping[str, str], snapshot: str = "") -> Blobs 
 
 
 def load_spec(blobs: Blobs) -> StoreSpec | None:
-    """Everything a writer must know of a store: its root document, its points, and steps that no root shows yet.
+    """Load the specification of a store from its root document, its points, and newer steps of growth.
 
     Returns
     -------
     StoreSpec or None
-        None when there is no store, not even one whose making was killed.
+        None if there is no store, not even one whose creation was killed.
 
     Raises
     ------
     StoreMismatchError
-        If something else lies there.
+        If there is something else at the URL.
     """
     existing, spec = find_store(blobs), None
     if existing is not None:
         brought = [cohort["growth"] for cohort in existing.settings["cohorts"]]
         spec = spec_of(existing.settings, points_of([read_step(blobs, number) for number in brought]))
     for number in later_steps(blobs, spec.growth if spec else -1):
-        spec = grown(spec, read_step(blobs, number), number)
+        spec = apply_growth(spec, read_step(blobs, number), number)
     return spec
 
 
 def later_steps(blobs: Blobs, after: int) -> list[int]:
-    """Numbers of the steps of growth after one of them, ascending."""
+    """Return the numbers of the steps of growth after a given one, ascending."""
     keys = blobs.keys(GROWTH_PREFIX, after=step_key(after) if after >= 0 else "")
     return [int(key.rpartition("/")[2].removesuffix(".json")) for key in keys]
 
 
 def read_step(blobs: Blobs, number: int) -> dict[str, Any]:
-    """One step of growth.
+    """Read one step of growth.
 
     Raises
     ------
     StoreMismatchError
-        If it is not there, or not readable.
+        If it does not exist or cannot be decoded.
     """
     data = blobs.get(step_key(number))
     try:
@@ -239,12 +250,12 @@ def find_store(blobs: Blobs) -> Existing | None:
     Returns
     -------
     Existing or None
-        None when there is nothing yet, or only the beginnings of a store that was never finished.
+        None if there is nothing yet, or only the remains of an unfinished creation.
 
     Raises
     ------
     StoreMismatchError
-        If something else lies there: another Zarr store, other files, or a store of another format version.
+        If there is something else: another Zarr store, other files, or a store of another format version.
     """
     data = blobs.get(ROOT_KEY)
     if data is None:
@@ -272,7 +283,7 @@ def find_store(blobs: Blobs) -> Existing | None:
 
 
 def _refuse_foreign_files(blobs: Blobs) -> None:
-    """Allow an empty place and the remains of a creation that was killed before its root document."""
+    """Refuse other files; an empty location and the remains of an unfinished creation are allowed."""
     names = blobs.top_level()
     if blobs.transactional and ROOT_KEY in names:
         raise StoreMismatchError(f"{blobs.url} is a plain Zarr store: leave {ICECHUNK} out, or choose another --store")
@@ -289,7 +300,7 @@ def _refuse_foreign_files(blobs: Blobs) -> None:
 
 
 def _difference(there: Any, asked: Any) -> str:
-    """Say what differs; of two lists only what is in one of them."""
+    """Describe what differs; for lists, only elements that one of them lacks."""
     if not isinstance(there, list) or not isinstance(asked, list):
         return f"the store has {there}, this run asks for {asked}"
     parts = [

@@ -1,4 +1,4 @@
-"""Pieces of files, in any order, laid into a shard: what is there stays, what is new is added. Pure."""
+"""Merges the values of files into a shard, in any order: existing values stay, new ones are added. Pure."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from numpy.typing import NDArray
 from hrrr_dask.planning.layout import Axis
 from hrrr_dask.records import Extract
 
-__all__ = ["Piece", "lay", "pieces_of"]
+__all__ = ["Piece", "group_pieces", "merge_pieces"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """One variable of one file."""
+    """Values of one variable in one file, or its gap."""
 
     row: int
     """Position of the init time in its partition."""
     lead: int
     """Position of the lead time."""
     first_point: int
-    """The first point that is meant."""
+    """First point of the values."""
     values: NDArray[np.float32]
-    """dims (point,), from ``first_point`` on."""
+    """Values from ``first_point`` on, dims (point,)."""
     complete: bool
-    """Whether there are values; if not, it is a gap."""
+    """Whether it has values; otherwise it is a gap."""
 
 
-def pieces_of(
+def group_pieces(
     extracts: Sequence[Extract], axis: Axis, first_init: int, lead_hours: Sequence[int], variables: Iterable[str]
 ) -> dict[str, list[Piece]]:
-    """Sort the extracts of a partition by variable.
+    """Group the extracts of a partition by variable.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ def pieces_of(
     lead_hours : sequence of int
         The store's lead times [h].
     variables : iterable of str
-        Names, in the order that is wanted.
+        Names in the requested order.
 
     Returns
     -------
     dict of str to list of Piece
-        Only variables that were to be read of any of the files; a list is in the order of the extracts that have it.
+        Only variables that were requested of at least one file; lists are in the order of the extracts.
     """
     lead_index = {lead: k for k, lead in enumerate(lead_hours)}
     pieces: dict[str, list[Piece]] = {name: [] for name in variables}
@@ -70,22 +70,22 @@ def pieces_of(
     return {name: own for name, own in pieces.items() if own}
 
 
-def lay(shard: NDArray[np.float32], pieces: Sequence[Piece], first_point: int) -> list[bool]:
-    """Write pieces into a shard.
+def merge_pieces(shard: NDArray[np.float32], pieces: Sequence[Piece], first_point: int) -> list[bool]:
+    """Merge pieces into a shard.
 
     Parameters
     ----------
     shard : ndarray of float32, dims (init_time, lead_time, point)
         Changed in place.
     pieces : sequence of Piece
-        A gap changes nothing.
+        Pieces to merge; a gap changes nothing.
     first_point : int
-        The shard's first point.
+        First point of the shard.
 
     Returns
     -------
     list of bool
-        For each piece, whether all of its values lay in the shard before: of use for gaps.
+        For each piece, whether the shard already had all of its values; used for gaps.
     """
     there = []
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""What the ledger says, shown to readers of the arrays: ``status``, ``quality`` and ``available_at`` of each file."""
+"""Publishes the state of the ledger to readers, in the arrays ``status``, ``quality`` and ``available_at``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.errors import StoreConflictError
-from hrrr_dask.ledger.state import Folded, available_at, fold, quality_of
+from hrrr_dask.ledger.state import ValueStates, available_at, quality_of, reduce_rows
 from hrrr_dask.outcomes import NOT_INGESTED, NOT_OFFERED
-from hrrr_dask.store.conditional_writes import AT_ONCE, TRIES, pause, put_over, read_shard
+from hrrr_dask.store.conditional_writes import AT_ONCE, TRIES, pause, put_if_unchanged, read_shard
 from hrrr_dask.store.existing import Existing
 from hrrr_dask.store.shards import encode_shard
 from hrrr_dask.store.store import Store, count
@@ -20,29 +20,36 @@ from hrrr_dask.store.store import Store, count
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["SHOWN", "follow_ledger", "mended", "show_status", "shown_values", "stale_status"]
+__all__ = [
+    "PUBLISHED_ARRAYS",
+    "find_stale_status",
+    "publish_ledger",
+    "publish_status",
+    "published_values",
+    "repair_status",
+]
 
-SHOWN: Final = ("available_at", "quality", "status")
-"""Arrays that follow the ledger, in the order in which they are written."""
+PUBLISHED_ARRAYS: Final = ("available_at", "quality", "status")
+"""Arrays derived from the ledger, in the order in which they are written."""
 
-_UNTOUCHED: Final = (NOT_INGESTED, NOT_OFFERED)
-"""Status of files of which the ledger says nothing."""
+_UNATTEMPTED: Final = (NOT_INGESTED, NOT_OFFERED)
+"""Status of files without a row in the ledger."""
 
 
-def show_status(store: Store, partition: int, also: Sequence[pa.Table] = ()) -> int:
-    """Let ``status`` and its like of one partition say what the ledger says; the caller seals it.
+def publish_status(store: Store, partition: int, also: Sequence[pa.Table] = ()) -> int:
+    """Update the arrays :data:`PUBLISHED_ARRAYS` of one partition from the ledger; the caller seals the change.
 
-    The shards are read before the ledger: so whoever writes last has read every entry that was there before. ``status``
-    is written last: by it is seen whether the others were.
+    The shards are read before the ledger, so that the last writer has read every earlier entry. ``status`` is written
+    last, so that it shows whether the others were written.
 
     Parameters
     ----------
     store : Store
         The store.
     partition : int
-        Which one.
+        Number of the partition.
     also : sequence of pyarrow.Table
-        Rows that are about to be committed.
+        Further rows that are about to be committed.
 
     Returns
     -------
@@ -51,11 +58,11 @@ def show_status(store: Store, partition: int, also: Sequence[pa.Table] = ()) -> 
     """
     existing = store.existing()
     inits = slice(partition * store.spec.span, (partition + 1) * store.spec.span)
-    keys = {name: f"{name}/c/{partition}/0" for name in SHOWN}
+    keys = {name: f"{name}/c/{partition}/0" for name in PUBLISHED_ARRAYS}
     for _ in range(TRIES):
         before = {name: read_shard(store.blobs, key, existing.documents[name]) for name, key in keys.items()}
         rows = [*store.ledger.tables(range(partition, partition + 1)), *also]
-        now = shown_values(rows, existing, inits)
+        now = published_values(rows, existing, inits)
         encoded = {
             name: encode_shard(existing.documents[name], now[name])
             for name, (shard, found) in before.items()
@@ -63,51 +70,53 @@ def show_status(store: Store, partition: int, also: Sequence[pa.Table] = ()) -> 
         }
         try:
             for name, data in encoded.items():
-                put_over(store.blobs, keys[name], data, before[name][1])
+                put_if_unchanged(store.blobs, keys[name], data, before[name][1])
         except StoreConflictError:
             pause()
             continue
         return sum(map(len, encoded.values()))
-    raise StoreConflictError(f"{store.url}/{keys['status']} is being written by too many others: run it again")
+    raise StoreConflictError(
+        f"{store.url}/{keys['status']} is being written by too many other commands: run the command again"
+    )
 
 
-def shown_values(rows: Sequence[pa.Table], existing: Existing, inits: slice) -> dict[str, NDArray[Any]]:
-    """What the arrays :data:`SHOWN` hold when they say what the ledger says, dims (init_time, lead_time)."""
+def published_values(rows: Sequence[pa.Table], existing: Existing, inits: slice) -> dict[str, NDArray[Any]]:
+    """Compute the arrays :data:`PUBLISHED_ARRAYS` from ledger rows, dims (init_time, lead_time)."""
     return {
         "available_at": available_at(rows, existing.selection, existing.axis, inits),
         "quality": quality_of(rows, existing.selection, existing.axis, inits),
-        "status": fold(rows, existing.selection, existing.axis, inits, existing.cohort_sizes).status(),
+        "status": reduce_rows(rows, existing.selection, existing.axis, inits, existing.cohort_sizes).status(),
     }
 
 
-def follow_ledger(store: Store, partitions: Sequence[int]) -> int:
-    """Let ``status`` and its like of partitions say what the ledger says; returns bytes written [B]."""
+def publish_ledger(store: Store, partitions: Sequence[int]) -> int:
+    """Update the arrays :data:`PUBLISHED_ARRAYS` of partitions from the ledger; returns bytes written [B]."""
 
     def work() -> tuple[int, str]:
-        written = sum(show_status(store, number) for number in partitions)
+        written = sum(publish_status(store, number) for number in partitions)
         return written, f"status of {count(len(partitions), 'partition')} follows the ledger"
 
     return store.transact(work)
 
 
-def stale_status(store: Store, folded: Folded, inits: slice) -> list[int]:
-    """The partitions whose ``status`` is not what the ledger says: their writer was killed after its commit.
+def find_stale_status(store: Store, states: ValueStates, inits: slice) -> list[int]:
+    """Return the partitions whose ``status`` differs from the ledger, because a writer was killed after its commit.
 
     Parameters
     ----------
     store : Store
         The store.
-    folded : Folded
-        How the values of ``inits`` stand.
+    states : ValueStates
+        State of the values of ``inits``.
     inits : slice
-        Whole partitions, from start to stop.
+        Range of positions on the axis, in whole partitions.
     """
     existing, span = store.existing(), store.spec.span
-    wanted = folded.status()
+    wanted = states.status()
     begun = [
         number
         for number in range(inits.start // span, inits.stop // span)
-        if np.isin(wanted[_rows(number, span, inits)], _UNTOUCHED, invert=True).any()
+        if np.isin(wanted[_rows(number, span, inits)], _UNATTEMPTED, invert=True).any()
     ]
 
     def is_stale(number: int) -> bool:
@@ -118,12 +127,12 @@ def stale_status(store: Store, folded: Folded, inits: slice) -> list[int]:
         return [number for number, stale in zip(begun, pool.map(is_stale, begun), strict=True) if stale]
 
 
-def mended(store: Store, inits: slice) -> Folded:
-    """How the values stand; where a writer was killed after its commit, ``status`` is brought up to it."""
-    folded = store.folded(inits)
-    if stale := stale_status(store, folded, inits):
-        follow_ledger(store, stale)
-    return folded
+def repair_status(store: Store, inits: slice) -> ValueStates:
+    """Return the state of values from the ledger, and repair ``status`` where it is stale."""
+    states = store.value_states(inits)
+    if stale := find_stale_status(store, states, inits):
+        publish_ledger(store, stale)
+    return states
 
 
 def _rows(number: int, span: int, inits: slice) -> slice:

@@ -1,4 +1,4 @@
-"""One whole shard of one array to the bytes of its object and back: zarr works on a dictionary. Pure."""
+"""Encodes one whole shard of an array as the bytes of its object, and decodes it. Pure: zarr writes to a dictionary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["decode_shard", "encode_shard", "shard_shape"]
 
 
 def shard_shape(document: Mapping[str, Any]) -> tuple[int, ...]:
-    """Shape of what one object of an array holds.
+    """Return the shape of one shard of an array.
 
     Parameters
     ----------
@@ -31,57 +31,57 @@ def shard_shape(document: Mapping[str, Any]) -> tuple[int, ...]:
 def encode_shard(document: Mapping[str, Any], values: NDArray[Any]) -> bytes:
     """Encode a whole shard; equal values give equal bytes.
 
-    A shard of fill values alone is an object too: what is committed can be told from what was lost.
+    A shard with fill values only is an object too, so that a committed shard differs from a lost one.
 
     Parameters
     ----------
     document : mapping
         The array's ``zarr.json``.
     values : ndarray
-        Of the shard's shape.
+        Values with the shape of the shard.
 
     Raises
     ------
     ValueError
-        If the values are not a whole shard: half a shard is never written.
+        If the values are not a whole shard.
     """
     shape = shard_shape(document)
     if values.shape != shape:
         raise ValueError(f"values of shape {values.shape} are not a whole shard of {shape}")
     sharded = document["codecs"][0]["name"] == "sharding_indexed"
     if not sharded and (values == document["fill_value"]).all():
-        # zarr leaves out a chunk of nothing but the fill value, which is no part of the bytes: name another one.
+        # zarr omits a chunk with fill values only. The fill value is not part of the bytes, so use another one.
         document = {**document, "fill_value": document["fill_value"] + 1}
-    objects = _alone(document)
+    objects = _one_shard_array(document)
     zarr.open_array(MemoryStore(objects), mode="r+")[...] = values
     found = objects.get(_key(shape))
     return _empty_shard(document) if found is None else bytes(found.to_bytes())
 
 
 def decode_shard(document: Mapping[str, Any], data: bytes) -> NDArray[Any]:
-    """The reverse of :func:`encode_shard`.
+    """Decode a shard, the reverse of :func:`encode_shard`.
 
     Raises
     ------
     ValueError, RuntimeError, TypeError
-        As zarr does when the bytes are damaged.
+        As zarr raises them for damaged bytes.
     """
     if not data:
-        raise ValueError("it is empty")  # zarr would take it for a shard that is not there
-    objects = _alone(document)
+        raise ValueError("it is empty")  # zarr would treat it as a missing shard
+    objects = _one_shard_array(document)
     objects[_key(shard_shape(document))] = _buffer(data)
     values: NDArray[Any] = np.asarray(zarr.open_array(MemoryStore(objects), mode="r")[...])
     return values
 
 
 def fill_shard(document: Mapping[str, Any]) -> NDArray[Any]:
-    """The values of a shard that is not there."""
-    values: NDArray[Any] = np.asarray(zarr.open_array(MemoryStore(_alone(document)), mode="r")[...])
+    """Return the values of a shard that does not exist."""
+    values: NDArray[Any] = np.asarray(zarr.open_array(MemoryStore(_one_shard_array(document)), mode="r")[...])
     return values
 
 
-def _alone(document: Mapping[str, Any]) -> dict[str, Buffer]:
-    """An array that is just one shard large."""
+def _one_shard_array(document: Mapping[str, Any]) -> dict[str, Buffer]:
+    """Make an array that is exactly one shard large."""
     return {"zarr.json": _buffer(json.dumps({**document, "shape": list(shard_shape(document))}).encode())}
 
 
@@ -94,7 +94,7 @@ def _buffer(data: bytes) -> Buffer:
 
 
 _ABSENT: Final = b"\xff" * 16
-"""Offset and length of an inner chunk that a shard does not have (Zarr 3 sharding codec, version 1.0)."""
+"""Offset and length of a missing inner chunk (Zarr 3 sharding codec, version 1.0)."""
 
 
 def _empty_shard(document: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""What a store is: everything that its documents follow from, how it may grow, and what it says of itself. Pure."""
+"""Specifies a store: everything that its documents are derived from, how it grows, and its settings as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from hrrr_dask.archive.grid_probe import place_points
+from hrrr_dask.archive.grid_probe import find_point_cells
 from hrrr_dask.catalog.variables import Variable, parse_variables
 from hrrr_dask.config.settings import Selection
 from hrrr_dask.errors import ConfigError, PlanError, PointsError
@@ -20,14 +20,14 @@ from hrrr_dask.records import Cells
 
 __all__ = [
     "FORMAT_VERSION",
-    "MOST_COHORTS",
+    "MAX_COHORTS",
     "Cohort",
     "Growth",
     "StoreSpec",
+    "apply_growth",
     "axis_of",
     "encode_step",
     "first_step",
-    "grown",
     "identity",
     "points_of",
     "selection_of",
@@ -36,11 +36,11 @@ __all__ = [
 ]
 
 FORMAT_VERSION: Final = 3
-"""Raised when a store of an older version cannot be continued."""
+"""Version of the format; stores of an older version cannot be continued."""
 
 
-MOST_COHORTS: Final = 64
-"""How often points may come to a store, the first time included: a bit for each, in folding."""
+MAX_COHORTS: Final = 64
+"""Maximum number of times that points are added, including the first: one bit each in the ledger's state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,45 +48,45 @@ class Cohort:
     """Points that were added together."""
 
     n_points: int
-    """Points of the store, these included."""
+    """Number of points of the store, including these."""
     digest: str
-    """Of all those points: ids and coordinates."""
+    """Digest of all those points: ids and coordinates."""
     growth: int
-    """The step of growth that brought them."""
+    """Number of the step of growth that added them."""
 
 
 @dataclass(frozen=True)
 class StoreSpec:
-    """Everything that fixes a store, and how far it has grown."""
+    """Specification of a store: what is fixed, and how far it has grown."""
 
     selection: Selection
-    """Variables, lead times, cycles, product, domain, method."""
+    """Variables, lead times, cycles, product, domain and method."""
     points: Points
-    """The places asked for."""
+    """The requested points."""
     cells: Cells
-    """The grid cells that serve them."""
+    """Grid cells and weights of the points."""
     grid_section: bytes
-    """Section 3 of the messages that the points were placed on."""
+    """Section 3 of the messages, the grid of the cells."""
     layout: Layout
     """Sizes of shards and chunks."""
     axis: Axis
-    """First day and cycles."""
+    """The init_time axis: first day and cycles."""
     asked_from: int
-    """The first day that anybody asked for, from the axis's first [d]."""
+    """First day that was requested, counted from the first day of the axis [d]."""
     n_days: int
     """Days of the init_time axis [d]."""
     package_version: str
-    """Of hrrr_dask, when the store was made."""
+    """Version of hrrr_dask that made the store."""
     sources: tuple[str, ...]
-    """Where its files come from unless something else is said."""
+    """Default sources of its files."""
     cohorts: tuple[Cohort, ...] = ()
-    """Each time that points were added; empty for a store that is to be made."""
+    """Times that points were added; empty for a store that is not made yet."""
     growth: int = 0
-    """The last step of growth."""
+    """Number of the last step of growth."""
 
     @property
     def grid(self) -> Grid:
-        """The grid of the messages."""
+        """Grid of the messages."""
         return read_grid(self.grid_section)
 
     @property
@@ -96,7 +96,7 @@ class StoreSpec:
 
     @property
     def span(self) -> int:
-        """Init times in one partition."""
+        """Number of init times in one partition."""
         return self.layout.partition_days * len(self.axis.cycles)
 
     @property
@@ -107,29 +107,31 @@ class StoreSpec:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What a store is to have at least."""
+    """What a store must have at least: days, variables, points."""
 
     asked_from: int | None = None
-    """First day that is asked for, from the axis's first [d]."""
+    """First requested day, counted from the first day of the axis [d]."""
     n_days: int = 0
     """Days of the init_time axis [d]."""
     variables: tuple[Variable, ...] = ()
-    """Variables, those it has included or not."""
+    """Variables, whether or not the store has them."""
     points: Points | None = None
-    """Points, those it has included or not."""
+    """Points, whether or not the store has them."""
 
     def check(self, spec: StoreSpec, url: str) -> None:
-        """Refuse points that the store has elsewhere, and variables that it has of another selector.
+        """Refuse points that the store has at other coordinates, and variables that it has with another selector.
 
         Raises
         ------
         PointsError, ConfigError
-            Saying which.
+            If there are any; names them.
         """
-        known = spec.points.places()
-        wanted = {} if self.points is None else self.points.places()
+        known = spec.points.coordinates()
+        wanted = {} if self.points is None else self.points.coordinates()
         if moved := [point_id for point_id, place in wanted.items() if known.get(point_id, place) != place]:
-            raise PointsError(f"{', '.join(moved[:5])}: the store has that point_id elsewhere; give new points new ids")
+            raise PointsError(
+                f"{', '.join(moved[:5])}: the store has that point_id at other coordinates; give new points new ids"
+            )
         selectors = {variable.name: variable.selector for variable in spec.selection.variables}
         for variable in self.variables:
             there = selectors.get(variable.name, variable.selector)
@@ -140,12 +142,12 @@ class Growth:
                 )
 
     def step_from(self, spec: StoreSpec) -> dict[str, Any]:
-        """The step that leads there, ready for JSON; empty when there is nothing to do.
+        """Return the step of growth that adds what is missing, as JSON; empty if nothing is.
 
         Raises
         ------
         PlanError
-            If points were added too often already.
+            If points were added too often.
         """
         step: dict[str, Any] = {}
         if self.asked_from is not None and self.asked_from < spec.asked_from:
@@ -164,7 +166,7 @@ class Growth:
 
 
 def _refuse_too_many(spec: StoreSpec) -> None:
-    if len(spec.cohorts) >= MOST_COHORTS:
+    if len(spec.cohorts) >= MAX_COHORTS:
         raise PlanError(
             f"points were added {len(spec.cohorts) - 1} times to this store, and it cannot tell more additions apart: "
             f"make another store, with all of its points"
@@ -172,23 +174,23 @@ def _refuse_too_many(spec: StoreSpec) -> None:
 
 
 def first_step(spec: StoreSpec) -> dict[str, Any]:
-    """The step that makes a store, ready for JSON."""
+    """Return the step that makes a store, as JSON."""
     settings = settings_of(spec)
     del settings["cohorts"], settings["growth"]
     return {**settings, "points": _rows(spec.points)}
 
 
-def grown(spec: StoreSpec | None, step: Mapping[str, Any], number: int) -> StoreSpec:
-    """The store after one step of growth.
+def apply_growth(spec: StoreSpec | None, step: Mapping[str, Any], number: int) -> StoreSpec:
+    """Return the specification after one step of growth.
 
     Parameters
     ----------
     spec : StoreSpec or None
-        The store before; None before the first step.
+        Specification before; None before the first step.
     step : mapping
-        As :func:`first_step` or :meth:`Growth.step_from` gives it.
+        Step of :func:`first_step` or :meth:`Growth.step_from`.
     number : int
-        Which step it is.
+        Number of the step.
     """
     points = _points(step["points"]) if "points" in step else None
     if spec is None:
@@ -208,14 +210,14 @@ def grown(spec: StoreSpec | None, step: Mapping[str, Any], number: int) -> Store
     )
     if points is None:
         return after
-    together = spec.points.joined(points)
+    together = spec.points.concat(points)
     cohort = Cohort(len(together), together.digest(), number)
-    cells = place_points(together, spec.grid_section, selection.method)
+    cells = find_point_cells(together, spec.grid_section, selection.method)
     return replace(after, points=together, cells=cells, cohorts=(*spec.cohorts, cohort))
 
 
 def settings_of(spec: StoreSpec) -> dict[str, Any]:
-    """What a store says of itself in its root document: all but the points' places."""
+    """Return the settings in the root document: everything except the coordinates of points."""
     selection = spec.selection
     return {
         "format_version": FORMAT_VERSION,
@@ -239,7 +241,7 @@ def settings_of(spec: StoreSpec) -> dict[str, Any]:
 
 
 def selection_of(settings: Mapping[str, Any]) -> Selection:
-    """What a store holds of every run."""
+    """Return the selection of a store."""
     return Selection(
         variables=parse_variables(settings["variables"]),
         lead_hours=tuple(settings["lead_hours"]),
@@ -251,17 +253,17 @@ def selection_of(settings: Mapping[str, Any]) -> Selection:
 
 
 def axis_of(settings: Mapping[str, Any]) -> Axis:
-    """A store's init_time axis."""
+    """Return the init_time axis of a store."""
     return Axis(datetime.fromisoformat(settings["first_day"]), tuple(settings["cycles"]))
 
 
 def spec_of(settings: Mapping[str, Any], points: Points) -> StoreSpec:
-    """The reverse of :func:`settings_of`."""
+    """Make a specification, the reverse of :func:`settings_of`."""
     selection, section = selection_of(settings), bytes.fromhex(settings["grid_section"])
     return StoreSpec(
         selection=selection,
         points=points,
-        cells=place_points(points, section, selection.method),
+        cells=find_point_cells(points, section, selection.method),
         grid_section=section,
         layout=Layout(**settings["layout"]),
         axis=axis_of(settings),
@@ -275,7 +277,7 @@ def spec_of(settings: Mapping[str, Any], points: Points) -> StoreSpec:
 
 
 def identity(selection: Selection) -> dict[str, Any]:
-    """What must be equal to continue a store, ready for JSON; points and variables may be added."""
+    """Return what must be equal to continue a store, as JSON; points and variables can be added."""
     return {
         "product": selection.product,
         "domain": selection.domain,
@@ -286,15 +288,15 @@ def identity(selection: Selection) -> dict[str, Any]:
 
 
 def encode_step(step: Mapping[str, Any]) -> bytes:
-    """A step as an object."""
+    """Encode a step as an object."""
     return json.dumps(step, indent=1).encode()
 
 
 def points_of(steps: Sequence[Mapping[str, Any]]) -> Points:
-    """All points that some steps brought, in their order."""
+    """Return all points that steps added, in their order."""
     first, *later = (_points(step["points"]) for step in steps)
     for more in later:
-        first = first.joined(more)
+        first = first.concat(more)
     return first
 
 

@@ -1,10 +1,10 @@
-"""The Zarr store: made once from its template, grown by metadata, added to in whole shards.
+"""The Zarr store for writers: made once from its template, grown by metadata, written in whole shards.
 
-Only this module, :mod:`hrrr_dask.store.published` and the ledger write. The rule that keeps any number of writers
-apart, without a lock and without a clock: **nothing that was written is taken away.** A shard is replaced only by one
-that holds all it held and more, and only if it is still what the writer read (a conditional PUT); steps of growth and
-ledger entries are new objects. What no entry calls complete may be there or not; what one calls complete is there to
-stay.
+Only this module, :mod:`hrrr_dask.store.published` and the ledger write to a store. Writers need no lock and no clock,
+because of one rule: **nothing that was written is removed.** A shard is replaced only by one that has all its values
+and more, and only if it is unchanged since the writer read it (a conditional PUT). Steps of growth and ledger entries
+are new objects. A value that no entry calls complete may or may not be in a shard; a value that an entry calls
+complete stays.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from numpy.typing import NDArray
 
 from hrrr_dask.errors import StoreConflictError, StoreError
 from hrrr_dask.ledger.ledger import Ledger
-from hrrr_dask.ledger.state import COLUMNS, Folded, fold
+from hrrr_dask.ledger.state import COLUMNS, ValueStates, reduce_rows
 from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.objects.transactions import open_blobs
-from hrrr_dask.store.conditional_writes import AT_ONCE, TRIES, change_shard, pause, put_over
+from hrrr_dask.store.conditional_writes import AT_ONCE, TRIES, pause, put_if_unchanged, update_shard
 from hrrr_dask.store.existing import Existing, find_store, later_steps, load_spec, step_key
-from hrrr_dask.store.merge import Piece, lay
-from hrrr_dask.store.spec import Growth, StoreSpec, encode_step, first_step, grown
+from hrrr_dask.store.merge import Piece, merge_pieces
+from hrrr_dask.store.spec import Growth, StoreSpec, apply_growth, encode_step, first_step
 from hrrr_dask.store.template import ROOT_KEY, build_template
-from hrrr_dask.store.user_attributes import with_strangers
+from hrrr_dask.store.user_attributes import keep_user_attributes
 
-__all__ = ["Store", "count", "fold_inits", "partitions_of"]
+__all__ = ["Store", "count", "partitions_of", "read_states"]
 
 _Answer = TypeVar("_Answer")
 
 
 class Store:
-    """A store to write to. Nothing is read or written until a method is called.
+    """A store to write to. Nothing is read or written before a method is called.
 
     Parameters
     ----------
     url : str
-        Directory, or ``s3://bucket/prefix`` and the like.
+        Directory, or a URL such as ``s3://bucket/prefix``.
     options : mapping of str to str
-        Its endpoint, without secrets.
+        Options of the endpoint, without secrets.
     spec : StoreSpec
-        What it is; without cohorts for a store that is to be made.
+        Specification; without cohorts for a store that is not made yet.
     """
 
     def __init__(self, url: str, options: Mapping[str, str], spec: StoreSpec) -> None:
@@ -55,45 +55,45 @@ class Store:
 
     @cached_property
     def blobs(self) -> Blobs:
-        """Its objects."""
+        """Objects of the store."""
         return open_blobs(self.url, self.options, create=True)
 
     @property
     def ledger(self) -> Ledger:
-        """What was done."""
+        """Ledger of the store."""
         return Ledger(self.blobs)
 
     @property
     def is_open(self) -> bool:
-        """Whether readers see it: false for one that is to be made, or whose making was killed."""
+        """Whether readers can open it: false before it is made, or if its creation was killed."""
         return bool(self.spec.cohorts) and find_store(self.blobs) is not None
 
-    def ready(self, growth: Growth) -> Store:
-        """Make the store, or let it grow, so that it has at least that much.
+    def make_or_grow(self, growth: Growth) -> Store:
+        """Make the store, or grow it, so that it has at least what is requested.
 
         Returns
         -------
         Store
-            With the specification that it has now.
+            With its new specification.
         """
         if not self.spec.cohorts:
             self._make()
         return self.grow(growth)
 
     def _make(self) -> None:
-        """Put the first step: whoever does so has made the store; its documents follow from it."""
+        """Write the first step, which makes the store; its documents are derived from it."""
         step = encode_step(first_step(self.spec))
         self.blobs.prepare()
         try:
             self.blobs.put_new(step_key(0), step)
         except StoreConflictError:
             raise StoreConflictError(
-                f"another command made another store at {self.url} at this moment: look what it is, then run again"
+                f"another command has just made another store at {self.url}: check it, then run the command again"
             ) from None
         self.blobs.put(".hrrr/README", _README.encode())
 
     def grow(self, growth: Growth) -> Store:
-        """Add days, variables or points: a step of growth, then the documents that follow from it, the root last.
+        """Add days, variables or points: write a step of growth, then the derived documents, the root last.
 
         Returns
         -------
@@ -103,11 +103,11 @@ class Store:
         Raises
         ------
         PointsError, ConfigError
-            If the store has a point elsewhere, or a variable of another selector, be it since a moment ago.
+            If the store has a point at other coordinates, or a variable with another selector, even if added just now.
         StoreMismatchError
-            If the store is another one by now.
+            If the store was replaced by another one.
         StoreConflictError
-            If other writers were faster too often.
+            If other writers caused too many conflicts.
         """
         for _ in range(TRIES):
             self.blobs.refresh()
@@ -120,10 +120,10 @@ class Store:
                 except StoreConflictError:
                     pause()
                     continue
-                spec = grown(spec, step, number)
-            if self._show(spec):
+                spec = apply_growth(spec, step, number)
+            if self._update_documents(spec):
                 return Store(self.url, self.options, spec)
-        raise StoreConflictError(f"{self.url} is being grown by too many writers: run the command again")
+        raise StoreConflictError(f"{self.url} is being grown by too many other commands: run the command again")
 
     def _current(self) -> StoreSpec:
         spec = load_spec(self.blobs)
@@ -134,28 +134,28 @@ class Store:
             existing.check_writer(self.spec, ahead=True)
         return spec
 
-    def _show(self, spec: StoreSpec) -> bool:
-        """Bring the documents and coordinates up to a step of growth, the root last; false when others were faster.
+    def _update_documents(self, spec: StoreSpec) -> bool:
+        """Update documents and coordinates to a step of growth, the root last; returns False after a conflict.
 
-        Each object is replaced only if it is what it was before a look at the steps found none later: so no document
-        of an earlier step ever covers one of a later step. Attributes that others have added stay.
+        Each object is replaced only if it is unchanged since before the steps were listed without a later one. So no
+        document of an earlier step ever replaces one of a later step. Attributes that users added are kept.
         """
         root = self.blobs.get_with_etag(ROOT_KEY)
         if root is not None and json.loads(root[0])["attributes"]["hrrr_dask"]["growth"] == spec.growth:
             return True
         template = build_template(spec)
         keys = [key for key in template if key != ROOT_KEY]
-        one_by_one = self.blobs.transactional  # a chunk after the document that has room for it
+        one_by_one = self.blobs.transactional  # a chunk is written after the document that makes room for it
         with ThreadPoolExecutor(1 if one_by_one else AT_ONCE) as pool:
             before = dict(zip(keys, pool.map(self.blobs.get_with_etag, keys), strict=True))
             if later_steps(self.blobs, spec.growth):
                 return False
             there = {key: found[0] for key, found in (before | {ROOT_KEY: root}).items() if found is not None}
-            documents = with_strangers(template, there)
+            documents = keep_user_attributes(template, there)
             changed = [key for key in keys if there.get(key) != documents[key]]
             try:
-                list(pool.map(lambda key: put_over(self.blobs, key, documents[key], before[key]), changed))
-                put_over(self.blobs, ROOT_KEY, documents[ROOT_KEY], root)
+                list(pool.map(lambda key: put_if_unchanged(self.blobs, key, documents[key], before[key]), changed))
+                put_if_unchanged(self.blobs, ROOT_KEY, documents[ROOT_KEY], root)
                 self.blobs.seal(_growth_message(spec))
             except StoreConflictError:
                 pause()
@@ -163,17 +163,17 @@ class Store:
         return True
 
     def transact(self, work: Callable[[], tuple[_Answer, str]]) -> _Answer:
-        """Do some writing and seal it; all of it again, on what is there then, while others are first.
+        """Write and seal; repeat both on the new state after a conflict.
 
         Parameters
         ----------
         work : callable
-            Writes, and gives an answer and the message of the commit. A plain store shows each write at once.
+            Writes, and returns a result and the message of the commit. In a plain store each write is visible at once.
 
         Raises
         ------
         StoreConflictError
-            If others were faster too often.
+            If other writers caused too many conflicts.
         """
         for _ in range(TRIES):
             self.blobs.refresh()
@@ -184,30 +184,30 @@ class Store:
                 pause()
                 continue
             return answer
-        raise StoreConflictError(f"{self.url} is being committed to by too many others: run the command again")
+        raise StoreConflictError(f"{self.url} is being committed to by too many other commands: run the command again")
 
-    def join(self, partition: int, pieces: Mapping[str, list[Piece]]) -> tuple[int, set[tuple[str, int]]]:
-        """Add values to the shards of a partition; the caller commits by the ledger entry that follows.
+    def merge(self, partition: int, pieces: Mapping[str, list[Piece]]) -> tuple[int, set[tuple[str, int]]]:
+        """Merge values into the shards of a partition; the caller commits them with a ledger entry.
 
         Parameters
         ----------
         partition : int
-            Which one.
+            Number of the partition.
         pieces : mapping of str to list of Piece
-            For each variable that was to be read; a piece without values is a gap.
+            Pieces of each requested variable; a piece without values is a gap.
 
         Returns
         -------
         bytes_written : int
-            To the store [B].
+            Bytes written to the store [B].
         already : set of (str, int)
-            Variable and position in its list of those gaps whose values are all there: an attempt before this one
-            wrote them, and did not live to commit.
+            Gaps whose values are already in the store, as variable and position in its list: an earlier attempt wrote
+            them and was killed before its commit.
 
         Raises
         ------
         StoreMismatchError
-            If the store is no longer the one this writer knows.
+            If the store was replaced by another one.
         StoreError
             If a shard cannot be read.
         """
@@ -221,25 +221,25 @@ class Store:
             for block in range(min(piece.first_point for piece in own) // size, -(-len(self.spec.points) // size)):
 
                 def more(shard: NDArray[np.float32], block: int = block, own: list[Piece] = own) -> list[bool]:
-                    return lay(shard, own, block * size)
+                    return merge_pieces(shard, own, block * size)
 
-                n_bytes, found = change_shard(self.blobs, f"{name}/c/{partition}/0/{block}", document, more)
+                n_bytes, found = update_shard(self.blobs, f"{name}/c/{partition}/0/{block}", document, more)
                 written += n_bytes
                 there = [a and b for a, b in zip(there, found, strict=True)]
             already |= {(name, k) for k, whole in enumerate(there) if whole}
         return written, already
 
-    def folded(self, inits: slice) -> Folded:
-        """How the values of some init times stand."""
-        return fold_inits(self.ledger, self.spec, inits)
+    def value_states(self, inits: slice) -> ValueStates:
+        """Return the state of the values of a range of init times."""
+        return read_states(self.ledger, self.spec, inits)
 
     def existing(self) -> Existing:
-        """What readers see of the store.
+        """Return the store as readers see it.
 
         Raises
         ------
         StoreError
-            If it was removed.
+            If the store was removed.
         """
         existing = find_store(self.blobs)
         if existing is None:
@@ -247,19 +247,21 @@ class Store:
         return existing
 
 
-def fold_inits(ledger: Ledger, spec: StoreSpec | Existing, inits: slice) -> Folded:
-    """How the values of some init times stand, from the ledger alone."""
-    return fold(ledger.tables(partitions_of(spec, inits), COLUMNS), spec.selection, spec.axis, inits, spec.cohort_sizes)
+def read_states(ledger: Ledger, spec: StoreSpec | Existing, inits: slice) -> ValueStates:
+    """Return the state of the values of a range of init times, from the ledger alone."""
+    return reduce_rows(
+        ledger.tables(partitions_of(spec, inits), COLUMNS), spec.selection, spec.axis, inits, spec.cohort_sizes
+    )
 
 
 def partitions_of(spec: StoreSpec | Existing, inits: slice) -> range:
-    """The partitions that hold some init times."""
+    """Return the partitions that contain a range of init times."""
     span = spec.layout.partition_days * len(spec.axis.cycles)
     return range(inits.start // span, -(-inits.stop // span))
 
 
 def count(number: int, what: str) -> str:
-    """A number with its noun.
+    """Format a number with its noun.
 
     Examples
     --------

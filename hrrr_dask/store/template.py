@@ -1,6 +1,6 @@
-"""The Zarr store as documents: a pure function from its specification to every metadata object and coordinate chunk.
+"""Makes every metadata document and coordinate chunk of a Zarr store from its specification. Pure.
 
-Growing is the same function with more days. zarr writes into a dictionary; nothing here touches a disk or a bucket.
+A store grows by the same function with more days. zarr writes to a dictionary; nothing here reads or writes objects.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
-from hrrr_dask.catalog.variables import Variable, companion_of
+from hrrr_dask.catalog.variables import Variable, find_companion
 from hrrr_dask.outcomes import NEVER, NOT_INGESTED, OUTCOMES
-from hrrr_dask.quality.flags import OWN_FLAGS
+from hrrr_dask.quality.flags import SINGLE_VARIABLE_FLAGS
 from hrrr_dask.store.spec import StoreSpec, settings_of
 
 __all__ = ["ROOT_KEY", "build_template"]
 
 ROOT_KEY: Final = "zarr.json"
-"""The root document: holds the consolidated metadata, and is written last."""
+"""Key of the root document, which has the consolidated metadata and is written last."""
 
 AXIS_YEARS: Final = 40
-"""The init_time chunk holds this many years from the start, so that growing never rewrites it [a]."""
+"""Years from the start that the init_time chunk holds, so that growing never rewrites it [a]."""
 
 VALID_TIME_DAYS: Final = 366
 """Days of init times in one chunk of valid_time [d]."""
@@ -42,17 +42,17 @@ _COORDINATES: Final = (
 
 
 def build_template(spec: StoreSpec) -> dict[str, bytes]:
-    """Every metadata document and coordinate chunk of a store.
+    """Make every metadata document and coordinate chunk of a store.
 
     Parameters
     ----------
     spec : StoreSpec
-        The store.
+        Specification of the store.
 
     Returns
     -------
     dict of str to bytes
-        Key to object, in the order in which they must be written: the root document comes last.
+        Key to object, in the order in which they must be written: the root document last.
     """
     objects: dict[str, Buffer] = {}
     group = zarr.create_group(MemoryStore(objects), zarr_format=3, attributes=_group_attributes(spec))
@@ -84,7 +84,7 @@ def _group_attributes(spec: StoreSpec) -> dict[str, Any]:
         "references": "https://registry.opendata.aws/noaa-hrrr-pds",
         "history": f"made by hrrr_dask {spec.package_version}; its ledger says what was read when",
         "featureType": "timeSeries",
-        "coordinates": "crs",  # for xarray: the grid mapping is no data variable
+        "coordinates": "crs",  # for xarray: the grid mapping is not a data variable
         "hrrr_dask": settings_of(spec),
     }
 
@@ -145,7 +145,7 @@ def _add_times(group: zarr.Group, spec: StoreSpec) -> None:
 
 def _add_points(group: zarr.Group, spec: StoreSpec) -> None:
     points, cells = spec.points, spec.cells
-    x, y = spec.grid.projected(cells.y, cells.x)
+    x, y = spec.grid.xy(cells.y, cells.x)
     degrees = {"latitude": ("latitude", "degrees_north"), "longitude": ("longitude", "degrees_east")}
 
     def place(axis: str, what: str) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _add_points(group: zarr.Group, spec: StoreSpec) -> None:
         ("cell_projection_x", x, _on_the_map("x")),
         ("cell_distance", cells.distance, {"long_name": "distance to the nearest grid cell's centre", "units": "m"}),
     ]
-    for name, values, attributes in columns:  # in chunks with room, so that points are added without readers noticing
+    for name, values, attributes in columns:  # chunks have room, so that adding points does not disturb readers
         _add(group, name, ("point",), values, attributes, chunks=(spec.layout.shard_points,))
     crs = group.create_array(
         "crs",
@@ -206,8 +206,8 @@ def _add_status(group: zarr.Group, spec: StoreSpec) -> None:
         "long_name": "what is physically out of place among the values of the file",
         "standard_name": "quality_flag",
         "units": "1",
-        "flag_masks": [flag.mask for flag in OWN_FLAGS],
-        "flag_meanings": " ".join(flag.name for flag in OWN_FLAGS),
+        "flag_masks": [flag.mask for flag in SINGLE_VARIABLE_FLAGS],
+        "flag_meanings": " ".join(flag.name for flag in SINGLE_VARIABLE_FLAGS),
         "comment": "of any variable at any point, each looked at alone; hrrr-dask quality says which, and compares",
     }
     shape = (spec.n_init, len(spec.selection.lead_hours))
@@ -245,7 +245,7 @@ def _add_variable(group: zarr.Group, spec: StoreSpec, variable: Variable) -> Non
     attributes |= {key: value for key, value in optional.items() if value}
     if variable.units == "K":
         attributes["units_metadata"] = "temperature: on_scale"
-    if companion_of(variable.selector):
+    if find_companion(variable.selector):
         attributes["comment"] = "earth-relative: turned from the model grid's axes to east and north"
     group.create_array(
         variable.name,
@@ -282,12 +282,12 @@ def _add(
 
 
 def _codecs(itemsize: int) -> tuple[BloscCodec, Crc32cCodec]:
-    """Every chunk carries a checksum: whatever reads it notices a bit that flipped."""
+    """Return the codecs of a chunk: each has a checksum, so that readers notice a flipped bit."""
     return BloscCodec(typesize=itemsize, cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()
 
 
 def _shorten(documents: dict[str, bytes], name: str, length: int) -> None:
-    """Let the array end where the axis ends; its last chunk goes on holding what comes after."""
+    """Shorten an array to the length of the axis; its last chunk keeps the values beyond."""
     document = json.loads(documents[f"{name}/zarr.json"])
     document["shape"][0] = length
     documents[f"{name}/zarr.json"] = json.dumps(document, indent=2).encode()

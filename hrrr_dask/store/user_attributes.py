@@ -1,4 +1,4 @@
-"""Attributes that others gave to a store's group or arrays: they stay when its documents are written anew. Pure."""
+"""Preserves attributes that users added to a store's group or arrays when its metadata is rewritten. Pure."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 
 from hrrr_dask.store.template import ROOT_KEY
 
-__all__ = ["with_strangers"]
+__all__ = ["keep_user_attributes"]
 
 
-def with_strangers(template: Mapping[str, bytes], there: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Keep the attributes that others have added, in each array's document and in the root's copy of it.
+def keep_user_attributes(template: Mapping[str, bytes], there: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Copy attributes that users added into each array's new document and into the root's copy of it.
 
     Parameters
     ----------
     template : mapping of str to bytes
-        Key to object, as :func:`hrrr_dask.store.template.build_template` gives them.
+        Key to new object, from :func:`hrrr_dask.store.template.build_template`.
     there : mapping of str to bytes
-        What lies at those keys now, if anything does.
+        Key to existing object.
 
     Returns
     -------
     dict of str to bytes
-        The same keys in the same order. An attribute that is ours has our value; where nobody added one, the bytes are
+        The same keys in the same order. Attributes of the template keep its values; without added ones, the bytes are
         those of the template.
     """
     kept = dict(template)
@@ -32,15 +32,15 @@ def with_strangers(template: Mapping[str, bytes], there: Mapping[str, bytes]) ->
     copies: dict[str, dict[str, Any]] = root["consolidated_metadata"]["metadata"]
     for name, document in copies.items():
         key = f"{name}/zarr.json"
-        if _adopt(document, there.get(key)):
+        if _copy_user_attributes(document, there.get(key)):
             kept[key] = json.dumps(document, indent=2).encode()
-    _adopt(root, there.get(ROOT_KEY))
+    _copy_user_attributes(root, there.get(ROOT_KEY))
     kept[ROOT_KEY] = json.dumps(root, indent=1).encode()
     return kept
 
 
-def _adopt(document: dict[str, Any], found: bytes | None) -> bool:
-    """Take over the strangers' attributes of what was found; whether there are any."""
+def _copy_user_attributes(document: dict[str, Any], found: bytes | None) -> bool:
+    """Copy the user's attributes of an existing document; returns whether there are any."""
     ours = document["attributes"]
     strangers = {name: value for name, value in _attributes(found).items() if name not in ours}
     document["attributes"] = ours | strangers

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hrrr_dask.outcomes import OUTCOMES
 from hrrr_dask.planning.layout import Axis
 from hrrr_dask.records import Extract, FileOutcome, GribFile
-from hrrr_dask.store.merge import Piece, lay, pieces_of
+from hrrr_dask.store.merge import Piece, group_pieces, merge_pieces
 
 AXIS = Axis(datetime(2024, 1, 1), (0, 12))
 NAMES = ("t", "rain")
@@ -42,7 +42,7 @@ def extract(
 
 
 def sorted_out(*extracts: Extract) -> dict[str, list[Piece]]:
-    return pieces_of(extracts, AXIS, FIRST, LEADS, NAMES)
+    return group_pieces(extracts, AXIS, FIRST, LEADS, NAMES)
 
 
 class Partition:
@@ -54,11 +54,11 @@ class Partition:
             name: [np.full((N_INIT, len(LEADS), SIZE), np.nan, np.float32) for _ in range(n_blocks)] for name in NAMES
         }
 
-    def lay(self, *extracts: Extract) -> dict[str, list[bool]]:
+    def merge_pieces(self, *extracts: Extract) -> dict[str, list[bool]]:
         """For each variable and piece, whether it was all there before."""
         answers = {}
         for name, own in sorted_out(*extracts).items():
-            found = [lay(shard, own, block * SIZE) for block, shard in enumerate(self.shards[name])]
+            found = [merge_pieces(shard, own, block * SIZE) for block, shard in enumerate(self.shards[name])]
             answers[name] = [all(each) for each in zip(*found, strict=True)]
         return answers
 
@@ -71,7 +71,7 @@ class Partition:
 
 def laid(*extracts: Extract) -> Partition:
     made = Partition()
-    made.lay(*extracts)
+    made.merge_pieces(*extracts)
     return made
 
 
@@ -99,8 +99,8 @@ def extracts(draw):
 @given(extracts(), extracts(), st.data())
 def test_the_order_of_extracts_does_not_matter(first, second, data):
     one, other = laid(*first), laid(*first)
-    one.lay(*second)
-    other.lay(*data.draw(st.permutations(second)))
+    one.merge_pieces(*second)
+    other.merge_pieces(*data.draw(st.permutations(second)))
     assert one.tobytes() == other.tobytes()
 
 
@@ -108,8 +108,8 @@ def test_the_order_of_extracts_does_not_matter(first, second, data):
 @given(extracts(), extracts())
 def test_every_value_is_the_newest_that_was_read_and_all_else_is_missing(first, second):
     result = Partition()
-    result.lay(*first)
-    result.lay(*second)
+    result.merge_pieces(*first)
+    result.merge_pieces(*second)
     for v, name in enumerate(NAMES):
         expected = np.full((N_INIT, len(LEADS), N_POINTS), np.nan, np.float32)
         for each in (*first, *second):
@@ -127,7 +127,7 @@ def test_every_value_is_the_newest_that_was_read_and_all_else_is_missing(first, 
 def test_a_piece_says_whether_all_its_values_lay_there_before(first, second):
     result = laid(*first)
     before = {name: result.values(name).copy() for name in NAMES}
-    answers = result.lay(*second)
+    answers = result.merge_pieces(*second)
     for name in NAMES:
         own = [each.outcome for each in second if name in each.outcome.wanted]
         expected = [
@@ -144,13 +144,13 @@ def test_a_piece_says_whether_all_its_values_lay_there_before(first, second):
 def test_a_new_gap_never_hides_an_old_value(reason):
     result = laid(extract(1, 2, 280.0, {}))
     before = result.tobytes()
-    assert result.lay(extract(1, 2, 0.0, dict.fromkeys(NAMES, reason))) == {"t": [True], "rain": [True]}
+    assert result.merge_pieces(extract(1, 2, 0.0, dict.fromkeys(NAMES, reason))) == {"t": [True], "rain": [True]}
     assert result.tobytes() == before
 
 
 def test_a_new_value_replaces_an_old_one_and_an_old_gap():
     result = laid(extract(0, 0, 1.0, {"rain": "truncated"}))
-    assert result.lay(extract(0, 0, 2.0, {})) == {"t": [True], "rain": [False]}
+    assert result.merge_pieces(extract(0, 0, 2.0, {})) == {"t": [True], "rain": [False]}
     assert [result.values(name)[0, 0, 0] for name in NAMES] == [2.0, 2.0]
 
 
@@ -172,7 +172,7 @@ def test_points_lie_in_the_shard_and_at_the_place_that_is_theirs():
 
 def test_a_reader_that_knew_fewer_points_leaves_the_others_alone():
     result = laid(extract(0, 0, 1.0, {}))
-    result.lay(extract(0, 0, 2.0, {}, points=(0, 4)))
+    result.merge_pieces(extract(0, 0, 2.0, {}, points=(0, 4)))
     assert result.values("t")[0, 0, :N_POINTS].tolist() == [2.0, 2.125, 2.25, 2.375, 1.5, 1.625, 1.75]
 
 

@@ -11,7 +11,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.specs import AXIS, NAMES, SELECTION, made, make_points, make_spec
+from support.specs import AXIS, NAMES, SELECTION, as_created, make_points, make_spec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
@@ -20,14 +20,14 @@ from hrrr_dask.errors import ConfigError, PlanError, PointsError
 from hrrr_dask.grid.points import Points
 from hrrr_dask.planning.layout import Axis
 from hrrr_dask.store.spec import (
-    MOST_COHORTS,
+    MAX_COHORTS,
     Cohort,
     Growth,
     StoreSpec,
+    apply_growth,
     axis_of,
     encode_step,
     first_step,
-    grown,
     identity,
     points_of,
     selection_of,
@@ -38,7 +38,7 @@ from hrrr_dask.store.template import ROOT_KEY, build_template
 from hrrr_dask.testing import DEFAULT_WINDOW
 
 NEW = parse_variables(["wind_gust_surface", "relative_humidity_2m"])
-SPEC = made(make_spec())
+SPEC = as_created(make_spec())
 
 
 def same(one: StoreSpec, other: StoreSpec) -> bool:
@@ -60,7 +60,7 @@ def through_json(step: dict) -> dict:
 def grow(spec: StoreSpec, growth: Growth) -> StoreSpec:
     """As a store does it: by a step that was an object in between."""
     step = growth.step_from(spec)
-    return grown(spec, through_json(step), spec.growth + 1) if step else spec
+    return apply_growth(spec, through_json(step), spec.growth + 1) if step else spec
 
 
 def test_a_specification_knows_its_sizes():
@@ -72,7 +72,7 @@ def test_a_specification_knows_its_sizes():
 
 def test_the_first_step_makes_the_store():
     spec = make_spec(n_days=3, asked_from=1)
-    store = grown(None, through_json(first_step(spec)), 0)
+    store = apply_growth(None, through_json(first_step(spec)), 0)
     assert store.cohorts == (Cohort(5, spec.points.digest(), 0),)
     assert same(replace(store, cohorts=()), spec)
     assert first_step(store) == first_step(spec)
@@ -80,7 +80,9 @@ def test_the_first_step_makes_the_store():
 
 @pytest.mark.parametrize("method", ["nearest", "bilinear"])
 def test_a_store_is_found_again_in_what_it_says_of_itself(method):
-    spec = grow(made(make_spec(selection=replace(SELECTION, method=method))), Growth(9, 12, NEW, make_points([7, 8])))
+    spec = grow(
+        as_created(make_spec(selection=replace(SELECTION, method=method))), Growth(9, 12, NEW, make_points([7, 8]))
+    )
     said = json.loads(json.dumps(settings_of(spec)))
     assert same(spec_of(said, spec.points), spec)
     assert selection_of(said) == spec.selection
@@ -122,12 +124,16 @@ def moved(which: list[int]) -> Points:
 def test_what_the_store_has_may_be_among_what_is_added():
     Growth().check(SPEC, "x")
     Growth(9, 9, (*SELECTION.variables, *NEW), make_points([9, 1])).check(SPEC, "x")
-    Growth(points=Points(("p1",), ("another name",), *zip(SPEC.points.places()["p1"], strict=True))).check(SPEC, "x")
+    Growth(points=Points(("p1",), ("another name",), *zip(SPEC.points.coordinates()["p1"], strict=True))).check(
+        SPEC, "x"
+    )
 
 
 def test_other_places_under_the_same_ids_are_refused():
-    with pytest.raises(PointsError, match=r"^p1, p3: the store has that point_id elsewhere; give new points new ids$"):
-        Growth(points=make_points([9]).joined(moved([1, 3]))).check(SPEC, "x")
+    with pytest.raises(
+        PointsError, match=r"^p1, p3: the store has that point_id at other coordinates; give new points new ids$"
+    ):
+        Growth(points=make_points([9]).concat(moved([1, 3]))).check(SPEC, "x")
     with pytest.raises(PointsError, match=r"^p0, p1, p2, p3, p4: the store"):
         Growth(points=moved([0, 1, 2, 3, 4, 5])).check(make_spec(n_points=6), "x")
 
@@ -152,14 +158,14 @@ def test_each_addition_of_points_is_a_cohort_of_all_that_there_are_then():
 
 def test_points_beyond_the_grid_are_no_growth():
     far = Points(("pole",), ("pole",), np.array([89.0]), np.array([0.0]))
-    with pytest.raises(PointsError, match="lie outside the grid"):
+    with pytest.raises(PointsError, match="are outside the grid"):
         grow(SPEC, Growth(points=far))
 
 
 def test_points_can_be_added_often_but_not_more_often_than_can_be_told_apart():
-    many = tuple(Cohort(5, "0" * 16, 0) for _ in range(MOST_COHORTS))
+    many = tuple(Cohort(5, "0" * 16, 0) for _ in range(MAX_COHORTS))
     spec = replace(SPEC, cohorts=many[:-1])
-    assert len(grow(spec, Growth(points=make_points([5]))).cohorts) == MOST_COHORTS
+    assert len(grow(spec, Growth(points=make_points([5]))).cohorts) == MAX_COHORTS
     full = replace(SPEC, cohorts=many)
     with pytest.raises(PlanError, match=r"added 63 times .* make another store"):
         Growth(points=make_points([5])).step_from(full)
@@ -191,7 +197,7 @@ GROWTHS = st.builds(
     st.lists(st.sampled_from([*SELECTION.variables, *NEW]), unique=True, max_size=3).map(tuple),
     st.one_of(st.none(), st.lists(st.integers(0, 12), unique=True, min_size=1, max_size=5).map(make_points)),
 )
-STARTS = st.builds(make_spec, st.integers(1, 5), st.integers(1, 6), asked_from=st.integers(0, 5)).map(made)
+STARTS = st.builds(make_spec, st.integers(1, 5), st.integers(1, 6), asked_from=st.integers(0, 5)).map(as_created)
 
 
 def decoded(documents: dict[str, bytes], root: bytes, name: str) -> np.ndarray:
@@ -254,10 +260,10 @@ def test_the_steps_alone_lead_to_the_store(start, growths):
     for growth in growths:
         if step := growth.step_from(spec):
             steps.append(through_json(step))
-            spec = grown(spec, steps[-1], len(steps) - 1)
+            spec = apply_growth(spec, steps[-1], len(steps) - 1)
     again = None
     for number, step in enumerate(steps):
-        again = grown(again, step, number)
+        again = apply_growth(again, step, number)
     assert again is not None
     assert same(again, spec)
     brought = [cohort.growth for cohort in spec.cohorts]

@@ -24,11 +24,11 @@ from support.specs import (
     commit,
     make_points,
     make_spec,
-    number_of,
-    outcomes_of,
+    partition_outcomes,
     piece,
-    raced,
-    tree,
+    race_write,
+    read_tree,
+    values_at,
 )
 
 from hrrr_dask.catalog.variables import parse_variables
@@ -40,8 +40,8 @@ from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, OUTCOMES
 from hrrr_dask.planning.layout import Axis, Layout
 from hrrr_dask.store import conditional_writes as contention
 from hrrr_dask.store import store as module
-from hrrr_dask.store.existing import check_same, find_store, find_store_at, load_spec, load_spec_at, step_key
-from hrrr_dask.store.published import show_status
+from hrrr_dask.store.existing import check_same, find_store, find_store_url, load_spec, load_spec_url, step_key
+from hrrr_dask.store.published import publish_status
 from hrrr_dask.store.shards import decode_shard
 from hrrr_dask.store.spec import FORMAT_VERSION, Growth
 from hrrr_dask.store.store import Store
@@ -54,7 +54,7 @@ ARRAYS = ("init_time", "valid_time", "status", "quality", "available_at", *NAMES
 
 @pytest.fixture
 def store(tmp_path) -> Store:
-    return Store(str(tmp_path / "s.zarr"), {}, make_spec()).ready(Growth())
+    return Store(str(tmp_path / "s.zarr"), {}, make_spec()).make_or_grow(Growth())
 
 
 def again(store: Store) -> Store:
@@ -80,7 +80,7 @@ def expected_values(name: str, points: int = 5, n_init: int = 8, begin: int = 0,
     for init in range(begin, n_init if end is None else end):
         for lead in (0, 1):
             if lead or name != "precipitation_1h":
-                values[init, lead] = number_of(name, init, lead, np.arange(points))
+                values[init, lead] = values_at(name, init, lead, np.arange(points))
     return values
 
 
@@ -88,24 +88,24 @@ def expected_values(name: str, points: int = 5, n_init: int = 8, begin: int = 0,
 
 
 def test_what_is_not_there_is_none_and_is_not_made(tmp_path):
-    assert find_store_at(str(tmp_path / "nothing"), {}) is None
-    assert load_spec_at(str(tmp_path / "nothing"), {}) is None
+    assert find_store_url(str(tmp_path / "nothing"), {}) is None
+    assert load_spec_url(str(tmp_path / "nothing"), {}) is None
     assert not (tmp_path / "nothing").exists()
-    assert find_store_at(str(tmp_path), {}) is None
+    assert find_store_url(str(tmp_path), {}) is None
     Store(str(tmp_path / "nothing"), {}, make_spec())
     assert not (tmp_path / "nothing").exists()
 
 
 def test_a_store_says_what_it_was_made_for(store):
-    existing = find_store_at(store.url, {})
+    existing = find_store_url(store.url, {})
     assert existing is not None
     assert existing.selection == SELECTION
     assert existing.layout == Layout(2, 4, 2)
     assert existing.axis == AXIS
     assert (existing.n_days, existing.n_points, existing.cohort_sizes) == (4, 5, (5,))
-    assert existing.asked == slice(0, 8)
+    assert existing.requested == slice(0, 8)
     assert bytes.fromhex(existing.settings["grid_section"]) == store.spec.grid_section
-    loaded = load_spec_at(store.url, {})
+    loaded = load_spec_url(store.url, {})
     assert loaded is not None
     assert loaded.points == store.spec.points
     assert loaded.cohorts == store.spec.cohorts
@@ -117,25 +117,25 @@ def test_a_store_is_made_by_its_first_step_and_says_what_the_hidden_files_are(st
     assert step["package_version"] == "1.2.3"
     readme = (Path(store.url) / ".hrrr/README").read_text()
     assert "hrrr_dask.ledger.to_dataframe(url)" in readme
-    assert set(tree(store.url)) >= {step_key(0), ROOT_KEY, ".hrrr/README"}
+    assert set(read_tree(store.url)) >= {step_key(0), ROOT_KEY, ".hrrr/README"}
 
 
 def test_of_two_creators_one_wins_and_the_other_writes_nothing(tmp_path):
     url = str(tmp_path / "s.zarr")
     one, other = Store(url, {}, make_spec()), Store(url, {}, make_spec(n_points=3))
-    one.ready(Growth())
-    before = tree(url)
+    one.make_or_grow(Growth())
+    before = read_tree(url)
     with pytest.raises(
-        StoreConflictError, match=r"another command made another store at .*: look what it is, then run"
+        StoreConflictError, match=r"another command has just made another store at .*: check it, then run"
     ):
-        other.ready(Growth())
-    assert tree(url) == before
+        other.make_or_grow(Growth())
+    assert read_tree(url) == before
 
 
 def test_the_same_creation_twice_is_one(store):
-    before = tree(store.url)
-    assert Store(store.url, {}, make_spec()).ready(Growth()).spec.cohorts == store.spec.cohorts
-    assert tree(store.url) == before
+    before = read_tree(store.url)
+    assert Store(store.url, {}, make_spec()).make_or_grow(Growth()).spec.cohorts == store.spec.cohorts
+    assert read_tree(store.url) == before
 
 
 class Killed(BaseException):
@@ -170,34 +170,34 @@ def killed_after(count: int, act: Callable[[], object], monkeypatch) -> int:
 @pytest.mark.parametrize("count", [1, 2, 3, 9, 20, 27])
 def test_a_creation_that_was_killed_is_finished_by_the_same_call(tmp_path, monkeypatch, store, count):
     new = Store(str(tmp_path / "t.zarr"), {}, make_spec())
-    assert killed_after(count, lambda: new.ready(Growth()), monkeypatch) == count
-    assert ROOT_KEY not in tree(new.url)
-    assert find_store_at(new.url, {}) is None
-    assert new.ready(Growth()).spec.cohorts == store.spec.cohorts
-    assert tree(new.url) == tree(store.url)
+    assert killed_after(count, lambda: new.make_or_grow(Growth()), monkeypatch) == count
+    assert ROOT_KEY not in read_tree(new.url)
+    assert find_store_url(new.url, {}) is None
+    assert new.make_or_grow(Growth()).spec.cohorts == store.spec.cohorts
+    assert read_tree(new.url) == read_tree(store.url)
 
 
 def test_a_creation_that_was_killed_is_finished_by_whoever_finds_it(tmp_path, monkeypatch, store):
     new = Store(str(tmp_path / "t.zarr"), {}, make_spec())
-    killed_after(5, lambda: new.ready(Growth()), monkeypatch)
+    killed_after(5, lambda: new.make_or_grow(Growth()), monkeypatch)
     found = again(new)
     assert found.spec.cohorts
-    assert found.ready(Growth()).spec.n_days == 4
-    assert tree(new.url) == tree(store.url)
+    assert found.make_or_grow(Growth()).spec.n_days == 4
+    assert read_tree(new.url) == read_tree(store.url)
 
 
 def test_a_store_is_made_or_grown_as_far_as_it_must_reach(tmp_path):
-    made = Store(str(tmp_path / "s.zarr"), {}, make_spec(n_days=3)).ready(Growth(n_days=5))
+    made = Store(str(tmp_path / "s.zarr"), {}, make_spec(n_days=3)).make_or_grow(Growth(n_days=5))
     assert made.spec.n_days == 5
-    assert made.ready(Growth(n_days=2)).spec.n_days == 5
-    assert made.ready(Growth(n_days=7)).spec.n_days == 7
+    assert made.make_or_grow(Growth(n_days=2)).spec.n_days == 5
+    assert made.make_or_grow(Growth(n_days=7)).spec.n_days == 7
     said = root_of(made)["attributes"]["hrrr_dask"]
     assert (said["n_days"], said["package_version"], said["growth"]) == (7, "1.2.3", 2)
 
 
 def test_other_files_are_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    for look in (find_store_at, load_spec_at):
+    for look in (find_store_url, load_spec_url):
         with pytest.raises(StoreMismatchError, match=r"is not empty and not a store of hrrr_dask \(it holds thesis"):
             look(str(tmp_path), {})
 
@@ -206,7 +206,7 @@ def test_other_files_are_left_alone(tmp_path):
 def test_another_zarr_store_is_left_alone(tmp_path, root):
     (tmp_path / ROOT_KEY).write_bytes(root)
     with pytest.raises(StoreMismatchError, match="a Zarr store that hrrr_dask did not make; it is left alone"):
-        find_store_at(str(tmp_path), {})
+        find_store_url(str(tmp_path), {})
 
 
 def test_a_store_of_another_format_names_the_release_that_made_it(store):
@@ -236,7 +236,7 @@ def test_a_step_of_growth_that_is_missing_or_damaged_is_named(store, damage, tex
 
 def test_a_store_that_vanished_while_in_use_is_an_error(store):
     (Path(store.url) / ROOT_KEY).unlink()
-    for call in (lambda: store.join(0, all_pieces()), lambda: show_status(store, 0)):
+    for call in (lambda: store.merge(0, all_pieces()), lambda: publish_status(store, 0)):
         with pytest.raises(StoreError, match="lost its root document while it was in use"):
             call()
     (Path(store.url) / step_key(0)).unlink()
@@ -303,21 +303,21 @@ OTHERS = {
 @pytest.mark.parametrize("change", OTHERS.values(), ids=OTHERS)
 def test_a_writer_of_a_store_that_was_made_anew_is_stopped_before_it_writes(store, change):
     stale = Store(store.url, {}, change(store.spec))
-    before = tree(store.url)
-    for call in (lambda: stale.grow(Growth(n_days=9)), lambda: stale.join(0, all_pieces())):
-        with pytest.raises(StoreMismatchError, match="is another store now than when this command began"):
+    before = read_tree(store.url)
+    for call in (lambda: stale.grow(Growth(n_days=9)), lambda: stale.merge(0, all_pieces())):
+        with pytest.raises(StoreMismatchError, match="was replaced by another store since this command started"):
             call()
-    assert tree(store.url) == before
+    assert read_tree(store.url) == before
 
 
 @pytest.mark.parametrize("growth", [Growth(variables=GUST), Growth(points=make_points([5])), Growth(n_days=9)])
 def test_a_writer_of_values_never_knows_more_than_readers_see(store, tmp_path, growth):
-    ahead = Store(str(tmp_path / "t.zarr"), {}, make_spec()).ready(growth)
+    ahead = Store(str(tmp_path / "t.zarr"), {}, make_spec()).make_or_grow(growth)
     stale = Store(store.url, {}, ahead.spec)
-    before = tree(store.url)
-    with pytest.raises(StoreMismatchError, match="is another store now than when this command began"):
-        stale.join(0, all_pieces())
-    assert tree(store.url) == before
+    before = read_tree(store.url)
+    with pytest.raises(StoreMismatchError, match="was replaced by another store since this command started"):
+        stale.merge(0, all_pieces())
+    assert read_tree(store.url) == before
 
 
 # --- growing ---
@@ -325,9 +325,9 @@ def test_a_writer_of_values_never_knows_more_than_readers_see(store, tmp_path, g
 
 def grown_store(store: Store) -> Store:
     """Values of partition 0 are there, and the ledger says so."""
-    store.join(0, all_pieces())
-    commit(store, *outcomes_of())
-    show_status(store, 0)
+    store.merge(0, all_pieces())
+    commit(store, *partition_outcomes())
+    publish_status(store, 0)
     return store
 
 
@@ -347,9 +347,9 @@ def test_growing_keeps_what_was_written_and_readers_of_the_old_root_notice_nothi
     with xr.open_zarr(store.url, chunks=None) as early:
         seen = early.load()
     late = xr.open_zarr(store.url, chunks=None)  # has read the root document, and none of the values
-    before = tree(store.url)
+    before = read_tree(store.url)
     grown = store.grow(growth)
-    after = tree(store.url)
+    after = read_tree(store.url)
     changed = {key for key in before if after[key] != before[key]}
     of_points = ("point_id/", "name/", "latitude/", "longitude/", "cell_")
     assert not [key for key in changed if "/c/" in key and not key.startswith(of_points)], "values and times stay"
@@ -362,9 +362,9 @@ def test_growing_keeps_what_was_written_and_readers_of_the_old_root_notice_nothi
 
 def test_growing_by_days_changes_only_documents(store):
     grown_store(store)
-    before = tree(store.url)
+    before = read_tree(store.url)
     grown = store.grow(Growth(n_days=300))
-    after = tree(store.url)
+    after = read_tree(store.url)
     assert {key for key in after if after[key] != before.get(key)} == {ROOT_KEY, step_key(1)} | {
         f"{name}/zarr.json" for name in ARRAYS
     }
@@ -374,13 +374,13 @@ def test_growing_by_days_changes_only_documents(store):
 
 
 def test_earlier_days_are_asked_for_without_a_longer_axis(tmp_path):
-    store = Store(str(tmp_path / "s.zarr"), {}, make_spec(asked_from=3)).ready(Growth())
-    assert find_store(store.blobs).asked == slice(6, 8)
+    store = Store(str(tmp_path / "s.zarr"), {}, make_spec(asked_from=3)).make_or_grow(Growth())
+    assert find_store(store.blobs).requested == slice(6, 8)
     assert store.grow(Growth(asked_from=1)).spec.asked_from == 1
-    assert find_store(store.blobs).asked == slice(2, 8)
-    before = tree(store.url)
+    assert find_store(store.blobs).requested == slice(2, 8)
+    before = read_tree(store.url)
     assert store.grow(Growth(asked_from=2)).spec.asked_from == 1
-    assert tree(store.url) == before
+    assert read_tree(store.url) == before
 
 
 def test_added_variables_and_points_are_there_and_empty(store):
@@ -392,19 +392,19 @@ def test_added_variables_and_points_are_there_and_empty(store):
         assert dataset.sizes["point"] == 7
         assert np.isnan(dataset.wind_gust_surface).all()
         np.testing.assert_array_equal(dataset.cell_y, range(7))
-    folded = grown.folded(slice(0, 8))
-    assert folded.first_point[0, :4].tolist() == [[5, 5]] * 4
-    assert not folded.whole.any()
+    states = grown.value_states(slice(0, 8))
+    assert states.first_point[0, :4].tolist() == [[5, 5]] * 4
+    assert not states.whole.any()
 
 
 def test_growing_never_shrinks_and_growing_to_the_same_writes_nothing(store, monkeypatch):
     store.grow(Growth(n_days=6, variables=GUST, points=make_points([5])))
-    before = tree(store.url)
+    before = read_tree(store.url)
     for name in WRITES:
         monkeypatch.setattr(Blobs, name, lambda *_: pytest.fail("nothing has to be written"))
     for growth in (Growth(), Growth(n_days=1), Growth(n_days=6, variables=GUST), Growth(points=make_points([5, 2]))):
         assert store.grow(growth).spec.n_days == 6
-    assert tree(store.url) == before
+    assert read_tree(store.url) == before
 
 
 def test_a_store_that_grew_reads_as_if_it_had_been_made_so(store, tmp_path):
@@ -413,8 +413,8 @@ def test_a_store_that_grew_reads_as_if_it_had_been_made_so(store, tmp_path):
     store.grow(Growth(points=make_points(range(5, 9))))
     variables = (*SELECTION.variables, *GUST)
     at_once = make_spec(n_days=9, n_points=9, selection=replace(SELECTION, variables=variables))
-    straight = Store(str(tmp_path / "t.zarr"), {}, at_once).ready(Growth())
-    grown, made = tree(store.url, ledger=False), tree(straight.url, ledger=False)
+    straight = Store(str(tmp_path / "t.zarr"), {}, at_once).make_or_grow(Growth())
+    grown, made = read_tree(store.url, ledger=False), read_tree(straight.url, ledger=False)
     assert {key for key in made if grown[key] != made[key]} == {ROOT_KEY}
     assert set(grown) == set(made)
     with xr.open_zarr(store.url) as one, xr.open_zarr(straight.url) as other:
@@ -432,8 +432,8 @@ def test_a_growth_that_was_killed_is_finished_by_the_next(store, tmp_path, monke
     assert root_of(store)["attributes"]["hrrr_dask"]["growth"] == 0
     with xr.open_zarr(store.url, chunks=None) as dataset:
         xr.testing.assert_identical(dataset.load(), seen)
-    store.join(1, all_pieces(1))  # another writer, who has not heard of it
-    finished = again(store).ready(Growth())
+    store.merge(1, all_pieces(1))  # another writer, who has not heard of it
+    finished = again(store).make_or_grow(Growth())
     assert finished.spec.growth == 1
     for name, document in root_of(store)["consolidated_metadata"]["metadata"].items():
         assert json.loads((Path(store.url) / name / "zarr.json").read_bytes()) == document, name
@@ -452,7 +452,7 @@ def test_two_that_grow_at_once_both_get_what_they_asked_for(store, monkeypatch, 
         Store(store.url, {}, store.spec).grow(Growth(n_days=7, points=make_points([6])))
 
     write = "put_new" if at == step_key(1) else "replace"
-    keys = raced(monkeypatch, write, other, lambda key: key == at)
+    keys = race_write(monkeypatch, write, other, lambda key: key == at)
     grown = store.grow(Growth(n_days=9, variables=GUST, points=make_points([5])))
     assert keys == [at]
     assert grown.spec.n_days == 9
@@ -516,7 +516,7 @@ def test_growing_gives_way_to_faster_writers_but_not_for_ever(store, monkeypatch
     monkeypatch.setattr(contention, "_PAUSE_S", 0)
     monkeypatch.setattr(module, "AT_ONCE", 1)
     monkeypatch.setattr(module, "TRIES", 4)
-    with pytest.raises(StoreConflictError, match="is being grown by too many writers: run the command again"):
+    with pytest.raises(StoreConflictError, match="is being grown by too many other commands: run the command again"):
         store.grow(Growth(n_days=9))
     assert len(races) >= 4
 
@@ -537,7 +537,7 @@ def test_attributes_that_users_gave_the_group_survive_growth(store):
 @pytest.mark.parametrize("growth", GROWTHS.values(), ids=GROWTHS)
 def test_attributes_that_users_gave_to_arrays_survive_growth(store, growth, consolidated):
     told = {NAMES[0]: "checked", "latitude": "surveyed", "init_time": "UTC", "crs": "a sphere", "status": "see thesis"}
-    plain = tree(store.url)
+    plain = read_tree(store.url)
     group = zarr.open_group(store.url, mode="r+")
     for name, text in told.items():
         group[name].attrs.update({"remark": text, "long_name": "theirs"})
@@ -545,7 +545,7 @@ def test_attributes_that_users_gave_to_arrays_survive_growth(store, growth, cons
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that consolidated metadata are not in Zarr's specification yet
             zarr.consolidate_metadata(store.url, zarr_format=3)
-    assert len({key for key, data in tree(store.url).items() if data != plain[key]}) == len(told) + consolidated
+    assert len({key for key, data in read_tree(store.url).items() if data != plain[key]}) == len(told) + consolidated
     grown = store.grow(growth)
     shown_consistently(store)
     with xr.open_zarr(store.url) as dataset:
@@ -562,7 +562,7 @@ def test_an_attribute_that_an_array_is_given_while_the_store_grows_survives_too(
     def other() -> None:
         zarr.open_group(store.url, mode="r+")[NAMES[0]].attrs["remark"] = "checked"
 
-    keys = raced(monkeypatch, "replace", other, lambda key: key == f"{NAMES[0]}/zarr.json")
+    keys = race_write(monkeypatch, "replace", other, lambda key: key == f"{NAMES[0]}/zarr.json")
     store.grow(Growth(n_days=9))
     assert keys
     shown_consistently(store)
@@ -576,7 +576,7 @@ def test_a_growth_that_was_killed_keeps_the_attributes_that_users_gave(store, mo
     zarr.open_group(store.url, mode="r+")[NAMES[0]].attrs["remark"] = "checked"
     growth = Growth(n_days=9, variables=GUST, points=MORE_POINTS)
     assert killed_after(count, lambda: store.grow(growth), monkeypatch) == count
-    again(store).ready(Growth())
+    again(store).make_or_grow(Growth())
     shown_consistently(store)
     with xr.open_zarr(store.url) as dataset:
         assert dataset[NAMES[0]].attrs["remark"] == "checked"
@@ -586,7 +586,7 @@ def test_an_attribute_that_is_given_while_the_store_grows_survives_too(store, mo
     def other() -> None:
         zarr.open_group(store.url, mode="r+").attrs["comment"] = "for the thesis"
 
-    assert raced(monkeypatch, "replace", other, lambda key: key == ROOT_KEY) == []
+    assert race_write(monkeypatch, "replace", other, lambda key: key == ROOT_KEY) == []
     grown = store.grow(Growth(n_days=9))
     assert root_of(grown)["attributes"]["comment"] == "for the thesis"
     assert root_of(grown)["attributes"]["hrrr_dask"]["n_days"] == 9
@@ -596,7 +596,7 @@ def test_an_attribute_that_is_given_while_the_store_grows_survives_too(store, mo
 
 
 def test_values_come_back_bit_for_bit_where_they_belong(store):
-    written, already = store.join(1, all_pieces(1))
+    written, already = store.merge(1, all_pieces(1))
     assert written > 0
     assert already == set()
     for name in NAMES:
@@ -604,68 +604,71 @@ def test_values_come_back_bit_for_bit_where_they_belong(store):
 
 
 def test_one_object_a_variable_and_block_of_points_is_written(store):
-    before = set(tree(store.url))
-    store.join(1, all_pieces(1))
-    assert set(tree(store.url)) - before == {f"{name}/c/1/0/{block}" for name in NAMES for block in (0, 1)}
+    before = set(read_tree(store.url))
+    store.merge(1, all_pieces(1))
+    assert set(read_tree(store.url)) - before == {f"{name}/c/1/0/{block}" for name in NAMES for block in (0, 1)}
 
 
 def test_only_shards_of_what_was_read_are_touched(store):
-    store.join(0, all_pieces(names=NAMES[1:], points=(4, 5)))
-    assert [key for key in tree(store.url) if "/c/0/0/" in key] == [f"{NAMES[1]}/c/0/0/1"]
+    store.merge(0, all_pieces(names=NAMES[1:], points=(4, 5)))
+    assert [key for key in read_tree(store.url) if "/c/0/0/" in key] == [f"{NAMES[1]}/c/0/0/1"]
 
 
 def test_writing_again_writes_nothing(store, monkeypatch):
-    store.join(0, all_pieces())
+    store.merge(0, all_pieces())
     for name in WRITES:
         monkeypatch.setattr(Blobs, name, lambda *_: pytest.fail("nothing has to be written"))
-    assert store.join(0, all_pieces()) == (0, set())
+    assert store.merge(0, all_pieces()) == (0, set())
 
 
 def test_what_is_read_step_by_step_is_what_is_read_at_once(store, tmp_path):
-    other = Store(str(tmp_path / "t.zarr"), {}, make_spec()).ready(Growth())
-    store.join(0, all_pieces())
+    other = Store(str(tmp_path / "t.zarr"), {}, make_spec()).make_or_grow(Growth())
+    store.merge(0, all_pieces())
     for name, own in all_pieces().items():
         for one in reversed(own):
-            other.join(0, {name: [one]})
-    assert tree(store.url) == tree(other.url)
+            other.merge(0, {name: [one]})
+    assert read_tree(store.url) == read_tree(other.url)
 
 
 def test_values_stay_and_a_gap_never_hides_one(store):
-    store.join(0, all_pieces())
-    before = tree(store.url)
+    store.merge(0, all_pieces())
+    before = read_tree(store.url)
     gaps = {name: [piece(name, row, 1, complete=False) for row in range(SPAN)] for name in NAMES}
-    written, already = store.join(0, gaps)
+    written, already = store.merge(0, gaps)
     assert written == 0
     assert already == {(name, row) for name in NAMES for row in range(SPAN)}
-    assert tree(store.url) == before
+    assert read_tree(store.url) == before
 
 
 def test_only_gaps_all_of_whose_values_are_there_are_called_so(store):
     name = NAMES[0]
-    store.join(0, {name: [piece(name, 0, 0), piece(name, 1, 0, points=(0, 4)), piece(name, 2, 0, points=(4, 5))]})
+    store.merge(0, {name: [piece(name, 0, 0), piece(name, 1, 0, points=(0, 4)), piece(name, 2, 0, points=(4, 5))]})
     gaps = [piece(name, row, 0, complete=False) for row in range(SPAN)]
-    assert store.join(0, {name: gaps})[1] == {(name, 0)}
+    assert store.merge(0, {name: gaps})[1] == {(name, 0)}
     late = [piece(name, row, 0, points=(4, 5), complete=False) for row in range(SPAN)]
-    assert store.join(0, {name: late})[1] == {(name, 0), (name, 2)}
+    assert store.merge(0, {name: late})[1] == {(name, 0), (name, 2)}
     complete = [piece(name, 0, 0), piece(name, 3, 0, complete=False)]
-    assert store.join(0, {name: complete})[1] == set(), "what has values now is no gap"
+    assert store.merge(0, {name: complete})[1] == set(), "what has values now is no gap"
 
 
 def test_a_shard_of_nothing_but_gaps_is_an_object_all_the_same(store):
     name = NAMES[0]
-    written, already = store.join(0, {name: [piece(name, 0, 0, complete=False)]})
+    written, already = store.merge(0, {name: [piece(name, 0, 0, complete=False)]})
     assert written > 0
     assert already == set()
-    assert {key for key in tree(store.url) if key.startswith(f"{name}/c/")} == {f"{name}/c/0/0/0", f"{name}/c/0/0/1"}
+    assert {key for key in read_tree(store.url) if key.startswith(f"{name}/c/")} == {
+        f"{name}/c/0/0/0",
+        f"{name}/c/0/0/1",
+    }
     assert np.isnan(values_of(store)).all()
-    assert store.join(0, {name: [piece(name, 0, 0, complete=False)]}) == (0, set())
-    store.join(0, all_pieces())
+    assert store.merge(0, {name: [piece(name, 0, 0, complete=False)]}) == (0, set())
+    store.merge(0, all_pieces())
     np.testing.assert_array_equal(values_of(store), expected_values(name, end=4))
 
 
 def test_the_last_partition_may_reach_beyond_the_end(tmp_path):
-    store = Store(str(tmp_path / "s.zarr"), {}, make_spec(n_days=3)).ready(Growth())
-    store.join(1, all_pieces(1))
+    store = Store(str(tmp_path / "s.zarr"), {}, make_spec(n_days=3)).make_or_grow(Growth())
+    store.merge(1, all_pieces(1))
     np.testing.assert_array_equal(values_of(store), expected_values(NAMES[0], begin=4, n_init=6))
     grown = store.grow(Growth(n_days=4))
     np.testing.assert_array_equal(values_of(grown), expected_values(NAMES[0], begin=4))
@@ -674,39 +677,39 @@ def test_the_last_partition_may_reach_beyond_the_end(tmp_path):
 @pytest.mark.parametrize("block", [0, 1])
 def test_a_second_writer_between_read_and_write_is_merged(store, monkeypatch, block):
     name = NAMES[0]
-    store.join(0, {name: [piece(name, 0, 0)]})
+    store.merge(0, {name: [piece(name, 0, 0)]})
     other = Store(store.url, {}, store.spec)
-    keys = raced(
+    keys = race_write(
         monkeypatch,
         "replace",
-        lambda: other.join(0, {name: [piece(name, 1, 0), piece(name, 2, 1)]}),
+        lambda: other.merge(0, {name: [piece(name, 1, 0), piece(name, 2, 1)]}),
         lambda key: key == f"{name}/c/0/0/{block}",
     )
-    store.join(0, {name: [piece(name, 2, 0), piece(name, 3, 1)]})
+    store.merge(0, {name: [piece(name, 2, 0), piece(name, 3, 1)]})
     assert keys
     found = values_of(store)[:4]
     places = {(0, 0), (1, 0), (2, 1), (2, 0), (3, 1)}
     for place in np.ndindex(4, 2):
-        expected = number_of(name, *place, np.arange(5)) if place in places else np.full(5, np.nan)
+        expected = values_at(name, *place, np.arange(5)) if place in places else np.full(5, np.nan)
         np.testing.assert_array_equal(found[place], expected)
 
 
 def test_a_second_writer_that_makes_the_shard_first_is_merged(store, monkeypatch):
     name = NAMES[0]
     other = Store(store.url, {}, store.spec)
-    keys = raced(monkeypatch, "put_new", lambda: other.join(0, {name: [piece(name, 1, 0)]}))
-    store.join(0, {name: [piece(name, 2, 0)]})
+    keys = race_write(monkeypatch, "put_new", lambda: other.merge(0, {name: [piece(name, 1, 0)]}))
+    store.merge(0, {name: [piece(name, 2, 0)]})
     assert keys == [f"{name}/c/0/0/0"]
     assert np.isfinite(values_of(store)[:4, 0]).all(axis=1).tolist() == [False, True, True, False]
 
 
 def test_a_gap_that_another_writer_fills_meanwhile_is_seen_as_filled(store, monkeypatch):
     name = NAMES[0]
-    store.join(0, {name: [piece(name, 3, 0)]})
+    store.merge(0, {name: [piece(name, 3, 0)]})
     other = Store(store.url, {}, store.spec)
-    raced(monkeypatch, "replace", lambda: other.join(0, {name: [piece(name, 1, 0)]}))
+    race_write(monkeypatch, "replace", lambda: other.merge(0, {name: [piece(name, 1, 0)]}))
     pieces = [piece(name, 1, 0, complete=False), piece(name, 2, 0)]
-    assert store.join(0, {name: pieces})[1] == {(name, 0)}
+    assert store.merge(0, {name: pieces})[1] == {(name, 0)}
 
 
 def test_writers_that_are_always_slower_give_up_with_a_reason(store, monkeypatch):
@@ -715,36 +718,38 @@ def test_writers_that_are_always_slower_give_up_with_a_reason(store, monkeypatch
 
     monkeypatch.setattr(Blobs, "put_new", lose)
     monkeypatch.setattr(contention, "_PAUSE_S", 0)
-    with pytest.raises(StoreConflictError, match="c/0/0/0 is being written by too many others: run the command again"):
-        store.join(0, all_pieces())
+    with pytest.raises(
+        StoreConflictError, match="c/0/0/0 is being written by too many other commands: run the command again"
+    ):
+        store.merge(0, all_pieces())
     commit_free = Store(store.url, {}, store.spec)
-    with pytest.raises(StoreConflictError, match="status/c/0/0 is being written by too many others"):
-        show_status(commit_free, 0)
+    with pytest.raises(StoreConflictError, match="status/c/0/0 is being written by too many other commands"):
+        publish_status(commit_free, 0)
 
 
 def test_a_writer_that_knew_fewer_points_and_variables_harms_nothing(store):
     stale = again(store)
     grown = store.grow(Growth(variables=GUST, points=make_points(range(5, 11)), n_days=6))
     names = (*NAMES, "wind_gust_surface")
-    grown.join(0, all_pieces(names=names, points=(0, 11)))
+    grown.merge(0, all_pieces(names=names, points=(0, 11)))
     seen = {name: values_of(grown, name) for name in names}
-    stale.join(0, all_pieces())
-    stale.join(0, {NAMES[0]: [piece(NAMES[0], 0, 0, complete=False)]})
+    stale.merge(0, all_pieces())
+    stale.merge(0, {NAMES[0]: [piece(NAMES[0], 0, 0, complete=False)]})
     for name in names:
         np.testing.assert_array_equal(values_of(grown, name), seen[name])
         np.testing.assert_array_equal(seen[name], expected_values(name, 11, 12, end=4))
-    stale.join(1, all_pieces(1))
+    stale.merge(1, all_pieces(1))
     found = values_of(grown)
     np.testing.assert_array_equal(found[4:8, :, :5], expected_values(NAMES[0], begin=4)[4:])
     assert np.isnan(found[4:8, :, 5:]).all()
 
 
 def test_values_of_added_points_join_those_that_are_there(store):
-    store.join(0, all_pieces())
+    store.merge(0, all_pieces())
     grown = store.grow(Growth(points=make_points(range(5, 11))))
-    before = tree(store.url)
-    grown.join(0, all_pieces(points=(5, 11)))
-    after = tree(store.url)
+    before = read_tree(store.url)
+    grown.merge(0, all_pieces(points=(5, 11)))
+    after = read_tree(store.url)
     assert {key for key in after if after[key] != before.get(key)} == {
         f"{name}/c/0/0/{block}" for name in NAMES for block in (1, 2)
     }, "the shard without new points is left alone"
@@ -763,19 +768,19 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_shard_is_named_with_what_to_remove(store, damage):
-    store.join(1, all_pieces(1))
+    store.merge(1, all_pieces(1))
     path = Path(store.url) / f"{NAMES[0]}/c/1/0/0"
     path.write_bytes(damage(path.read_bytes()))
     text = (
         rf"the shard .*{NAMES[0]}/c/1/0/0 cannot be read: .*Remove it and the ledger's entries below .*ledger/000001 "
     )
     with pytest.raises(StoreError, match=text):
-        store.join(1, all_pieces(1))
+        store.merge(1, all_pieces(1))
 
 
 def test_a_bit_that_flipped_anywhere_in_a_shard_is_noticed(store):
     pieces = all_pieces(1)
-    store.join(1, pieces)
+    store.merge(1, pieces)
     document = store.existing().documents[NAMES[0]]
     good = (Path(store.url) / f"{NAMES[0]}/c/1/0/0").read_bytes()
     whole = decode_shard(document, good)
@@ -791,15 +796,15 @@ def test_a_bit_that_flipped_anywhere_in_a_shard_is_noticed(store):
 
 
 def test_all_outcomes_of_a_store_are_folded(store):
-    commit(store, *outcomes_of(0, {NAMES[1]: "truncated"}))
-    codes = store.folded(slice(0, 8)).codes
+    commit(store, *partition_outcomes(0, {NAMES[1]: "truncated"}))
+    codes = store.value_states(slice(0, 8)).codes
     assert codes.shape == (2, 8, 2)
     assert codes[0].tolist() == [[COMPLETE] * 2] * 4 + [[NOT_INGESTED] * 2] * 4
     assert codes[1].tolist() == [[NOT_OFFERED, TRUNCATED]] * 4 + [[NOT_OFFERED, NOT_INGESTED]] * 4
 
 
 def test_the_ledger_and_the_locks_do_not_show_up_in_zarr(store):
-    commit(store, *outcomes_of())
+    commit(store, *partition_outcomes())
     store.grow(Growth(n_days=9))
     group = zarr.open_group(store.url, mode="r")
     assert ".hrrr" not in list(group.keys())
@@ -810,10 +815,10 @@ def test_the_ledger_and_the_locks_do_not_show_up_in_zarr(store):
 def test_writers_and_growers_at_once_end_with_all_that_any_of_them_brought(store):
     pieces = [(name, one) for name, own in all_pieces().items() for one in own]
     tasks: list[Callable[[Store], object]] = [
-        *(lambda own, name=name, one=one: own.join(0, {name: [one]}) for name, one in pieces),
+        *(lambda own, name=name, one=one: own.merge(0, {name: [one]}) for name, one in pieces),
         lambda own: own.grow(Growth(points=make_points(range(5, 8)))),
         lambda own: own.grow(Growth(n_days=9, variables=GUST)),
-        lambda own: show_status(own, 0),
+        lambda own: publish_status(own, 0),
     ]
     with ThreadPoolExecutor(len(tasks)) as pool:
         list(pool.map(lambda task: task(Store(store.url, {}, store.spec)), tasks))

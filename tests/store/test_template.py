@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from support.paths import importable
-from support.specs import AXIS, LAYOUT, made, make_points, make_spec
+from support.paths import pythonpath_for
+from support.specs import AXIS, LAYOUT, as_created, make_points, make_spec
 
 from hrrr_dask.catalog.variables import parse_variables
 from hrrr_dask.config.settings import Selection
 from hrrr_dask.outcomes import NEVER, OUTCOMES
-from hrrr_dask.store.spec import FORMAT_VERSION, Growth, StoreSpec, grown, identity, settings_of
+from hrrr_dask.store.spec import FORMAT_VERSION, Growth, StoreSpec, apply_growth, identity, settings_of
 from hrrr_dask.store.template import ROOT_KEY, build_template
 from hrrr_dask.testing import DEFAULT_WINDOW
 
@@ -51,7 +51,7 @@ WEATHER = Selection(parse_variables(NAMES), (0, 1, 3), AXIS.cycles)
 
 def weather_spec(n_days: int = 2, n_points: int = 3) -> StoreSpec:
     """Temperature, wind and rain of two runs a day at the first cells of a diagonal."""
-    return made(make_spec(n_days, n_points, WEATHER))
+    return as_created(make_spec(n_days, n_points, WEATHER))
 
 
 def written(documents: dict[str, bytes], root: Path) -> Path:
@@ -92,7 +92,7 @@ def test_a_template_is_the_same_in_every_process(documents):
     )
     environment = {
         **os.environ,
-        "PYTHONPATH": importable(__file__),
+        "PYTHONPATH": pythonpath_for(__file__),
         "PYTHONHASHSEED": "4711",
         "TZ": "Asia/Tokyo",
     }
@@ -238,7 +238,7 @@ def test_what_belongs_to_points_comes_in_chunks_with_room(documents):
 def test_points_are_added_in_the_room_that_is_left_and_then_in_new_chunks(documents):
     spec = weather_spec()
     for last, new in ((4, 0), (5, 1), (9, 2)):
-        more = build_template(grown(spec, Growth(points=make_points(range(3, last))).step_from(spec), 1))
+        more = build_template(apply_growth(spec, Growth(points=make_points(range(3, last))).step_from(spec), 1))
         added = set(more) - set(documents)
         assert {key for key in added if key.startswith("point_id/")} == {f"point_id/c/{k}" for k in range(1, new + 1)}
         times = {key for key in documents if "time/" in key or key.startswith(("status", "quality", "available_at"))}
@@ -249,7 +249,7 @@ def test_points_are_added_in_the_room_that_is_left_and_then_in_new_chunks(docume
 def test_a_variable_that_is_added_is_a_document_more(documents):
     spec = weather_spec()
     gust = parse_variables(["wind_gust_surface"])
-    more = build_template(grown(spec, Growth(variables=gust).step_from(spec), 1))
+    more = build_template(apply_growth(spec, Growth(variables=gust).step_from(spec), 1))
     assert set(more) - set(documents) == {"wind_gust_surface/zarr.json"}
     assert {key for key in documents if more[key] != documents[key]} == {ROOT_KEY}
 
