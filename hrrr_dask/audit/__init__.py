@@ -1,6 +1,6 @@
-"""Is a store complete, plausible and right: `status`, `assess`, `verify`, `verify_checksums` and `compact`.
+"""Checks stores: `status`, `assess` (plausible?), `verify` and `verify_checksums` (correct?), and `compact`.
 
-Reads stores, and the archive through `reference`, which shares no code with the way the values came. Writes no value.
+Reads stores, and the archive through `reference`, which shares no code with the pipeline. Writes no value.
 """
 
 __all__ = ["assess", "checksums", "status", "verify"]

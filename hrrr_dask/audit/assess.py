@@ -1,4 +1,4 @@
-"""How plausible a store's values are: read block by block, flagged, counted; no value is changed."""
+"""Assesses how plausible a store's values are: reads them block by block, flags and counts them, changes nothing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from hrrr_dask.objects.transactions import open_blobs
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, PARTIAL
 from hrrr_dask.quality.flags import quality_flags
 from hrrr_dask.quality.steps import step_flags
-from hrrr_dask.read.opening import must_exist, open_dataset
+from hrrr_dask.read.opening import load_existing, open_dataset
 from hrrr_dask.report.findings import ALL_FLAGS, Findings
 from hrrr_dask.report.flagmap import plot_flags
 from hrrr_dask.report.quality_page import quality_page
 from hrrr_dask.report.results import Assessment
 from hrrr_dask.store.existing import Existing
-from hrrr_dask.store.store import fold_inits
+from hrrr_dask.store.store import read_states
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["assess", "parse_flags"]
 
 BLOCK_BYTES: Final = 32_000_000
-"""Most values that are in memory at once, of all variables; with what is made of them, about five times that [B]."""
+"""Maximum bytes of values of all variables in memory at once; processing takes about five times that [B]."""
 
 
 def assess(
@@ -47,18 +47,18 @@ def assess(
     plot: str | os.PathLike[str] = "",
     **options: str,
 ) -> Assessment:
-    """Look at every value of a store: which are physically out of place, and how far.
+    """Check every value of a store for physical plausibility.
 
     Parameters
     ----------
     store : str or path
         URL or directory.
     start, end : str or datetime, optional
-        First and last init time, both included, UTC; all that was asked for by default.
+        First and last init time, both included, UTC; by default the requested period of the store.
     markdown : path, optional
-        A page to write.
+        Markdown page to write.
     plot : path, optional
-        A PNG to write: which variables are flagged when, and why.
+        PNG to write: flagged values by variable and time, and their flags.
     **options
         Endpoint options without secrets.
 
@@ -70,20 +70,20 @@ def assess(
     Raises
     ------
     StoreMismatchError
-        If there is no store of hrrr_dask at that place.
+        If there is no store of hrrr_dask at the URL.
     PlanError
-        If it has no run in that period.
+        If the store has no run in that period.
     ConfigError
-        If a directory to write to is not there.
+        If a directory to write to does not exist.
     StoreError
-        If its ledger cannot be read.
+        If the ledger cannot be read.
     """
     url, options = os.fspath(store), {**resolve_settings()["store-options"], **options}
     for path in (markdown, plot):
         _check_writable(path)
-    existing = must_exist(url, options)
+    existing = load_existing(url, options)
     runs = _runs_between(existing, url, start, end)
-    codes = fold_inits(Ledger(open_blobs(url, options)), existing, runs).shown
+    codes = read_states(Ledger(open_blobs(url, options)), existing, runs).published_codes
     tried = (codes != NOT_INGESTED) & (codes != NOT_OFFERED)
     times = [existing.axis.init_time(k) for k in (runs.start, runs.stop - 1)]
     dataset = open_dataset(url, **options).sel(init_time=slice(*times))
@@ -92,7 +92,7 @@ def assess(
         existing.selection.variables, places, dataset.init_time.to_numpy(), existing.selection.lead_hours
     )
     for points in _blocks_of_points(existing):
-        _look_at(dataset, points, _partitions(existing, runs), tried, findings)
+        _assess_points(dataset, points, _partitions(existing, runs), tried, findings)
     found = findings.assessment(url, int(((codes == COMPLETE) | (codes == PARTIAL)).any(axis=0).sum()))
     if markdown:
         Path(markdown).write_text(quality_page(found), encoding="utf-8")
@@ -102,12 +102,12 @@ def assess(
 
 
 def parse_flags(text: str) -> tuple[str, ...]:
-    """Read the names of flags, with commas.
+    """Parse names of flags, separated by commas.
 
     Raises
     ------
     ConfigError
-        If there is no such flag.
+        If a flag is unknown.
 
     Examples
     --------
@@ -125,15 +125,15 @@ def parse_flags(text: str) -> tuple[str, ...]:
 
 
 def _check_writable(path: str | os.PathLike[str]) -> None:
-    """Before anything is read."""
+    """Check that the directory exists, before anything is read."""
     parent = Path(path).parent
     if os.fspath(path) and not parent.is_dir():
         raise ConfigError(f"{os.fspath(path)} cannot be written: there is no directory {parent}: make it first")
 
 
 def _runs_between(existing: Existing, url: str, start: str | datetime, end: str | datetime) -> slice:
-    """Positions on the store's axis."""
-    axis, asked = existing.axis, existing.asked
+    """Return the range of positions on the store's axis."""
+    axis, asked = existing.axis, existing.requested
     first, last = axis.init_time(asked.start), axis.init_time(asked.stop - 1)
     period = parse_period(start or first, end or last, axis.cycles)
     runs = slice(max(axis.index(period.start), asked.start), min(axis.index(period.end) + 1, asked.stop))
@@ -146,7 +146,7 @@ def _runs_between(existing: Existing, url: str, start: str | datetime, end: str 
 
 
 def _blocks_of_points(existing: Existing) -> Iterator[slice]:
-    """As many whole inner chunks at once as fit."""
+    """Yield blocks of points, as many whole inner chunks as fit into memory."""
     layout = existing.layout
     files = layout.partition_days * len(existing.axis.cycles) * len(existing.selection.lead_hours)
     chunk_bytes = files * len(existing.selection.variables) * layout.chunk_points * 4
@@ -156,16 +156,16 @@ def _blocks_of_points(existing: Existing) -> Iterator[slice]:
 
 
 def _partitions(existing: Existing, runs: slice) -> list[slice]:
-    """Parts of the period that lie in one shard each, as positions in the period."""
+    """Split the period into ranges that are in one shard each, as positions in the period."""
     span = existing.layout.partition_days * len(existing.axis.cycles)
     edges = [runs.start, *range((runs.start // span + 1) * span, runs.stop, span), runs.stop]
     return [slice(begin - runs.start, stop - runs.start) for begin, stop in pairwise(edges)]
 
 
-def _look_at(
+def _assess_points(
     dataset: xr.Dataset, points: slice, partitions: list[slice], tried: NDArray[np.bool_], findings: Findings
 ) -> None:
-    """All runs of some points, in their order; the last run of a partition is kept for the steps of the next."""
+    """Process all runs of a block of points in order; the last run of a partition is kept for the steps of the next."""
     place = {
         "latitude": dataset.cell_latitude[points].to_numpy(),
         "longitude": dataset.cell_longitude[points].to_numpy(),
@@ -181,15 +181,18 @@ def _look_at(
         first = runs.start - 1 if last else runs.start
         times = dataset.init_time[first : runs.stop].to_numpy()
         for row, variable in enumerate(findings.variables):
-            own, own_flags = values[variable.name], flags[variable.name]
+            own, single_variable_flags = values[variable.name], flags[variable.name]
             if last:
                 before, before_flags = last[variable.name]
-                own, own_flags = np.concatenate([before, own]), np.concatenate([before_flags, own_flags])
-            steps = step_flags(own, variable, times, findings.lead_hours, own_flags)
+                own, single_variable_flags = (
+                    np.concatenate([before, own]),
+                    np.concatenate([before_flags, single_variable_flags]),
+                )
+            steps = step_flags(own, variable, times, findings.lead_hours, single_variable_flags)
             findings.add(
                 variable,
                 own,
-                own_flags | steps,
+                single_variable_flags | steps,
                 first_run=first,
                 first_point=points.start,
                 tried=tried[row, first : runs.stop],

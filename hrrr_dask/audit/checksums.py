@@ -1,7 +1,7 @@
-"""Compares a store with the checksums that its ledger recorded, and with the documents that it was made of.
+"""Compares a store with the checksums in its ledger, and its documents with its specification. Reads no archive.
 
-No archive is read. Every chunk carries a CRC-32C of its bytes, which reading checks; every row of the ledger one of the
-values that it promised, which tells a shard that was removed, or replaced by one that is whole but another.
+Every chunk has a CRC-32C of its bytes, which is checked when it is read. Every ledger row has a CRC-32C of its values,
+which detects a shard that was removed, or replaced by another valid one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hrrr_dask.audit.verify import asked_inits, report_of
+from hrrr_dask.audit.verify import report_of, requested_inits
 from hrrr_dask.config.settings import resolve_settings
 from hrrr_dask.errors import StoreError
 from hrrr_dask.ledger.ledger import Ledger
@@ -26,15 +26,15 @@ from hrrr_dask.ledger.state import place_rows
 from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.objects.transactions import open_blobs
 from hrrr_dask.outcomes import COMPLETE
-from hrrr_dask.read.opening import must_exist
+from hrrr_dask.read.opening import load_existing
 from hrrr_dask.records import GribFile
 from hrrr_dask.report.differences import Difference, Findings, Unchecked, VerifyReport
 from hrrr_dask.store.conditional_writes import read_shard
 from hrrr_dask.store.existing import Existing, load_spec
-from hrrr_dask.store.published import SHOWN, shown_values
+from hrrr_dask.store.published import PUBLISHED_ARRAYS, published_values
 from hrrr_dask.store.store import partitions_of
 from hrrr_dask.store.template import ROOT_KEY, build_template
-from hrrr_dask.store.user_attributes import with_strangers
+from hrrr_dask.store.user_attributes import keep_user_attributes
 
 __all__ = ["verify_checksums"]
 
@@ -45,15 +45,15 @@ Place = tuple[int, int]
 
 @dataclass(slots=True)
 class _Row:
-    """The values of one variable of one file that were promised together."""
+    """Values of one variable in one file that were committed together."""
 
     place: Place
     first_point: int
     n_points: int
     known: set[int]
-    """What their checksum may be: several commits may have promised them."""
+    """Accepted checksums: several commits may have written the values."""
     found: int = 0
-    """Of what has been read so far."""
+    """Checksum of the values read so far."""
     some: bool = False
     """Whether there is any value."""
     readable: bool = True
@@ -67,35 +67,35 @@ def verify_checksums(
     store_options: Mapping[str, str] | None = None,
     show: Callable[[int, int], None] | None = None,
 ) -> VerifyReport:
-    """Compare every value with the checksum that the ledger has of it; the archive is not asked.
+    """Compare every value with its checksum in the ledger, without reading the archive.
 
     Parameters
     ----------
     store : str or path
         URL or directory.
     start, end : str or datetime, optional
-        First and last init time; by default all that was asked of the store.
+        First and last init time; by default the requested period of the store.
     store_options : mapping, optional
         Endpoint options without secrets.
     show : callable, optional
-        Called with the number of partitions looked at, and of all.
+        Called with the number of partitions checked, and of all.
 
     Returns
     -------
     VerifyReport
-        Values, documents and coordinates, and the arrays that follow the ledger.
+        Covers values, documents and coordinates, and the arrays derived from the ledger.
 
     Raises
     ------
     StoreMismatchError
-        If there is no store of hrrr_dask at that place.
+        If there is no store of hrrr_dask at the URL.
     StoreError
-        If its ledger or its steps of growth cannot be read.
+        If the ledger or the steps of growth cannot be read.
     """
     began, url = time.perf_counter(), os.fspath(store)
     options = resolve_settings(store_options=store_options)["store-options"]
-    existing = must_exist(url, options)
-    inits, blobs = asked_inits(existing, start, end), open_blobs(url, options)
+    existing = load_existing(url, options)
+    inits, blobs = requested_inits(existing, start, end), open_blobs(url, options)
     findings, files = Findings(), 0
     _compare_documents(blobs, findings)
     partitions = partitions_of(existing, inits)
@@ -108,7 +108,7 @@ def verify_checksums(
 
 
 def _compare_documents(blobs: Blobs, findings: Findings) -> None:
-    """Metadata and coordinates follow from the steps of growth, byte for byte, but for attributes that others added."""
+    """Compare metadata and coordinates with those made from the steps of growth, except user attributes."""
     spec = load_spec(blobs)
     root = blobs.get(ROOT_KEY)
     assert spec is not None, "the store has a root document"
@@ -119,7 +119,7 @@ def _compare_documents(blobs: Blobs, findings: Findings) -> None:
         return
     template = build_template(spec)
     there = {key: data for key in template if (data := blobs.get(key)) is not None}
-    for key, data in with_strangers(template, there).items():
+    for key, data in keep_user_attributes(template, there).items():
         if there.get(key) != data:
             what = "it is missing" if key not in there else "its bytes are others"
             findings.differ(Difference("other-document", key, key.partition("/")[0], "", None, None, note=what))
@@ -132,16 +132,16 @@ class _Partition:
     number: int
     existing: Existing
     inits: slice
-    """What is wanted of the whole store."""
+    """Range of the axis to check."""
     blobs: Blobs
     findings: Findings
 
     def compare(self) -> int:
-        """Compare what there is with what the ledger says; returns the number of files that it speaks of."""
+        """Compare the partition with the ledger; returns the number of files in the ledger."""
         tables = list(Ledger(self.blobs).tables(range(self.number, self.number + 1)))
         if not any(table.num_rows for table in tables):
             return 0
-        self._compare_shown(tables)
+        self._compare_published(tables)
         places: set[Place] = set()
         for v, variable in enumerate(self.existing.selection.variables):
             rows = self._rows(tables, v)
@@ -153,7 +153,7 @@ class _Partition:
 
     @property
     def _whole(self) -> slice:
-        """The partition's init times."""
+        """Init times of the partition."""
         span = self.existing.layout.partition_days * len(self.existing.axis.cycles)
         return slice(self.number * span, (self.number + 1) * span)
 
@@ -163,7 +163,7 @@ class _Partition:
         return GribFile(init_time, selection.lead_hours[place[1]], selection.product, selection.domain)
 
     def _rows(self, tables: Iterable[pa.Table], v: int) -> list[_Row]:
-        """What was promised of one variable."""
+        """Collect the expected values of one variable."""
         found: dict[tuple[int, int, int, int], _Row] = {}
         for table in tables:
             placed = place_rows(table, self.existing.selection, self.existing.axis, self._whole)
@@ -182,7 +182,7 @@ class _Partition:
         return wanted
 
     def _read(self, name: str, rows: list[_Row]) -> None:
-        """Go through the variable's shards, each read once, and carry the checksums on."""
+        """Read the variable's shards, each once, and update the checksums."""
         size, document = self.existing.layout.shard_points, self.existing.documents[name]
         for block in range(-(-max((row.n_points for row in rows), default=0) // size)):
             key = f"{name}/c/{self.number}/0/{block}"
@@ -202,7 +202,7 @@ class _Partition:
 
     def _judge(self, name: str, row: _Row) -> None:
         n_values, file = row.n_points - row.first_point, self._file(row.place)
-        if not row.readable:  # the shard is named already
+        if not row.readable:  # the shard is already reported
             self.findings.compared += n_values
             return
         if not row.known:
@@ -216,10 +216,10 @@ class _Partition:
         kind = "other-checksum" if row.some else "value-is-missing"
         self.findings.differ(Difference(kind, file.label, name, "", None, None, n_values))
 
-    def _compare_shown(self, tables: list[pa.Table]) -> None:
-        """The arrays that follow the ledger."""
-        expected = shown_values(tables, self.existing, self._whole)
-        for name in SHOWN:
+    def _compare_published(self, tables: list[pa.Table]) -> None:
+        """Compare the arrays derived from the ledger."""
+        expected = published_values(tables, self.existing, self._whole)
+        for name in PUBLISHED_ARRAYS:
             key = f"{name}/c/{self.number}/0"
             try:
                 shard, _ = read_shard(self.blobs, key, self.existing.documents[name])
@@ -234,7 +234,7 @@ class _Partition:
 
 
 def _overlaps(rows: list[_Row], first: int, size: int) -> Iterator[tuple[_Row, int, int]]:
-    """Rows that have points in a block, and which of the block's they are."""
+    """Yield the rows with points in a block, and the range of these points in it."""
     for row in rows:
         start, stop = max(row.first_point, first), min(row.n_points, first + size)
         if start < stop:

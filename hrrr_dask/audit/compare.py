@@ -1,4 +1,4 @@
-"""One file of a store compared with the archive: what plain xarray reads, what the ledger says, what the object has."""
+"""Compares one file of a store with the archive: values read by xarray, the ledger, and the source object."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from obstore.exceptions import BaseError
 
 from hrrr_dask.archive.sources import Source, object_url, parse_source
-from hrrr_dask.audit.reference import Answer, Obstacle, Placement, place, read_values, whole_object
+from hrrr_dask.audit.reference import Answer, Obstacle, Placement, open_object, place, read_values
 from hrrr_dask.catalog.products import object_key
 from hrrr_dask.config.settings import Selection
 from hrrr_dask.errors import ArchiveError, NotPublishedError, StoreError
-from hrrr_dask.ledger.expected import Promise
+from hrrr_dask.ledger.expected import ExpectedValues
 from hrrr_dask.outcomes import outcome_numbered
 from hrrr_dask.records import GribFile
-from hrrr_dask.report.differences import Difference, Findings, Healed, Unchecked, as_number
+from hrrr_dask.report.differences import Difference, Findings, Healed, Unchecked, shortest_number
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,37 +30,37 @@ __all__ = ["Comparison"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A store and an archive, and what was found so far."""
+    """A store, its archive, and the findings so far."""
 
     selection: Selection
-    """What the store holds of every run."""
+    """Variables and lead times of the store."""
     grid_section: bytes
-    """Section 3 of the messages that it was made from."""
+    """Section 3 of the messages that the store was made from."""
     chunk_points: int
     """Points in an inner chunk."""
     dataset: xr.Dataset
-    """The store."""
+    """The opened store."""
     sources: tuple[Source, ...]
-    """Where files are, in the order of fail-over."""
+    """Sources in the order of fail-over."""
     as_recorded: bool
-    """Read the file that the ledger names also when it is in a directory that is none of the sources."""
+    """Whether to read the file named in the ledger even if its directory is not one of the sources."""
     findings: Findings
-    """Grows."""
+    """Findings, updated in place."""
 
     @cached_property
     def point_ids(self) -> NDArray[np.object_]:
-        """Of the store, dims (point,)."""
+        """Ids of the store's points, dims (point,)."""
         found: NDArray[np.object_] = self.dataset.point_id.to_numpy()
         return found
 
     @cached_property
     def placement(self) -> Placement:
-        """The points on the grid, found once."""
+        """Points on the grid, computed once."""
         latitude, longitude = (np.asarray(self.dataset[name], np.float64) for name in ("latitude", "longitude"))
         return place(self.grid_section, latitude, longitude, self.selection.method)
 
     def status(self, file: GribFile, expected: int) -> None:
-        """Compare the file's status in the store with what the ledger amounts to."""
+        """Compare the file's status in the store with the state of the ledger."""
         try:
             found = int(self._read_store("status", file, slice(0, 1))[0])
         except _DAMAGE as error:
@@ -70,16 +70,18 @@ class Comparison:
             words = (outcome_numbered(found).name, outcome_numbered(expected).name)
             self.findings.differ(Difference("other-status", file.label, "status", "", *words))
 
-    def values(self, file: GribFile, promises: Mapping[str, Promise]) -> ArchiveError | None:
-        """Compare the file's values with the ledger and the archive; returns why the archive gave nothing, if so."""
-        store = {name: self._stored(file, name) for name in promises}
-        for name, promise in promises.items():
-            self._gap(file, name, promise, *store[name])
-        gaps = [name for name, promise in promises.items() if not promise.sources]
+    def values(self, file: GribFile, by_name: Mapping[str, ExpectedValues]) -> ArchiveError | None:
+        """Compare the file's values with ledger and archive; returns the error if the archive gave none."""
+        store = {name: self._stored(file, name) for name in by_name}
+        for name, expected_values in by_name.items():
+            self._gap(file, name, expected_values, *store[name])
+        gaps = [name for name, expected_values in by_name.items() if not expected_values.sources]
         answers: dict[str, Answer | Obstacle] = {}
         failure: ArchiveError | None = None
-        for url in sorted({url for promise in promises.values() for url in promise.sources}) or [""]:
-            here = {name: promise for name, promise in promises.items() if url in promise.sources}
+        for url in sorted({url for expected_values in by_name.values() for url in expected_values.sources}) or [""]:
+            here = {
+                name: expected_values for name, expected_values in by_name.items() if url in expected_values.sources
+            }
             complete = {name: each.complete(len(self.point_ids), url) & store[name][1] for name, each in here.items()}
             try:
                 new = self._read_archive(file, url, [*here, *gaps])
@@ -92,28 +94,35 @@ class Comparison:
             for name, points in complete.items():
                 self._compare(file, name, points, store[name][0], new[name])
             answers |= new
-        for name, promise in promises.items():
-            if promise.missing(len(self.point_ids)).any() and isinstance(answers.get(name), Answer):
-                self.findings.heal(Healed(file.label, name, promise.reason))
+        for name, expected_values in by_name.items():
+            if expected_values.missing(len(self.point_ids)).any() and isinstance(answers.get(name), Answer):
+                self.findings.heal(Healed(file.label, name, expected_values.reason))
         return None if answers else failure
 
-    def leave(self, file: GribFile, promises: Mapping[str, Promise], error: ArchiveError) -> None:
-        """Take down that a file was not asked for."""
-        counts = {name: int(promise.complete(len(self.point_ids)).sum()) for name, promise in promises.items()}
+    def leave(self, file: GribFile, by_name: Mapping[str, ExpectedValues], error: ArchiveError) -> None:
+        """Record that a file was not checked."""
+        counts = {
+            name: int(expected_values.complete(len(self.point_ids)).sum()) for name, expected_values in by_name.items()
+        }
         names = tuple(name for name, count in counts.items() if count)
         if names:
             self.findings.leave(Unchecked(file.label, names, error.code, str(error), sum(counts.values())))
 
     def _gap(
-        self, file: GribFile, name: str, promise: Promise, stored: NDArray[np.float32], readable: NDArray[np.bool_]
+        self,
+        file: GribFile,
+        name: str,
+        expected_values: ExpectedValues,
+        stored: NDArray[np.float32],
+        readable: NDArray[np.bool_],
     ) -> None:
-        """What the ledger calls a gap is missing in the store."""
-        (gap,) = np.nonzero(promise.missing(len(self.point_ids)) & readable)
+        """Check that a gap in the ledger is missing in the store."""
+        (gap,) = np.nonzero(expected_values.missing(len(self.point_ids)) & readable)
         self.findings.gap_values += len(gap)
         for k in gap[~np.isnan(stored[gap])].tolist():
-            point_id, here = str(self.point_ids[k]), as_number(stored[k])
+            point_id, here = str(self.point_ids[k]), shortest_number(stored[k])
             self.findings.differ(
-                Difference("value-in-a-gap", file.label, name, point_id, here, None, note=promise.reason)
+                Difference("value-in-a-gap", file.label, name, point_id, here, None, note=expected_values.reason)
             )
 
     def _compare(
@@ -124,7 +133,7 @@ class Comparison:
         stored: NDArray[np.float32],
         answer: Answer | Obstacle,
     ) -> None:
-        """What the ledger calls complete is as the archive has it."""
+        """Check that complete values equal the archive's."""
         n_values = int(points.sum())
         if isinstance(answer, Answer):
             self.findings.compare(
@@ -142,7 +151,7 @@ class Comparison:
             self.findings.leave(Unchecked(file.label, (name,), answer.reason, answer.note, n_values))
 
     def _stored(self, file: GribFile, name: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """What the store has at the points, and where it can be read."""
+        """Return the stored values at the points, and where they can be read."""
         n_points = len(self.point_ids)
         try:
             return self._read_store(name, file, slice(0, n_points)), np.ones(n_points, dtype=bool)
@@ -150,7 +159,7 @@ class Comparison:
             return self._by_chunk(file, name)
 
     def _by_chunk(self, file: GribFile, name: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """The same when some of it is damaged, which is taken down."""
+        """Read chunk by chunk where some chunks are damaged, and record those."""
         values = np.full(len(self.point_ids), np.nan, dtype=np.float32)
         readable = np.ones(len(values), dtype=bool)
         for first in range(0, len(values), self.chunk_points):
@@ -166,8 +175,8 @@ class Comparison:
         return values, readable
 
     def _read_store(self, name: str, file: GribFile, points: slice) -> NDArray[np.float32]:
-        """Read with xarray; what is damaged raises one of :data:`_DAMAGE`."""
-        array = self.dataset[name].variable  # alone: to select in its many coordinates takes longer than to read
+        """Read with xarray; damaged data raise one of :data:`_DAMAGE`."""
+        array = self.dataset[name].variable  # alone: selecting in its many coordinates takes longer than reading
         init, lead = np.datetime64(file.init_time, "ns"), np.timedelta64(file.lead_hours, "h")
         at = [self.dataset.indexes[dim].get_loc(label) for dim, label in (("init_time", init), ("lead_time", lead))]
         try:
@@ -176,18 +185,18 @@ class Comparison:
             raise StoreError(f"{name} of the store cannot be read: {error}; try again, nothing was changed") from error
 
     def _read_archive(self, file: GribFile, url: str, names: Sequence[str]) -> dict[str, Answer | Obstacle]:
-        """Read the object with that URL, or another source's if it is not there any longer.
+        """Read the object at that URL, or from another source if it no longer exists.
 
         Raises
         ------
         ArchiveError
-            If no source has it, or none gives an answer.
+            If no source has it, or none responds.
         """
         failure: ArchiveError | None = None
         selectors = {each.name: each.selector for each in self.selection.variables}
         for source in self._candidates(file, url):
             try:
-                with whole_object(source, object_key(file)) as (opened, n_bytes):
+                with open_object(source, object_key(file)) as (opened, n_bytes):
                     self.findings.bytes_read += n_bytes
                     found = read_values(opened, file, [selectors[name] for name in names], self.placement)
                     return {name: found[selectors[name]] for name in names}
@@ -198,7 +207,7 @@ class Comparison:
         raise failure
 
     def _candidates(self, file: GribFile, url: str) -> Iterator[Source]:
-        """Where to look for an object, its own place first."""
+        """Yield the sources to try for an object, its recorded one first."""
         key = object_key(file)
         own = [source for source in self.sources if object_url(source, key) == url]
         if not own and self.as_recorded and url.endswith(f"/{key}") and "://" not in url:
@@ -209,4 +218,4 @@ class Comparison:
 
 
 _DAMAGE = (ValueError, RuntimeError)
-"""What zarr and its codecs raise when a chunk, or a shard's index, is not what was written."""
+"""Exceptions of zarr and its codecs for a chunk, or an index of a shard, that is damaged."""

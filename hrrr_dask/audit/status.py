@@ -1,4 +1,4 @@
-"""How a store stands, from its ledger; and the ledger made compact."""
+"""Reports the status of a store from its ledger, and compacts the ledger."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hrrr_dask.ledger.gaps import COLUMNS, Gap, list_gaps
 from hrrr_dask.ledger.ledger import Ledger
 from hrrr_dask.ledger.state import count_gaps
 from hrrr_dask.objects.transactions import open_blobs
-from hrrr_dask.read.opening import must_exist
+from hrrr_dask.read.opening import load_existing
 from hrrr_dask.report.heatmap import plot_status
 from hrrr_dask.report.results import Status
 from hrrr_dask.store.existing import Existing
-from hrrr_dask.store.store import fold_inits, partitions_of
+from hrrr_dask.store.store import partitions_of, read_states
 
 __all__ = ["compact", "status"]
 
@@ -27,31 +27,31 @@ __all__ = ["compact", "status"]
 def status(
     store: str | os.PathLike[str], /, *, plot: str | os.PathLike[str] = "", gaps: bool = False, **options: str
 ) -> Status:
-    """Say how a store stands, from its ledger.
+    """Report the status of a store from its ledger.
 
     Parameters
     ----------
     store : str or path
         URL or directory.
     plot : path, optional
-        A PNG to write: which lead times of which days are there, and why others are not.
+        PNG to write: completeness by day and lead time, and the reasons for gaps.
     gaps : bool
-        List every gap: why, where it was looked for, when it is tried again.
+        List every gap with its reason, its source, and when it is retried.
     **options
         Endpoint options without secrets.
 
     Raises
     ------
     StoreMismatchError
-        If there is no store of hrrr_dask at that place.
+        If there is no store of hrrr_dask at the URL.
     StoreError
-        If its ledger cannot be read.
+        If the ledger cannot be read.
     """
     url, options = os.fspath(store), _options(options)
-    existing = must_exist(url, options)
-    axis, asked = existing.axis, existing.asked
+    existing = load_existing(url, options)
+    axis, asked = existing.axis, existing.requested
     ledger = Ledger(open_blobs(url, options))
-    codes = fold_inits(ledger, existing, asked).shown
+    codes = read_states(ledger, existing, asked).published_codes
     times = np.array([axis.init_time(k) for k in range(asked.start, asked.stop)], dtype="datetime64[s]")
     wanted, complete, gapped = file_states(codes)
     if plot:
@@ -72,12 +72,12 @@ def status(
 
 
 def _gaps(ledger: Ledger, existing: Existing, codes: NDArray[np.uint8]) -> tuple[Gap, ...]:
-    rows = ledger.tables(partitions_of(existing, existing.asked), COLUMNS)
-    return list_gaps(rows, existing.selection, existing.axis, existing.asked, codes, _now())
+    rows = ledger.tables(partitions_of(existing, existing.requested), COLUMNS)
+    return list_gaps(rows, existing.selection, existing.axis, existing.requested, codes, _now())
 
 
 def compact(store: str | os.PathLike[str], /, **options: str) -> tuple[int, int]:
-    """Gather the ledger's entries into one object; the store may be in use.
+    """Compact the ledger's entries into one object; the store can be in use.
 
     Parameters
     ----------
@@ -89,15 +89,15 @@ def compact(store: str | os.PathLike[str], /, **options: str) -> tuple[int, int]
     Returns
     -------
     before, after : int
-        Objects that hold the ledger.
+        Number of objects of the ledger, before and after.
 
     Raises
     ------
     StoreMismatchError
-        If there is no store of hrrr_dask at that place.
+        If there is no store of hrrr_dask at the URL.
     """
     url, options = os.fspath(store), _options(options)
-    must_exist(url, options)
+    load_existing(url, options)
     return Ledger(open_blobs(url, options)).compact(_now())
 
 

@@ -1,4 +1,4 @@
-"""What a store was found to hold, compared with what it should hold: counts, and the differences one by one. Pure."""
+"""Counts and lists the differences between a store and what it should contain: the report of `verify`. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DIFFERENCES", "MOST_LISTED", "Difference", "Findings", "Healed", "Unchecked", "VerifyReport", "as_number"]
+__all__ = [
+    "DIFFERENCES",
+    "MAX_LISTED",
+    "Difference",
+    "Findings",
+    "Healed",
+    "Unchecked",
+    "VerifyReport",
+    "shortest_number",
+]
 
-MOST_LISTED: Final = 100
-"""So many of a kind of finding are listed; all are counted."""
+MAX_LISTED: Final = 100
+"""Maximum number of findings of a kind that are listed; all are counted."""
 
 DIFFERENCES: Final = {
     "other-value": "the archive has another value",
@@ -25,99 +34,99 @@ DIFFERENCES: Final = {
     "other-document": "the store's metadata or coordinates are not as they were made",
     "other-status": "the ledger says otherwise",
 }
-"""Kind of difference to its meaning, seen from what the store has."""
+"""Kind of difference to its meaning, from the store's point of view."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that the store holds, and should not."""
+    """A difference between the store and what it should contain."""
 
     kind: str
-    """A name in :data:`DIFFERENCES`."""
+    """Name in :data:`DIFFERENCES`."""
     file: str
-    """Init and lead time, such as ``20240101T06-f05``."""
+    """Init time and lead time, such as ``20240101T06-f05``."""
     variable: str
     """Name of the array."""
     point_id: str
-    """Which point; empty for all points that the difference stands for."""
+    """Id of the point; empty for a difference of several points."""
     store: float | str | None
-    """What the store has; None for a missing value, or for many."""
+    """Value in the store; None for a missing value, or for many values."""
     expected: float | str | None
-    """What it should have, by the archive or the ledger; None for a missing value, or when nobody knows."""
+    """Expected value by the archive or the ledger; None for a missing or unknown value."""
     values: int = 1
-    """How many values it stands for."""
+    """Number of values with this difference."""
     note: str = ""
-    """More about it, for people."""
+    """Explanation for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unchecked:
-    """A file, or a variable of it, whose values could not be compared."""
+    """A file, or some of its variables, whose values could not be compared."""
 
     file: str
-    """Init and lead time."""
+    """Init time and lead time of the file."""
     variables: tuple[str, ...]
-    """Names."""
+    """Names of the variables."""
     reason: str
     """``not-published``, ``unreachable``, ``access-denied``, ``truncated`` or ``decode-failed``."""
     note: str
-    """For people."""
+    """Explanation for people."""
     values: int
-    """How many values the ledger calls complete there."""
+    """Number of values that are complete in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Healed:
-    """A gap of which the archive has the message now."""
+    """A gap that the archive can fill now."""
 
     file: str
-    """Init and lead time."""
+    """Init time and lead time of the file."""
     variable: str
-    """Name."""
+    """Name of the variable."""
     reason: str
-    """The gap's, in the ledger."""
+    """Reason of the gap in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """How a store compares with the archive, and with its own ledger."""
+    """Result of comparing a store with the archive, or with its own ledger."""
 
     store: str
     """URL of the store."""
     files: int
-    """Files that were to be looked at."""
+    """Files that were to be compared."""
     files_in_store: int
-    """Files of the period that the store has values of, or only gaps when every file was asked for."""
+    """Files of the period with values in the store; also files with gaps only, if every file was requested."""
     seed: int | None
-    """What the sample was drawn with; None when nothing was drawn."""
+    """Seed of the sample; None if every file was compared."""
     values_compared: int
-    """Values that the ledger calls complete, compared with the archive or the ledger's checksums."""
+    """Complete values that were compared with the archive or with the ledger's checksums."""
     values_equal: int
-    """Of these, those that are as they should be."""
+    """Of these, values without a difference."""
     gap_values: int
-    """Values that the ledger calls a gap, looked at in the store."""
+    """Gaps of the ledger that were checked in the store."""
     counts: dict[str, int]
-    """Kind of difference to the number of values that differ so."""
+    """Kind of difference to number of values."""
     differences: tuple[Difference, ...]
-    """The first :data:`MOST_LISTED` of them."""
+    """The first :data:`MAX_LISTED` differences."""
     unchecked_values: int
-    """Values that the ledger calls complete, and that could not be compared."""
+    """Complete values that could not be compared."""
     unchecked: tuple[Unchecked, ...]
-    """Why; the first :data:`MOST_LISTED`."""
+    """Reasons why; the first :data:`MAX_LISTED`."""
     healed_gaps: int
-    """Gaps (file, variable) of which the archive has the message now; no differences."""
+    """Gaps (file, variable) that the archive can fill now; not counted as differences."""
     healed: tuple[Healed, ...]
-    """The first :data:`MOST_LISTED` of them."""
+    """The first :data:`MAX_LISTED` of these gaps."""
     bytes_read: int
-    """From the archive [B]."""
+    """Bytes downloaded from the archive [B]."""
     seconds: float
     """Wall time [s]."""
     against: str = "archive"
-    """What it was compared with: ``archive`` or ``checksums``."""
+    """Compared with ``archive`` or ``checksums``."""
 
     @property
     def values_differing(self) -> int:
-        """Values compared that are not as they should be."""
+        """Compared values that differ."""
         return self.values_compared - self.values_equal
 
     @property
@@ -135,41 +144,41 @@ class VerifyReport:
 
 @dataclass(slots=True)
 class Findings:
-    """Counts and lists, as they grow."""
+    """Counts and lists, while they grow."""
 
     compared: int = 0
-    """Values."""
+    """Values compared."""
     equal: int = 0
-    """Values."""
+    """Values that are equal."""
     gap_values: int = 0
-    """Values."""
+    """Values that are gaps."""
     unchecked_values: int = 0
-    """Values."""
+    """Values that could not be compared."""
     healed_gaps: int = 0
-    """Gaps."""
+    """Gaps that the archive can fill now."""
     bytes_read: int = 0
-    """From the archive [B]."""
+    """Bytes downloaded from the archive [B]."""
     counts: Counter[str] = field(default_factory=Counter)
-    """Kind to values."""
+    """Kind of difference to number of values."""
     differences: list[Difference] = field(default_factory=list)
-    """The first of them."""
+    """The first differences."""
     unchecked: list[Unchecked] = field(default_factory=list)
-    """The first of them."""
+    """The first files that could not be compared."""
     healed: list[Healed] = field(default_factory=list)
-    """The first of them."""
+    """The first gaps that the archive can fill now."""
 
     def differ(self, difference: Difference) -> None:
-        """Take down a difference."""
+        """Record a difference."""
         self.counts[difference.kind] += difference.values
         _add(self.differences, difference)
 
     def heal(self, healed: Healed) -> None:
-        """Take down a gap that the archive has now."""
+        """Record a gap that the archive can fill now."""
         self.healed_gaps += 1
         _add(self.healed, healed)
 
     def leave(self, unchecked: Unchecked) -> None:
-        """Take down what could not be compared."""
+        """Record values that could not be compared."""
         self.unchecked_values += unchecked.values
         _add(self.unchecked, unchecked)
 
@@ -187,15 +196,15 @@ class Findings:
         Parameters
         ----------
         place : tuple of str
-            The file's label, and the variable's name.
+            Label of the file and name of the variable.
         point_ids : ndarray of str, dims (point,)
-            Which points.
+            Ids of the points.
         stored, expected : ndarray of float32, dims (point,)
-            What there is, and what there should be; NaN for a missing value.
+            Stored and expected values; NaN for a missing value.
         tolerance : ndarray of float64, optional, dims (point,)
-            How far apart the two may be; by default, and where 0, they are equal bit for bit.
+            Allowed difference; by default, and where 0, values must be equal bit for bit.
         may_be_missing : ndarray of bool, optional, dims (point,)
-            Where the store may have none, too.
+            Where the stored value may also be missing.
         """
         same = _same(stored, expected, tolerance)
         if may_be_missing is not None:
@@ -203,7 +212,7 @@ class Findings:
         self.compared += len(stored)
         self.equal += int(same.sum())
         for k in np.flatnonzero(~same).tolist():
-            here, there = as_number(stored[k]), as_number(expected[k])
+            here, there = shortest_number(stored[k]), shortest_number(expected[k])
             kind = "value-is-missing" if here is None else "value-from-nowhere" if there is None else "other-value"
             self.differ(Difference(kind, *place, str(point_ids[k]), here, there))
 
@@ -219,17 +228,17 @@ def _same(
     return same
 
 
-def as_number(value: np.float32) -> float | None:
-    """A float32 for people and JSON: the shortest number that is rounded to it; None for a missing value.
+def shortest_number(value: np.float32) -> float | None:
+    """Return a float32 as the shortest number that rounds to it, for people and JSON; None for a missing value.
 
     Examples
     --------
-    >>> as_number(np.float32(301.23)), as_number(np.float32("nan"))
+    >>> shortest_number(np.float32(301.23)), shortest_number(np.float32("nan"))
     (301.23, None)
     """
     return None if np.isnan(value) else float(str(value))
 
 
 def _add(found: list[Difference] | list[Unchecked] | list[Healed], item: object) -> None:
-    if len(found) < MOST_LISTED:
+    if len(found) < MAX_LISTED:
         found.append(item)  # type: ignore[arg-type]  # each list gets its own kind

@@ -1,4 +1,4 @@
-"""What the pictures of a store have in common: time across, legends to the right, a title of any length."""
+"""Shared parts of the pictures: time axis, legends, titles."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from hrrr_dask.ledger.completeness import Columns
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["SHARE_TICKS", "entitle", "label_time", "legend", "root", "swatch"]
+__all__ = ["SHARE_TICKS", "draw_title", "label_time", "legend", "root", "swatch"]
 
-PLOT_NAMED: Final = 100
-"""Most columns of which every so many is named below its middle."""
+MAX_LABELLED_COLUMNS: Final = 100
+"""Number of columns up to which every n-th is labelled below its centre."""
 
 SHARE_TICKS: Final = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
-"""What may be named on an axis of shares [%]."""
+"""Possible ticks on an axis of shares [%]."""
 
 
 def root(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A scale on which one per cent is still seen beside a hundred."""
+    """Scale an axis so that one per cent is visible beside a hundred."""
     return np.sqrt(np.maximum(values, 0))
 
 
 def swatch(colour: str, label: str) -> Any:
-    """One entry of a legend."""
+    """Make one entry of a legend."""
     from matplotlib.patches import Patch  # noqa: PLC0415  only the plot needs matplotlib
 
     return Patch(facecolor=colour, edgecolor="#888888", linewidth=0.4, label=label)
 
 
 def legend(axes: Axes, keys: list[Any], title: str) -> None:
-    """To the right of its panel, from the top downward."""
+    """Draw a legend to the right of its panel."""
     axes.legend(
         handles=keys,
         title=title,
@@ -50,12 +50,12 @@ def legend(axes: Axes, keys: list[Any], title: str) -> None:
 
 
 def label_time(axes: Axes, columns: Columns) -> None:
-    """Runs and days are named below their middle, where there is room for that."""
+    """Label the time axis; runs and days are labelled below their centre if there is room."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num  # noqa: PLC0415  see swatch
 
     axes.set_xlim(*date2num(columns.edges[[0, -1]]))  # type: ignore[no-untyped-call]
     axes.set_xlabel("init time [UTC]")
-    if columns.unit == "month" or columns.n > PLOT_NAMED:
+    if columns.unit == "month" or columns.n > MAX_LABELLED_COLUMNS:
         locator = AutoDateLocator(minticks=3)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
@@ -70,7 +70,7 @@ def label_time(axes: Axes, columns: Columns) -> None:
 
 
 def _tick_names(moments: Sequence[datetime], *, by_hour: bool) -> list[str]:
-    """Hours with the day, or days with the month, below the first one of each."""
+    """Format hours with the day, or days with the month, below the first of each."""
     fine, coarse = ("%H", "%d %b %Y") if by_hour else ("%d", "%b %Y")
     names, before = [], ""
     for moment in moments:
@@ -80,8 +80,8 @@ def _tick_names(moments: Sequence[datetime], *, by_hour: bool) -> list[str]:
     return names
 
 
-def entitle(axes: Axes, title: str, line: str) -> None:
-    """A title of any length, and a line below it."""
+def draw_title(axes: Axes, title: str, line: str) -> None:
+    """Draw a title of any length, and a line below it."""
     shown = title if len(title) <= 90 else f"{title[:30]}…{title[-59:]}"
     axes.set_title(shown, loc="left", pad=24, fontsize=12, fontweight="bold", parse_math=False)
     axes.annotate(line, (0, 1), xytext=(0, 7), xycoords="axes fraction", textcoords="offset points", fontsize=10)

@@ -1,4 +1,4 @@
-"""What is found in a store's values, block by block: counts, ranges, and the most extreme examples. Pure."""
+"""Collects findings about a store's values block by block: counts, ranges, and the most extreme examples. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hrrr_dask.catalog.limits import limits_of
+from hrrr_dask.catalog.limits import find_limits
 from hrrr_dask.catalog.variables import Variable
-from hrrr_dask.ledger.completeness import Columns, columns_of_picture
-from hrrr_dask.quality.flags import FLAGS, STEP_FLAGS, Flag, names_of
-from hrrr_dask.quality.steps import STEP_FACTOR, values_before
+from hrrr_dask.ledger.completeness import Columns, picture_columns
+from hrrr_dask.quality.flags import FLAGS, STEP_FLAGS, Flag, flag_names
+from hrrr_dask.quality.steps import STEP_FACTOR, preceding_values
 from hrrr_dask.report.results import (
     Assessment,
     Example,
@@ -28,26 +28,26 @@ from hrrr_dask.report.results import (
 __all__ = ["ALL_FLAGS", "Findings"]
 
 ALL_FLAGS: Final[tuple[Flag, ...]] = (*FLAGS.values(), *STEP_FLAGS.values())
-"""Both tables, in their order."""
+"""Flags of both tables, in their order."""
 
 EXAMPLES: Final = 10
-"""Examples that an assessment names at most."""
+"""Maximum number of examples in an assessment."""
 
 SAME_KIND: Final = 3
-"""Most of one flag and variable among them, so that what is common does not hide what is rare."""
+"""Maximum number of examples with the same flag and variable, so that frequent ones do not hide rare ones."""
 
 WORST: Final = 5
-"""Points and runs that an assessment names at most."""
+"""Maximum number of points and runs in an assessment."""
 
-PointPlaces = tuple[Sequence[str], NDArray[np.float64], NDArray[np.float64]]
-"""Ids, latitudes and longitudes [degrees north and east]."""
+PointCoordinates = tuple[Sequence[str], NDArray[np.float64], NDArray[np.float64]]
+"""Ids, latitudes and longitudes of points [degrees north and east]."""
 
 
 NO_DATA: Final = np.uint16(FLAGS["no-data-sentinel"].mask)
-"""What stands for nothing is counted for itself: no value is out of place there."""
+"""Values that mean "no data" are counted separately: they are not implausible."""
 
 _Rank = tuple[float, int, int, int]
-"""Minus how extreme, then run, lead time and point, so that the order of blocks does not matter."""
+"""Minus the extremity, then run, lead time and point, so that the order of blocks does not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,14 @@ class _Extreme:
 
 
 class Findings:
-    """Gathers what blocks of a store's values show, without keeping them.
+    """Collects findings from blocks of values, without keeping the values.
 
     Parameters
     ----------
     variables : sequence of Variable
-        The store's.
+        Variables of the store.
     places : tuple
-        Ids, latitudes and longitudes of its points.
+        Ids, latitudes and longitudes of the points.
     init_times : ndarray of datetime64, dims (init_time,)
         Ascending, UTC, one or more.
     lead_hours : sequence of int
@@ -79,16 +79,16 @@ class Findings:
     def __init__(
         self,
         variables: Sequence[Variable],
-        places: PointPlaces,
+        places: PointCoordinates,
         init_times: NDArray[np.datetime64],
         lead_hours: Sequence[int],
     ) -> None:
         self.variables = tuple(variables)
-        self.columns: Columns = columns_of_picture(init_times.astype("datetime64[s]"))
+        self.columns: Columns = picture_columns(init_times.astype("datetime64[s]"))
         self.looked: NDArray[np.int64] = np.zeros((self.columns.n, len(variables)), dtype=np.int64)
-        """Values that are there; dims (column, variable)."""
+        """Existing values, dims (column, variable)."""
         self.counts: NDArray[np.int64] = np.zeros((*self.looked.shape, len(ALL_FLAGS) + 1), dtype=np.int64)
-        """Values by flag, and flagged values last; dims (column, variable, flag + 1)."""
+        """Values by flag, with all flagged values last; dims (column, variable, flag + 1)."""
         self.lead_hours = tuple(lead_hours)
         self._inits = init_times.astype("datetime64[s]")
         self._row = {variable.name: k for k, variable in enumerate(variables)}
@@ -114,22 +114,22 @@ class Findings:
         tried: NDArray[np.bool_],
         known: int = 0,
     ) -> None:
-        """Take in one block of one variable.
+        """Add one block of one variable.
 
         Parameters
         ----------
         variable : Variable
-            Which.
+            The variable.
         values : ndarray of float32, dims (init_time, lead_time, point)
-            [unit of the variable].
+            Values [unit of the variable].
         flags : ndarray of uint16, dims (init_time, lead_time, point)
-            Their flags, of both tables.
+            Flags of the values, of both tables.
         first_run, first_point : int
-            Where the block begins.
+            Position of the block.
         tried : ndarray of bool, dims (init_time, lead_time)
-            Files in which the variable was looked for.
+            Files in which the variable was requested.
         known : int
-            Runs at the front of the block that were taken in before, and are there for the steps after them.
+            Runs at the start of the block that were added before, and are only needed for the following steps.
         """
         row = self._row[variable.name]
         before = self._before(values, first_run) if flags[known:].any() else ()
@@ -165,7 +165,7 @@ class Findings:
         self._by_point[points] += having.sum(axis=(0, 1))
 
     def _before(self, values: NDArray[np.float32], first_run: int) -> tuple[NDArray[np.float32], ...]:
-        return values_before(values, self._inits[first_run : first_run + len(values)], self.lead_hours)
+        return preceding_values(values, self._inits[first_run : first_run + len(values)], self.lead_hours)
 
     def _add_extremes(
         self,
@@ -176,7 +176,7 @@ class Findings:
         first_run: int,
         first_point: int,
     ) -> None:
-        """Keep the most extreme of each flag."""
+        """Keep the most extreme values of each flag."""
         for k, flag in enumerate(ALL_FLAGS):
             at = np.flatnonzero(flags & np.uint16(flag.mask))
             if not at.size:
@@ -195,8 +195,8 @@ class Findings:
             del kept[SAME_KIND:]
 
     def _extremity(self, row: int, own: NDArray[np.float64], before: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How many of the steps that are let be, or how far from the middle of the limits in halves of their width."""
-        limits = limits_of(self.variables[row].selector)
+        """Return how extreme values are: in multiples of the allowed step, or of half the range of the limits."""
+        limits = find_limits(self.variables[row].selector)
         if limits is None:
             return np.zeros(len(own))
         middle, half = (limits.low + limits.high) / 2, (limits.high - limits.low) / 2
@@ -204,14 +204,14 @@ class Findings:
         return np.where(np.isnan(before), np.abs(own - middle) / half, np.abs(own - before) / most)
 
     def assessment(self, store: str, files: int) -> Assessment:
-        """All that was found.
+        """Make the assessment.
 
         Parameters
         ----------
         store : str
             URL of the store.
         files : int
-            Files of which anything is there.
+            Number of files with at least one value.
         """
         any_flag = self.counts[..., -1].sum(axis=0)
         return Assessment(
@@ -270,14 +270,14 @@ class Findings:
         )
 
     def _examples(self) -> tuple[Example, ...]:
-        """Each value once, however many flags it has."""
+        """Return the examples, each value once even if it has several flags."""
         there = (one for kept in self._kept.values() for one in kept if one.mask & ~int(NO_DATA))
         ranked = sorted(there, key=lambda one: (one.rank, one.row))
         seen: set[tuple[int, ...]] = set()
         kinds: Counter[tuple[int, str]] = Counter()
         chosen: list[Example] = []
         for one in ranked:
-            value, own = (one.row, *one.rank[1:]), [(one.row, name) for name in names_of(one.mask)]
+            value, own = (one.row, *one.rank[1:]), [(one.row, name) for name in flag_names(one.mask)]
             if len(chosen) < EXAMPLES and value not in seen and max(kinds[kind] for kind in own) < SAME_KIND:
                 chosen.append(self._example(one))
                 kinds.update(own)
@@ -292,7 +292,7 @@ class Findings:
             variable=variable.name,
             value=one.value,
             units=variable.units,
-            flags=names_of(one.mask),
+            flags=flag_names(one.mask),
             init_time=self._inits[run].item(),
             lead_hours=self.lead_hours[lead],
             point_id=str(ids[point]),
@@ -303,6 +303,6 @@ class Findings:
 
 
 def _largest(counts: NDArray[np.int64]) -> list[int]:
-    """Positions of those that are not zero, the largest first, equal ones in their order."""
+    """Return the positions of non-zero counts, largest first, equal ones in order."""
     order = np.argsort(-counts, kind="stable")
     return [k for k in order.tolist() if counts[k]]

@@ -1,4 +1,4 @@
-"""Flagged values as a picture: variables against time, and below them flags against time."""
+"""Draws flagged values as a picture: variables against time, and flags against time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.ledger.completeness import Columns
-from hrrr_dask.report.drawing import entitle, label_time, legend, swatch
+from hrrr_dask.report.drawing import draw_title, label_time, legend, swatch
 from hrrr_dask.report.findings import ALL_FLAGS, NO_DATA, Findings
-from hrrr_dask.report.quality_page import spell_count, spell_share
+from hrrr_dask.report.quality_page import format_count, format_share
 from hrrr_dask.report.results import Assessment
 
 if TYPE_CHECKING:
@@ -30,22 +30,22 @@ SHADES: Final = (
     (1e-1, "up to 10 %", "#8f2f06"),
     (np.inf, "more", "#401300"),
 )
-"""Largest share of the values that are there, its name and its colour: blue and orange are told apart by all kinds of
-eyes, the oranges by their darkness alone, and one value in a million leaves the blue."""
+"""Upper limit of the share of flagged values, label and colour. Blue and orange are distinguishable with any colour
+vision, the oranges by their darkness; one flagged value in a million already leaves the blue."""
 
 ROW: Final = 0.27
 """Height of a variable or flag [inch]."""
 
 
 def plot_flags(findings: Findings, found: Assessment, path: str | os.PathLike[str]) -> None:
-    """Draw which variables have flagged values when, and which flags those are.
+    """Draw the flagged values of each variable over time, and the flags over time.
 
     Parameters
     ----------
     findings : Findings
-        The counts. Columns are those of :func:`hrrr_dask.ledger.completeness.columns_of_picture`.
+        The counts. Columns are those of :func:`hrrr_dask.ledger.completeness.picture_columns`.
     found : Assessment
-        For the title.
+        Assessment, for the title.
     path : path
         PNG to write.
 
@@ -73,15 +73,15 @@ def plot_flags(findings: Findings, found: Assessment, path: str | os.PathLike[st
     legend(panels[0], keys, "values that are flagged")
     panels[0].get_legend().set_bbox_to_anchor((1.11, 1.0))
     label_time(panels[-1], findings.columns)
-    share = f"{found.flagged:,} of {found.values:,} values are flagged ({spell_share(found.flagged, found.values)})"
-    entitle(panels[0], found.store, f"{share}, at {spell_count(found.n_points, 'point')}")
+    share = f"{found.flagged:,} of {found.values:,} values are flagged ({format_share(found.flagged, found.values)})"
+    draw_title(panels[0], found.store, f"{share}, at {format_count(found.n_points, 'point')}")
     figure.savefig(Path(path), dpi=120, format="png")
 
 
 def _draw(
     axes: Axes, columns: Columns, names: Sequence[str], flagged: NDArray[np.int64], looked: NDArray[np.int64]
 ) -> None:
-    """One row a name, from the top downward, its total beside it; dims (column, row)."""
+    """Draw one row for each name from top to bottom, with its total at the side; dims (column, row)."""
     from matplotlib.colors import ListedColormap  # noqa: PLC0415  see plot_flags
     from matplotlib.dates import date2num  # noqa: PLC0415
 
@@ -96,7 +96,7 @@ def _draw(
         edgecolors="white" if columns.n <= 62 else "none",
         linewidth=0.4 if columns.n <= 62 else 0.0,
     )
-    for edge in range(1, len(names)):  # rows stay apart where cells are too narrow for borders
+    for edge in range(1, len(names)):  # separate rows where cells are too narrow for borders
         axes.axhline(edge - 0.5, color="white", linewidth=1.2)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)), list(names), fontsize=8.5)
@@ -115,6 +115,6 @@ def _draw(
 
 
 def _shade_of(flagged: NDArray[np.int64], looked: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Index into :data:`SHADES`, NaN where no value is there."""
+    """Return the index into :data:`SHADES`, NaN where there are no values."""
     shade = np.searchsorted([most for most, _, _ in SHADES], flagged / np.maximum(looked, 1)).astype(np.float64)
     return np.where(looked == 0, np.nan, shade)

@@ -1,4 +1,4 @@
-"""How complete a store is, as a picture: days against lead times, and below them why values are missing."""
+"""Draws the completeness of a store as a picture: days against lead times, and the reasons for missing values."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from hrrr_dask.ledger.completeness import (
     REASONS,
     Columns,
-    checked_times,
-    columns_of_picture,
+    check_times,
     count_values,
     file_states,
+    picture_columns,
 )
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, PARTIAL
-from hrrr_dask.report.drawing import SHARE_TICKS, entitle, label_time, legend, root, swatch
+from hrrr_dask.report.drawing import SHARE_TICKS, draw_title, label_time, legend, root, swatch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +37,8 @@ SHADES: Final = (
     ("all read so far", "#a3aebb"),
     ("not read yet", "#dadada"),
 )
-"""Share of the values that are there, and its colour: blue against orange is told apart by all kinds of eyes, and a
-single value that is missing in a month leaves the darkest blue."""
+"""Share of existing values and its colour. Blue and orange are distinguishable with any colour vision; a single
+missing value in a month already leaves the darkest blue."""
 
 ALL, SO_FAR, UNREAD, NONE = 0, 6, 7, 5
 """Positions in :data:`SHADES`."""
@@ -55,11 +55,11 @@ REASON_COLOURS: Final = {
     "internal-error": "#7f7f7f",
     "poisoned": "#882255",
 }
-"""Reason to its colour, the same in every picture; Okabe and Ito (2008), Color Universal Design, and
+"""Colour of each reason, the same in every picture; Okabe and Ito (2008), Color Universal Design, and
 one of Tol (2021)."""
 
 OTHER_COLOUR: Final = "#b9a2d8"
-"""Of a reason that came later than this table."""
+"""Colour of reasons that are not in this table."""
 
 
 def plot_status(
@@ -71,34 +71,34 @@ def plot_status(
     *,
     rows: Rows = "lead_time",
 ) -> None:
-    """Draw how complete a store is: init time across, lead time (or cycle) upward; below, why values are missing.
+    """Draw the completeness of a store: init time against lead time (or cycle), and below the reasons for gaps.
 
     Parameters
     ----------
     codes : ndarray of uint8, dims (variable, init_time, lead_time)
         Outcome numbers.
     init_times : ndarray of datetime64, dims (init_time,)
-        Ascending, UTC. Columns are those of :func:`hrrr_dask.ledger.completeness.columns_of_picture`.
+        Ascending, UTC. Columns are those of :func:`hrrr_dask.ledger.completeness.picture_columns`.
     lead_hours : sequence of int
         Lead times [h].
     title : str
-        The store, for example.
+        Title, for example the store's URL.
     path : str or Path
         PNG to write.
     rows : {"lead_time", "cycle"}
-        What goes upward.
+        Quantity on the vertical axis.
 
     Raises
     ------
     ValueError
-        If the arrays do not fit one another, or there is no init time.
+        If the shapes of the arrays do not match, or there is no init time.
     OSError
         If the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  only the plot needs matplotlib
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    times = checked_times(codes, init_times)
+    times = check_times(codes, init_times)
     if not len(times) or len(lead_hours) != codes.shape[2]:
         raise ValueError(
             f"a picture needs at least one init time and {codes.shape[2]} lead hours, "
@@ -108,7 +108,7 @@ def plot_status(
     cycles, cycle_of_run = np.unique(cycle_hours, return_inverse=True)
     labels = list(lead_hours) if rows == "lead_time" else cycles.tolist()
     row_of = np.arange(len(lead_hours))[None] if rows == "lead_time" else cycle_of_run.reshape(-1, 1)
-    columns = columns_of_picture(times)
+    columns = picture_columns(times)
     counts = count_values(codes, columns, row_of, len(labels))
     reasons = [outcome.number for outcome in REASONS if counts[..., outcome.number].any()]
 
@@ -122,13 +122,13 @@ def plot_status(
     if reasons:
         _draw_reasons(panels[1], counts.sum(axis=1), columns, reasons)
     label_time(panels[-1], columns)
-    entitle(panels[0], title, _file_line(codes))
+    draw_title(panels[0], title, _file_line(codes))
     figure.savefig(Path(path), dpi=120, format="png")
 
 
 def _file_line(codes: NDArray[np.uint8]) -> str:
     wanted, complete, gapped = (int(files.sum()) for files in file_states(codes))
-    # Rounded down: only what is all there is 100 %.
+    # Rounded down, so that only complete is 100 %.
     share = f" ({np.floor(1000 * complete / wanted) / 10:.1f} %)" if wanted else ""
     return (
         f"{complete:,} of {wanted:,} files complete{share}, {gapped:,} with gaps, {wanted - complete - gapped:,} to do"
@@ -136,7 +136,7 @@ def _file_line(codes: NDArray[np.uint8]) -> str:
 
 
 def _shade_of(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Index into :data:`SHADES`, NaN where nothing is offered; counts have dims (…, outcome)."""
+    """Return the index into :data:`SHADES`, NaN where nothing is offered; counts have dims (…, outcome)."""
     wanted = counts.sum(axis=-1) - counts[..., NOT_OFFERED]
     complete, untouched = counts[..., COMPLETE], counts[..., NOT_INGESTED] + counts[..., PARTIAL]
     share = complete / np.maximum(wanted, 1)
@@ -185,7 +185,7 @@ def _draw_map(axes: Axes, counts: NDArray[np.int64], columns: Columns, labels: S
 
 
 def _draw_reasons(axes: Axes, counts: NDArray[np.int64], columns: Columns, reasons: Sequence[int]) -> None:
-    """Stacked shares of the values wanted in each column, by reason."""
+    """Draw stacked shares of the wanted values in each column, by reason."""
     from matplotlib.dates import date2num  # noqa: PLC0415  only the plot needs matplotlib
 
     wanted = np.maximum(counts.sum(axis=1) - counts[:, NOT_OFFERED], 1)

@@ -1,4 +1,4 @@
-"""What was found in a store's values, as a page of Markdown. Pure."""
+"""Formats an assessment as a page of Markdown. Pure."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable, Sequence
 from hrrr_dask.report.findings import ALL_FLAGS
 from hrrr_dask.report.results import Assessment, Example
 
-__all__ = ["quality_page", "spell_count", "spell_example", "spell_place", "spell_share", "spell_value"]
+__all__ = ["format_count", "format_example", "format_place", "format_share", "format_value", "quality_page"]
 
 RIGHT = "---:"
 LEFT = "---"
 
 
 def quality_page(found: Assessment) -> str:
-    """A page that can be read from top to bottom.
+    """Format an assessment as a page of Markdown.
 
     Parameters
     ----------
     found : Assessment
-        What was found.
+        The assessment.
     """
     parts = [_summary(found)]
     if found.flags:
@@ -30,18 +30,19 @@ def quality_page(found: Assessment) -> str:
 
 def _summary(found: Assessment) -> str:
     flagged = (
-        f"**{found.flagged:,}** of them ({spell_share(found.flagged, found.values)}) are flagged"
+        f"**{found.flagged:,}** of them ({format_share(found.flagged, found.values)}) are flagged"
         if found.flagged
         else "**None** of them is flagged"
     )
-    share = spell_share(found.missing, found.values + found.missing)
+    share = format_share(found.missing, found.values + found.missing)
     missing = (
         f"{found.missing:,} are missing ({share}), and the ledger says why" if found.missing else "none is missing"
     )
     return (
         f"# Physical quality of {_code(found.store)}\n\n"
         f"Runs from {found.first_init_time:%Y-%m-%d %H} to {found.last_init_time:%Y-%m-%d %H} UTC at "
-        f"{spell_count(found.n_points, 'point')}: **{found.values:,}** values are there, out of {found.files:,} files. "
+        f"{format_count(found.n_points, 'point')}: **{found.values:,}** values are there, "
+        f"out of {found.files:,} files. "
         f"{flagged}; {missing if found.missing else 'none is missing'}.\n\n"
         "A flag says that a value is worth a look. No value was changed."
     )
@@ -53,9 +54,9 @@ def _flags(found: Assessment) -> str:
             _code(row.flag),
             _code(row.variable),
             f"{row.values:,}",
-            spell_share(row.values, found.values),
+            format_share(row.values, found.values),
             f"{row.points:,}",
-            _cell(spell_example(row.worst, bare=True)),
+            _cell(format_example(row.worst, bare=True)),
         )
         for row in found.flags
     ]
@@ -72,7 +73,7 @@ def _examples(found: Assessment) -> str:
             f"{one.lead_hours}",
             f"{one.valid_time:%Y-%m-%d %H}",
             _cell(one.point_id),
-            spell_place(one.latitude, one.longitude),
+            format_place(one.latitude, one.longitude),
             ", ".join(map(_code, one.flags)),
         )
         for one in found.examples
@@ -83,7 +84,7 @@ def _examples(found: Assessment) -> str:
 
 def _where_and_when(found: Assessment) -> str:
     points = [
-        (_cell(row.point_id), spell_place(row.latitude, row.longitude), f"{row.flagged:,}") for row in found.points
+        (_cell(row.point_id), format_place(row.latitude, row.longitude), f"{row.flagged:,}") for row in found.points
     ]
     runs = [(f"{row.init_time:%Y-%m-%d %H}", f"{row.flagged:,}") for row in found.runs]
     return (
@@ -99,9 +100,9 @@ def _variables(found: Assessment) -> str:
         (
             _code(row.name),
             row.units,
-            *("-" if value is None else spell_value(value) for value in (row.minimum, row.mean, row.maximum)),
+            *("-" if value is None else format_value(value) for value in (row.minimum, row.mean, row.maximum)),
             f"{row.values:,}",
-            spell_share(row.missing, row.values + row.missing),
+            format_share(row.missing, row.values + row.missing),
             f"{row.flagged:,}",
         )
         for row in found.variables
@@ -121,15 +122,15 @@ def _meanings(found: Assessment) -> str:
     return "## What the flags mean\n\n" + _table(("flag", "meaning", "source", "found"), rows, (LEFT,) * 4)
 
 
-def spell_example(one: Example, *, bare: bool = False) -> str:
-    """One value in a line.
+def format_example(one: Example, *, bare: bool = False) -> str:
+    """Format an example as one line.
 
     Parameters
     ----------
     one : Example
-        Which.
+        The example.
     bare : bool
-        Without the variable's name.
+        Omit the name of the variable.
     """
     name = "" if bare else f"{one.variable} "
     return f"{name}{_value_of(one)} at {one.point_id}, {one.init_time:%Y-%m-%dT%H}-f{one.lead_hours:02d}"
@@ -137,40 +138,40 @@ def spell_example(one: Example, *, bare: bool = False) -> str:
 
 def _value_of(one: Example) -> str:
     units = "" if one.units == "1" else f" {one.units}"
-    return f"{spell_value(one.value)}{units}" + (
-        "" if one.before is None else f" after {spell_value(one.before)}{units}"
+    return f"{format_value(one.value)}{units}" + (
+        "" if one.before is None else f" after {format_value(one.before)}{units}"
     )
 
 
-def spell_value(value: float) -> str:
-    """Five figures, or all before the point.
+def format_value(value: float) -> str:
+    """Format a value with five significant digits, or all digits before the point.
 
     Examples
     --------
-    >>> spell_value(192.12479), spell_value(93412.3), spell_value(0.00012), spell_value(-999.0)
+    >>> format_value(192.12479), format_value(93412.3), format_value(0.00012), format_value(-999.0)
     ('192.12', '93,412', '0.00012', '-999')
     """
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.5g}"
 
 
-def spell_count(number: int, what: str) -> str:
-    """A number with its noun.
+def format_count(number: int, what: str) -> str:
+    """Format a number with its noun.
 
     Examples
     --------
-    >>> spell_count(1, "point"), spell_count(5016, "point")
+    >>> format_count(1, "point"), format_count(5016, "point")
     ('1 point', '5,016 points')
     """
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def spell_share(part: int, whole: int) -> str:
-    """A share that is never rounded to nothing, nor to all.
+def format_share(part: int, whole: int) -> str:
+    """Format a share as a percentage that is never rounded to 0 % or 100 %.
 
     Examples
     --------
-    >>> spell_share(0, 10), spell_share(1, 3), spell_share(1, 10**9), spell_share(10**9 - 1, 10**9), spell_share(0, 0)
-    ('0 %', '33 %', '1e-07 %', '99.9999999 %', '0 %')
+    >>> format_share(0, 10), format_share(1, 3), format_share(1, 10**9), format_share(10**9 - 1, 10**9)
+    ('0 %', '33 %', '1e-07 %', '99.9999999 %')
     """
     if not part:
         return "0 %"
@@ -178,12 +179,12 @@ def spell_share(part: int, whole: int) -> str:
     return f"{share:.9g} %" if share > 99 else f"{share:.2g} %"
 
 
-def spell_place(latitude: float, longitude: float) -> str:
-    """Degrees with their quarter of the sky.
+def format_place(latitude: float, longitude: float) -> str:
+    """Format coordinates as degrees with N, S, E and W.
 
     Examples
     --------
-    >>> spell_place(43.66, -116.09)
+    >>> format_place(43.66, -116.09)
     '43.66 N 116.09 W'
     """
     longitude = (longitude + 180) % 360 - 180
@@ -196,7 +197,7 @@ def _code(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """What ends no column of a table."""
+    """Escape text for a cell of a table."""
     return text.replace("|", "\\|").replace("\n", " ")
 
 

@@ -1,4 +1,4 @@
-"""What the functions of the API answer."""
+"""Results that the public functions return: Report, Status, Assessment."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a backfill did, and how its period stands now."""
+    """What a backfill did, and the gaps of its period."""
 
     store: str
     """URL of the store."""
     files_wanted: int
     """Files that the archive is expected to have in the period."""
     files_done_before: int
-    """Of these, already in the store when the command began."""
+    """Of these, files that were in the store before the command."""
     files_read: int
-    """Read and committed by this command."""
+    """Files read and committed by this command."""
     gaps: dict[str, int]
-    """Reason to the number of values (init_time, lead_time, variable) in the period that are missing."""
+    """Reason to the number of missing values (init_time, lead_time, variable) in the period."""
     gaps_by_variable: dict[str, int]
-    """The same by variable."""
+    """Variable to the number of missing values in the period."""
     partitions_written: int
     """Partitions committed by this command."""
     bytes_read: int
-    """From the archive [B]."""
+    """Bytes downloaded from the archive [B]."""
     requests: int
-    """To the archive, retries included."""
+    """Requests to the archive, including retries."""
     bytes_written: int
-    """To the store [B]."""
+    """Bytes written to the store [B]."""
     seconds: float
     """Wall time [s]."""
     interrupted: bool
-    """Stopped before its end; the same command does the rest."""
+    """Whether the command stopped early; the same command does the rest."""
     decoded_by: dict[str, int] = field(default_factory=dict)
     """Engine to the number of values (init_time, lead_time, variable) that it decoded for this command."""
     first_files_with_gaps: tuple[str, ...] = ()
-    """Labels such as ``20240101T06-f05`` of the first few files in the period of which something is missing."""
+    """Labels of the first few files with gaps in the period, such as ``20240101T06-f05``."""
 
     @property
     def outcome(self) -> str:
@@ -70,99 +70,99 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a store stands."""
+    """Status of a store, from its ledger."""
 
     store: str
     """URL of the store."""
     first_init_time: datetime
-    """Begin of its axis, UTC."""
+    """First requested init time, UTC."""
     last_init_time: datetime
-    """End of its axis, UTC."""
+    """Last requested init time, UTC."""
     n_points: int
     """Number of points."""
     variables: tuple[str, ...]
-    """Names."""
+    """Names of the variables."""
     files_complete: int
-    """Files of which every variable is there."""
+    """Files with every variable complete."""
     files_with_gaps: int
-    """Files of which something is missing for a reason."""
+    """Files with at least one gap."""
     files_to_do: int
-    """Files that the archive is expected to have and nobody has read yet."""
+    """Files that the archive is expected to have and that were not read yet."""
     gaps: dict[str, int]
-    """Reason to the number of values that are missing."""
+    """Reason to the number of missing values."""
     by_time: tuple[StatusRow, ...] = ()
-    """The same by day, or by month when there are many."""
+    """Counts by day, or by month if there are many days."""
     gap_list: tuple[Gap, ...] | None = None
-    """Every gap, when they were asked for."""
+    """Every gap, if requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One value that is flagged."""
+    """One flagged value."""
 
     variable: str
-    """Its name."""
+    """Name of the variable."""
     value: float
-    """[unit of the variable]."""
+    """The value [unit of the variable]."""
     units: str
-    """UDUNITS spelling."""
+    """Unit in UDUNITS spelling."""
     flags: tuple[str, ...]
-    """All of its flags."""
+    """All flags of the value."""
     init_time: datetime
-    """UTC."""
+    """Init time, UTC."""
     lead_hours: int
-    """[h]."""
+    """Lead time [h]."""
     point_id: str
-    """Where."""
+    """Id of the point."""
     latitude: float
-    """[degrees north]."""
+    """Latitude [degrees north]."""
     longitude: float
-    """[degrees east]."""
+    """Longitude [degrees east]."""
     before: float | None = None
-    """For a step: the value that it is far from."""
+    """For a step: the value before it."""
 
     @property
     def valid_time(self) -> datetime:
-        """UTC."""
+        """Valid time, UTC."""
         return self.init_time + timedelta(hours=self.lead_hours)
 
 
 @dataclass(frozen=True, slots=True)
 class FlagFinding:
-    """How often one flag stands at one variable."""
+    """Counts of one flag for one variable."""
 
     flag: str
-    """Its name."""
+    """Name of the flag."""
     variable: str
-    """Its name."""
+    """Name of the variable."""
     values: int
     """Number of values."""
     points: int
-    """Number of points that have any."""
+    """Number of points with such values."""
     worst: Example
-    """The most extreme."""
+    """The most extreme example."""
 
 
 @dataclass(frozen=True, slots=True)
 class VariableFinding:
-    """What one variable's values are like."""
+    """Statistics of the values of one variable."""
 
     name: str
-    """Its name."""
+    """Name of the variable."""
     units: str
-    """UDUNITS spelling."""
+    """Unit in UDUNITS spelling."""
     values: int
-    """Values that are there, all of which were looked at."""
+    """Number of values, all of which were checked."""
     missing: int
-    """Values that were looked for in the archive and are not there."""
+    """Number of values that were requested and are missing."""
     flagged: int
-    """Values that are physically out of place: with any flag but ``no-data-sentinel``."""
+    """Implausible values: with any flag except ``no-data-sentinel``."""
     minimum: float | None
-    """Of the finite values that stand for something; None when there is none [unit of the variable]."""
+    """Minimum of the finite values without ``no-data-sentinel``; None if there are none [unit of the variable]."""
     maximum: float | None
-    """The same."""
+    """Maximum of the same values."""
     mean: float | None
-    """The same."""
+    """Mean of the same values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +170,13 @@ class PointFinding:
     """A point with many flagged values."""
 
     point_id: str
-    """Which."""
+    """Id of the point."""
     latitude: float
-    """[degrees north]."""
+    """Latitude [degrees north]."""
     longitude: float
-    """[degrees east]."""
+    """Longitude [degrees east]."""
     flagged: int
-    """Values with any flag but ``no-data-sentinel``."""
+    """Values with any flag except ``no-data-sentinel``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,57 +184,58 @@ class RunFinding:
     """A run with many flagged values."""
 
     init_time: datetime
-    """UTC."""
+    """Init time, UTC."""
     flagged: int
-    """Values with any flag but ``no-data-sentinel``."""
+    """Values with any flag except ``no-data-sentinel``."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeadFinding:
-    """The flagged values of one lead time."""
+    """Flagged values of one lead time."""
 
     lead_hours: int
-    """[h]."""
+    """Lead time [h]."""
     values: int
-    """Values that are there."""
+    """Number of values."""
     flagged: int
-    """Values with any flag but ``no-data-sentinel``."""
+    """Values with any flag except ``no-data-sentinel``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What a store's values are like. Flags are for people to look at; no value is changed."""
+    """Plausibility of a store's values. Flags are for people to look at; no value is changed."""
 
     store: str
     """URL of the store."""
     first_init_time: datetime
-    """First run that was looked at, UTC."""
+    """First init time that was checked, UTC."""
     last_init_time: datetime
-    """Last run, UTC."""
+    """Last init time that was checked, UTC."""
     n_points: int
     """Number of points."""
     files: int
-    """Files of that period of which anything is there."""
+    """Files of that period with at least one value."""
     values: int
-    """Values that are there, all of which were looked at."""
+    """Number of values, all of which were checked."""
     missing: int
-    """Values that were looked for in the archive and are not there; the ledger has the reasons."""
+    """Number of values that were requested and are missing; the ledger has the reasons."""
     flagged: int
-    """Values with any flag but ``no-data-sentinel``."""
+    """Values with any flag except ``no-data-sentinel``."""
     variables: tuple[VariableFinding, ...]
-    """In the store's order."""
+    """Statistics of each variable, in the store's order."""
     flags: tuple[FlagFinding, ...]
-    """In the order of the flags, most values first."""
+    """Counts of each flag and variable, in the order of the flags, most values first."""
     points: tuple[PointFinding, ...]
-    """Those with the most flagged values, at most five."""
+    """Points with the most flagged values, at most five."""
     runs: tuple[RunFinding, ...]
-    """Those with the most flagged values, at most five."""
+    """Runs with the most flagged values, at most five."""
     leads: tuple[LeadFinding, ...]
-    """Each lead time."""
+    """Counts of each lead time."""
     examples: tuple[Example, ...]
-    """The most extreme, at most ten, and at most three of the same flag and variable; none of ``no-data-sentinel``."""
+    """The most extreme values, at most ten, and at most three with the same flag and variable; none of
+    ``no-data-sentinel``."""
 
     def found(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Which of those flags stand anywhere."""
+        """Return which of these flags any value has."""
         there = {finding.flag for finding in self.flags}
         return tuple(name for name in names if name in there)

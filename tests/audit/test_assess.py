@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from click.testing import CliRunner
-from support.oracle import contents, without_dask, write_points
+from support import needs
+from support.oracle import content_digests, without_dask, write_points
 from support.paths import SHARED_DATA
 
 import hrrr_dask
@@ -102,7 +103,7 @@ def spoilt(tmp_path_factory):
 
 
 def test_a_clean_store_has_no_flags_and_all_its_values_are_looked_at(clean):
-    before = contents(clean)
+    before = content_digests(clean)
     found = hrrr_dask.assess(clean)
     assert found.flagged == 0, found.flags
     assert (found.first_init_time, found.last_init_time) == (datetime(2024, 7, 1), NOON)
@@ -116,7 +117,7 @@ def test_a_clean_store_has_no_flags_and_all_its_values_are_looked_at(clean):
             assert (row.minimum, row.maximum) == (np.nanmin(values), np.nanmax(values))
             assert row.mean == pytest.approx(np.nanmean(values, dtype=np.float64))
     assert found.values == 8 * 16 * 3 + 8 * 3, "an hour's precipitation is not there at lead 0, and not missing"
-    assert contents(clean) == before, "no value is changed"
+    assert content_digests(clean) == before, "no value is changed"
 
 
 def counts_of(found):
@@ -155,7 +156,7 @@ def test_planted_outliers_are_found_with_their_place_and_time(spoilt):
 def test_small_blocks_find_the_same(spoilt, monkeypatch):
     whole = hrrr_dask.assess(spoilt)
     monkeypatch.setattr(assessing, "BLOCK_BYTES", 1)
-    existing = assessing.must_exist(spoilt, {})
+    existing = assessing.load_existing(spoilt, {})
     assert existing.layout.chunk_points >= 3, "else several blocks are made above already"
     monkeypatch.setattr(assessing, "_blocks_of_points", lambda _: [slice(0, 1), slice(1, 3)])
     assert hrrr_dask.assess(spoilt) == whole
@@ -220,7 +221,7 @@ def test_a_flag_that_must_not_be_ends_with_3(spoilt, flags, code, said):
     assert json.loads(result.stdout)
 
 
-@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs real HRRR bytes, which are not shipped")
+@needs.real_bytes
 def test_noaas_day_has_one_point_without_moisture_for_one_hour(tmp_path):
     dry = (43.65979956, 243.91050253 - 360)  # the driest of 3,198 cells: 1 % at 09Z, lead 1
     with without_dask() as client:

@@ -26,6 +26,7 @@ import pytest
 import zarr
 from click.testing import CliRunner
 from rich.console import Console
+from support import needs
 from support.oracle import nearest_cells, read_fields, without_dask, write_points
 from support.paths import SHARED_DATA
 
@@ -33,8 +34,8 @@ import hrrr_dask
 from hrrr_dask.archive.sources import parse_source
 from hrrr_dask.audit import compare as comparing
 from hrrr_dask.audit import verify as verifying
-from hrrr_dask.audit.reference import Obstacle, decoding, place, read_values, whole_object
-from hrrr_dask.audit.reference.geometry import Sphere, nearest_of, on_sphere, places_on
+from hrrr_dask.audit.reference import Obstacle, decoding, open_object, place, read_values
+from hrrr_dask.audit.reference.geometry import Sphere, cell_positions, find_nearest, unit_vectors
 from hrrr_dask.audit.reference.message_keys import read_keys, same_window
 from hrrr_dask.catalog.products import object_key
 from hrrr_dask.catalog.selectors import Selector
@@ -50,13 +51,11 @@ from hrrr_dask.errors import (
     StoreMismatchError,
     UnreachableError,
 )
-from hrrr_dask.grid.definition import bilinear, nearest, read_grid
-from hrrr_dask.ledger.expected import draw
+from hrrr_dask.grid.definition import find_bilinear_cells, find_nearest_cells, read_grid
+from hrrr_dask.ledger.expected import draw_sample
 from hrrr_dask.records import GribFile
-from hrrr_dask.report.differences import MOST_LISTED, Difference, Healed, Unchecked, VerifyReport
+from hrrr_dask.report.differences import MAX_LISTED, Difference, Healed, Unchecked, VerifyReport
 from hrrr_dask.testing import GridWindow, delete, drop_message, truncate, write_archive
-
-needs_real = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs real HRRR bytes, which are not shipped")
 
 WINDOW = GridWindow(288, 794, 14, 18)
 INITS = [datetime(2024, 1, 1), datetime(2024, 1, 1, 6)]
@@ -203,7 +202,7 @@ def test_the_full_hour_of_a_sub_hourly_file_is_equal(pristine, tmp_path):
     assert (report.outcome, report.values_compared) == ("equal", 3 * N_POINTS)
 
 
-@needs_real
+@needs.real_bytes
 def test_all_of_a_real_day_is_equal(tmp_path):
     places = [(43.2157, -116.5539), (42.9893, -116.0937), (41.8816, -116.9295), (44.1282, -116.0711)]
     points, store = write_points(tmp_path / "points.csv", places), tmp_path / "day.zarr"
@@ -362,7 +361,7 @@ def test_packings_that_hrrr_never_has_are_unpacked_in_another_process(archive, t
     monkeypatch.setattr(decoding, "_CODE", "import os; os.abort()")
     (left,) = look(store).unchecked
     assert (left.variables, left.reason) == (("temperature_2m",), "decode-failed")
-    assert "ends its process with code -6 over the message" in left.note
+    assert "exits with code -6 over the message" in left.note
 
 
 # The archive differs
@@ -546,14 +545,14 @@ def test_whole_objects_come_over_the_web(web, store, pristine):
 )
 def test_what_is_wrong_with_an_answer_is_told(web, monkeypatch, key, error, text):
     monkeypatch.setattr(Quiet, "big_bytes", 2_000_000)
-    with pytest.raises(error, match=text), whole_object(parse_source(web), key):
+    with pytest.raises(error, match=text), open_object(parse_source(web), key):
         pass
 
 
 def test_fewer_bytes_than_were_promised_are_no_object(web, monkeypatch):
     monkeypatch.setattr(obstore, "get", lambda *_: SimpleNamespace(stream=lambda **_: [b"GRIB"] * 2, meta={"size": 9}))
     with pytest.raises(UnreachableError, match="/x broke off 3 times: 8 bytes of 9 came"):
-        whole_object(parse_source(web), "x").__enter__()
+        open_object(parse_source(web), "x").__enter__()
 
 
 def test_a_full_disk_is_told_with_the_remedy(web, monkeypatch):
@@ -564,17 +563,17 @@ def test_a_full_disk_is_told_with_the_remedy(web, monkeypatch):
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Full())
     monkeypatch.setattr(Quiet, "big_bytes", 2_000_000)
     with pytest.raises(StoreAccessError, match="No space left on device; let TMPDIR"):
-        whole_object(parse_source(web), "big").__enter__()
+        open_object(parse_source(web), "big").__enter__()
 
 
 def test_an_object_is_streamed_through_little_memory_and_leaves_no_file(web, tmp_path):
     code = (
         "import json, os, resource, sys\n"
-        "from hrrr_dask.audit.reference import whole_object\n"
+        "from hrrr_dask.audit.reference import open_object\n"
         "from hrrr_dask.archive.sources import parse_source\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
         "source, before = parse_source(sys.argv[1]), peak()\n"
-        "with whole_object(source, 'big') as (file, size):\n"
+        "with open_object(source, 'big') as (file, size):\n"
         "    last = file.seek(-1, 2)\n"
         "print(json.dumps([size, last, peak() - before, os.listdir(os.environ['TMPDIR'])]))"
     )
@@ -600,11 +599,11 @@ def test_an_archive_that_falls_silent_is_left_alone_after_a_while(whole, monkeyp
         asked.append(key)
         if len(asked) > 1:
             raise UnreachableError("no answer")
-        return whole_object(source, key)
+        return open_object(source, key)
 
-    monkeypatch.setattr(comparing, "whole_object", falling_silent)
+    monkeypatch.setattr(comparing, "open_object", falling_silent)
     report = look(whole)
-    assert len(asked) == 1 + verifying.PATIENCE
+    assert len(asked) == 1 + verifying.MAX_SILENT_FILES
     assert (report.outcome, report.values_compared, len(report.unchecked)) == ("not-checked", 3 * N_POINTS, 5)
     assert report.unchecked_values == 5 * 3 * N_POINTS
     assert report.unchecked[-1].note.startswith("not asked for, after 3 files in a row without an answer: no answer")
@@ -620,9 +619,9 @@ def test_a_sample_is_drawn_evenly_and_again_with_its_seed(whole):
     assert look(whole, every_file=False, sample=3).seed is not None
     assert look(whole, every_file=False).seed is None, "all six files are looked at, and nothing is drawn"
     for seed in range(20):
-        drawn = draw(100, 10, seed)
+        drawn = draw_sample(100, 10, seed)
         assert (drawn // 10).tolist() == list(range(10))
-    assert draw(100, 10, 1).tolist() == draw(100, 10, 1).tolist() != draw(100, 10, 2).tolist()
+    assert draw_sample(100, 10, 1).tolist() == draw_sample(100, 10, 1).tolist() != draw_sample(100, 10, 2).tolist()
 
 
 def test_a_period_is_verified_alone(whole):
@@ -671,12 +670,12 @@ def test_the_route_loads_no_stage_of_the_pipeline():
 def test_the_nearest_cell_is_that_of_all_cells_tried():
     rng = np.random.default_rng(0)
     anywhere = Sphere(np.arcsin(rng.uniform(-1, 1, (101, 97))), rng.uniform(-np.pi, np.pi, (101, 97)))  # in no order
-    for sphere in (anywhere, places_on(WINDOW.section3())):
-        xyz = on_sphere(sphere.latitude, sphere.longitude)
+    for sphere in (anywhere, cell_positions(WINDOW.section3())):
+        xyz = unit_vectors(sphere.latitude, sphere.longitude)
         points = xyz.reshape(-1, 3)[rng.integers(0, xyz.size // 3, 50)] + rng.normal(scale=1e-4, size=(50, 3))
         points /= np.linalg.norm(points, axis=-1, keepdims=True)
         tried = [int((xyz.reshape(-1, 3) @ point).argmax()) for point in points]
-        assert nearest_of(sphere, points).tolist() == tried
+        assert find_nearest(sphere, points).tolist() == tried
 
 
 @pytest.mark.parametrize("domain", ["conus", "alaska"])
@@ -685,9 +684,9 @@ def test_cells_weights_and_directions_are_those_of_the_map(domain):
     latitude, longitude = places_in(GridWindow(701, 1001, 57, 52, domain)).T
     grid = read_grid(window.section3())
     one, four = (place(window.section3(), latitude, longitude, method) for method in ("nearest", "bilinear"))
-    assert np.array_equal(one.index, nearest(grid, latitude, longitude).index)
-    assert np.array_equal(four.index, bilinear(grid, latitude, longitude).index)
-    np.testing.assert_allclose(four.weight, bilinear(grid, latitude, longitude).weight, rtol=0, atol=1e-9)
+    assert np.array_equal(one.index, find_nearest_cells(grid, latitude, longitude).index)
+    assert np.array_equal(four.index, find_bilinear_cells(grid, latitude, longitude).index)
+    np.testing.assert_allclose(four.weight, find_bilinear_cells(grid, latitude, longitude).weight, rtol=0, atol=1e-9)
     _, cell_longitude = grid.latlon(*np.divmod(one.index, grid.nx))
     angle = grid.wind_angle(cell_longitude)
     rows = np.stack([np.cos(angle), -np.sin(angle)], axis=-1)
@@ -699,10 +698,10 @@ def test_a_damaged_grid_is_an_error_of_the_store():
     section = bytearray(WINDOW.section3())
     section[13] = 99
     with pytest.raises(StoreError, match="cannot tell where the cells of the store's grid are"):
-        places_on(bytes(section))
+        cell_positions(bytes(section))
 
 
-@needs_real
+@needs.real_bytes
 def test_real_messages_are_told_apart_by_their_windows():
     path = SHARED_DATA / "messages" / "hrrr.20201214.t00z.wrfsfcf12.APCP-two-windows.grib2"
     places = np.array([(40.0, -100.0), (47.6, -122.3), (25.8, -80.2)])
@@ -728,7 +727,7 @@ def _section3(message):
     return message[start : start + int.from_bytes(message[start : start + 4], "big")]
 
 
-@needs_real
+@needs.real_bytes
 def test_windows_of_minutes_are_read():
     path, keys = SHARED_DATA / "messages" / "hrrr.20221014.t01z.wrfsubhf.REFC-VBDSF.grib2", []
     with path.open("rb") as file:
@@ -786,7 +785,7 @@ def test_a_report_is_shown_difference_by_difference():
     for line in (
         "files 20 of 1,200, drawn with --seed 7; 3,000.0 MB read",
         "values 1,100 compared with the archive: 1,090 equal, 10 different",
-        "gaps 40 values missing, as the ledger says, but for 1",
+        "gaps 40 values missing, as in the ledger, except 1",
         "not checked 6 values",
         "differs 9 values no-such-message: the archive's file has no such message",
         "20240101T06-f01 3 variables 3 values - - no-such-message: the message is of another run",
@@ -797,7 +796,7 @@ def test_a_report_is_shown_difference_by_difference():
     ):
         assert line in text
     assert text.count("20240101T06-f01") == 1, "one cause is one row"
-    many = replace(REPORT, differences=REPORT.differences[:1] * MOST_LISTED, counts={"other-value": 2000})
+    many = replace(REPORT, differences=REPORT.differences[:1] * MAX_LISTED, counts={"other-value": 2000})
     assert "differences (the first 100, 2,000 in all)" in shown(many)
     good = replace(REPORT, counts={}, differences=(), unchecked=(), unchecked_values=0, healed=(), healed_gaps=0)
     assert shown(good).startswith("equal")
@@ -810,7 +809,7 @@ def test_only_the_first_differences_are_listed_and_all_are_counted(store, archiv
         array[...] = array[...] + 1
     report = look(store)
     assert report.counts == {"other-value": 6 * 3 * N_POINTS}
-    assert len(report.differences) == MOST_LISTED < 6 * 3 * N_POINTS
+    assert len(report.differences) == MAX_LISTED < 6 * 3 * N_POINTS
 
 
 def test_the_command_line_passes_what_was_given_and_ends_with_the_outcome(monkeypatch):

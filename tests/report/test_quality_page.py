@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from hrrr_dask.report.quality_page import quality_page, spell_example, spell_share
+from hrrr_dask.report.quality_page import format_example, format_share, quality_page
 from hrrr_dask.report.results import (
     Assessment,
     Example,
@@ -153,8 +153,8 @@ def test_flags_come_with_their_most_extreme_example():
     [(99, 100, "99 %"), (9949, 10_000, "99.49 %"), (100, 100, "100 %"), (1, 3_000_000, "3.3e-05 %"), (0, 0, "0 %")],
 )
 def test_a_share_is_never_rounded_to_nothing_or_all(part, whole, text):
-    assert spell_share(part, whole) == text
+    assert format_share(part, whole) == text
 
 
 def test_pure_numbers_have_no_unit():
-    assert spell_example(replace(SPIKE, units="1", value=2.0, variable="x")) == "x 2 at ros|coe, 2024-03-01T12-f01"
+    assert format_example(replace(SPIKE, units="1", value=2.0, variable="x")) == "x 2 at ros|coe, 2024-03-01T12-f01"

@@ -1,4 +1,4 @@
-"""A message's field by ecCodes: here, or in a process of its own where damaged data would end this one."""
+"""Decodes a whole message with ecCodes, in a child process if damaged data could crash this one."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from numpy.typing import NDArray
 __all__ = ["unpack"]
 
 MISSING: Final = -1.0e100
-"""Stands for a missing value while ecCodes unpacks."""
+"""Missing value while ecCodes decodes."""
 
 _HARMLESS: Final = ("grid_simple", "grid_complex", "grid_complex_spatial_differencing")
-"""``packingType`` of all that HRRR has; of others, ecCodes trusts what it reads."""
+"""``packingType`` of all HRRR messages; for others, ecCodes does not check the data."""
 
 _CODE: Final = "from hrrr_dask.audit.reference.decoding import answer; answer()"
 LIMIT_S: Final = 60
-"""For one message [s]."""
+"""Time limit for one message [s]."""
 LIMIT_BYTES: Final = 2 << 30
-"""Address space of the process [B]."""
+"""Address space of the child process [B]."""
 
 
 def unpack(handle: int) -> NDArray[np.float64]:
-    """The whole field, dims (cell,), NaN where the message has no value.
+    """Decode the whole field, dims (cell,), NaN where the message has no value.
 
     Raises
     ------
     eccodes.CodesInternalError, ValueError
-        If it cannot be unpacked.
+        If it cannot be decoded.
     """
     if eccodes.codes_get_string(handle, "packingType") in _HARMLESS:
         return _unpack(handle)
@@ -42,17 +42,17 @@ def unpack(handle: int) -> NDArray[np.float64]:
     try:
         done = subprocess.run(command, input=message, capture_output=True, timeout=LIMIT_S, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
-        raise ValueError(f"ecCodes is not done with the message after {LIMIT_S} s: it is damaged") from None
+        raise ValueError(f"ecCodes did not finish the message within {LIMIT_S} s: it is damaged") from None
     if done.returncode:
         words = " ".join(done.stderr.decode(errors="replace").split()[-20:])
-        raise ValueError(f"ecCodes ends its process with code {done.returncode} over the message; {words}")
+        raise ValueError(f"ecCodes exits with code {done.returncode} over the message; {words}")
     return np.frombuffer(done.stdout)
 
 
 def answer() -> None:
-    """What the other process does: a message from stdin, its field to stdout."""
+    """Run in the child process: read a message from stdin and write its field to stdout."""
     out = os.dup(1)
-    os.dup2(2, 1)  # some libraries below ecCodes talk to stdout
+    os.dup2(2, 1)  # some libraries used by ecCodes print to stdout
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, allowed = resource.getrlimit(resource.RLIMIT_AS)
     if allowed == resource.RLIM_INFINITY or allowed > LIMIT_BYTES:

@@ -1,4 +1,4 @@
-"""A whole object of the archive as a local file: a directory's in place, any other streamed to disk."""
+"""Opens a whole object of the archive as a local file; objects that are not in a directory are streamed to disk."""
 
 from __future__ import annotations
 
@@ -20,53 +20,53 @@ if TYPE_CHECKING:
     from obstore import GetResult
     from obstore.store import ObjectStore
 
-__all__ = ["whole_object"]
+__all__ = ["open_object"]
 
 CHUNK_BYTES: Final = 4_000_000
-"""About so much of an object is in memory at a time [B]."""
+"""Approximate bytes of an object in memory at a time [B]."""
 
 TRIES: Final = 3
-"""How often an object is streamed from its beginning; a request that fails before, obstore repeats itself."""
+"""Maximum attempts to stream an object; failed requests before that are retried by obstore."""
 
 _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
-"""Error codes of S3, Google and Azure, in a 404 that says nothing about the object."""
+"""Error codes of S3, Google and Azure in a 404 that is not about the object."""
 
 TIMEOUT_S: Final = 900.0
-"""For one whole object [s]."""
+"""Timeout for one whole object [s]."""
 
 
 @contextmanager
-def whole_object(source: Source, key: str) -> Iterator[tuple[BinaryIO, int]]:
-    """Open an object for reading; what was written to disk is gone afterwards, also after a kill.
+def open_object(source: Source, key: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Open an object for reading; its temporary file disappears afterwards, even after a kill.
 
     Parameters
     ----------
     source : Source
-        Where it lives.
+        Source of the object.
     key : str
-        Its name there.
+        Key of the object.
 
     Yields
     ------
     file : BinaryIO
-        At its beginning.
+        Positioned at its start.
     size : int
-        Of the object [B].
+        Size of the object [B].
 
     Raises
     ------
     NotPublishedError
-        If it is not there.
+        If the object does not exist.
     AccessDeniedError
-        If the source refuses.
+        If access is denied.
     UnreachableError
-        If the source gives no complete answer.
+        If the source gives no complete response.
     StoreAccessError
-        If there is no room for it on this machine.
+        If the disk of this machine is full.
     """
     directory = local_path(source.url)
     if directory is None:
-        with tempfile.TemporaryFile(prefix="hrrr-dask-verify-") as file:  # has no name, so nobody else opens it
+        with tempfile.TemporaryFile(prefix="hrrr-dask-verify-") as file:  # without a name
             size = _stream(source, key, file)
             file.seek(0)
             yield file, size
@@ -109,7 +109,7 @@ def _ask(store: ObjectStore, source: Source, key: str) -> GetResult:
         return obstore.get(store, key)
     except FileNotFoundError as error:
         if any(code in str(error) for code in _NO_BUCKET):
-            raise UnreachableError(f"{source.url} is no bucket that there is: check the source's URL") from error
+            raise UnreachableError(f"{source.url} is a bucket that does not exist: check the source's URL") from error
         raise _absent(source, key) from error
     except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
         raise AccessDeniedError(

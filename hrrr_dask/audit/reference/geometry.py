@@ -1,9 +1,9 @@
-"""From ecCodes' own latitudes and longitudes to the cells that serve a point, and to the directions of rows there.
+"""Finds the cells of points, and the directions of grid rows, from ecCodes' latitudes and longitudes.
 
-Nothing here knows a map projection. Cells are places on the sphere; the nearest one is found by trying all that could
-be it. Around it the places are a smooth function of row and column, which a polynomial through :data:`NODES` cells
-each way follows to some 1e-11 of a cell (Lagrange's formula). It gives the position of a point between cells and, as
-its derivatives, which way rows and columns run.
+No map projection is used. Cells are positions on the sphere; the nearest one is found by trying all candidates.
+Around it the positions are a smooth function of row and column, which a polynomial through :data:`NODES` cells each
+way follows to about 1e-11 of a cell (Lagrange's formula). It gives the position of a point between cells and, as its
+derivatives, the directions of rows and columns.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 
 from hrrr_dask.errors import StoreError
 
-__all__ = ["Floats", "Placement", "Sphere", "apart", "nearest_of", "on_sphere", "place", "places_on"]
+__all__ = ["Floats", "Placement", "Sphere", "cell_positions", "chord", "find_nearest", "place", "unit_vectors"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
 NODES: Final = 5
-"""Rows, and columns, that an interpolation uses; fewer on a grid that has fewer."""
+"""Rows, and columns, used by an interpolation; fewer on a smaller grid."""
 
 TILE: Final = 48
-"""Rows, and columns, of cells that are looked at or left out together."""
+"""Rows, and columns, of cells that are tried or excluded together."""
 
 _STEPS: Final = 8
-"""Of Newton's method; it needs three or four."""
+"""Iterations of Newton's method; it needs three or four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +40,23 @@ class Placement:
     digest: str
     """MD5 of the grid's section 3, as ecCodes' ``md5GridSection``."""
     n_cells: int
-    """Of the grid."""
+    """Number of cells of the grid."""
     index: NDArray[np.int64]
-    """dims (point, neighbour): positions in the message's own order; one neighbour, or the four around the point."""
+    """Positions in the order of the message, one neighbour or the four around the point; dims (point, neighbour)."""
     weight: Floats
-    """dims (point, neighbour): every row sums to 1."""
+    """Weights; every row sums to 1; dims (point, neighbour)."""
     xyz: Floats
-    """dims (point, neighbour, 3): where these cells are, on the unit sphere."""
+    """Positions of these cells on the unit sphere, dims (point, neighbour, 3)."""
     axes: Floats
-    """dims (point, neighbour, axis, component): a step along the row (axis 0) and up the column (axis 1) of each of
-    them, as unit vectors to the east and to the north."""
+    """Directions of the row (axis 0) and up the column (axis 1) at each of them, as unit vectors to the east and to the
+    north; dims (point, neighbour, axis, component)."""
     known: dict[str, bool] = field(default_factory=dict)
-    """Digests of other grids that were met, and whether their cells are the same ones: ecCodes is slow to say where."""
+    """Digests of other grids that were met, and whether they have the same cells, because ecCodes computes cells
+    slowly."""
 
 
 def place(grid_section: bytes, latitude: Floats, longitude: Floats, method: str) -> Placement:
-    """Find the cells that serve points.
+    """Find the cells of points.
 
     Parameters
     ----------
@@ -69,11 +70,11 @@ def place(grid_section: bytes, latitude: Floats, longitude: Floats, method: str)
     Raises
     ------
     StoreError
-        If ecCodes cannot tell where the grid's cells are.
+        If ecCodes cannot compute the positions of the grid's cells.
     """
-    sphere = places_on(grid_section)
-    points = on_sphere(np.radians(latitude), np.radians(longitude))
-    nearest = nearest_of(sphere, points)
+    sphere = cell_positions(grid_section)
+    points = unit_vectors(np.radians(latitude), np.radians(longitude))
+    nearest = find_nearest(sphere, points)
     if method == "nearest":
         index, weight = nearest[:, np.newaxis], np.ones((len(points), 1))
     else:
@@ -90,12 +91,12 @@ def place(grid_section: bytes, latitude: Floats, longitude: Floats, method: str)
 
 @dataclass(frozen=True, slots=True)
 class Sphere:
-    """Where the cells of a grid are."""
+    """Positions of the cells of a grid."""
 
     latitude: Floats
-    """dims (row, column) [rad]."""
+    """Latitudes, dims (row, column) [rad]."""
     longitude: Floats
-    """dims (row, column) [rad]."""
+    """Longitudes, dims (row, column) [rad]."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -104,12 +105,12 @@ class Sphere:
         return rows, columns
 
     def xyz(self, which: Any) -> Floats:
-        """Some cells as unit vectors, dims (…, 3), by rows and columns; of all of them they would take much memory."""
-        return on_sphere(self.latitude[which], self.longitude[which])
+        """Return selected cells as unit vectors, dims (…, 3); all of them would take much memory."""
+        return unit_vectors(self.latitude[which], self.longitude[which])
 
 
-def places_on(grid_section: bytes) -> Sphere:
-    """Where the cells of a grid are; ecCodes says so."""
+def cell_positions(grid_section: bytes) -> Sphere:
+    """Compute the positions of the cells of a grid with ecCodes."""
     try:
         handle = eccodes.codes_new_from_message(_message_on(grid_section))
     except eccodes.CodesInternalError as error:
@@ -132,7 +133,7 @@ def _no_places(error: Exception) -> StoreError:
 
 
 def _message_on(grid_section: bytes) -> bytes:
-    """A message on that grid, of zeros: sections 0 to 7 (WMO Manual on Codes I.2), simple packing with no bits."""
+    """Make a message of zeros on that grid: sections 0 to 7 (WMO Manual on Codes I.2), simple packing with no bits."""
     size = int.from_bytes(grid_section[6:10])
     identification = struct.pack(">IBHHBBBHBBBBBBB", 21, 1, 7, 0, 2, 1, 1, 2000, 1, 1, 0, 0, 0, 0, 1)
     product = struct.pack(">IBHHBBBBBHBBIBBIBBI", 34, 4, 0, 0, 0, 0, 2, 0, 83, 0, 0, 1, 0, 1, 0, 0, 255, 0, 0)
@@ -141,20 +142,20 @@ def _message_on(grid_section: bytes) -> bytes:
     return struct.pack(">4s2xBBQ", b"GRIB", 0, 2, 16 + len(body)) + body
 
 
-def on_sphere(latitude: Floats, longitude: Floats) -> Floats:
-    """Unit vectors, dims (…, 3), of latitudes and longitudes [rad]."""
+def unit_vectors(latitude: Floats, longitude: Floats) -> Floats:
+    """Convert latitudes and longitudes to unit vectors, dims (…, 3) [rad]."""
     across = np.cos(latitude)
     return np.stack([across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)], axis=-1)
 
 
-def apart(here: Floats, there: Floats) -> Floats:
-    """The straight way between places on the unit sphere, dims (…,) of (…, 3): it grows with the great circle."""
+def chord(here: Floats, there: Floats) -> Floats:
+    """Return the chord between positions on the unit sphere, dims (…,) of (…, 3); it grows with the great circle."""
     found: Floats = np.sqrt(((here - there) ** 2).sum(axis=-1))
     return found
 
 
-def nearest_of(sphere: Sphere, points: Floats) -> NDArray[np.int64]:
-    """The cell nearest to each point, by great circle.
+def find_nearest(sphere: Sphere, points: Floats) -> NDArray[np.int64]:
+    """Find the cell nearest to each point, by great circle.
 
     Parameters
     ----------
@@ -166,14 +167,14 @@ def nearest_of(sphere: Sphere, points: Floats) -> NDArray[np.int64]:
     Returns
     -------
     ndarray of int64, dims (point,)
-        Positions ``row * n_columns + column``; the first of several that are equally near. Every cell is tried, but
-        for tiles of them that as a whole are further away than another tile.
+        Positions ``row * n_columns + column``; the first of several that are equally near. Every cell is tried, except
+        in tiles that are entirely further away than another tile.
     """
     rows, columns = sphere.shape
     tiles = [(slice(y, y + TILE), slice(x, x + TILE)) for y in range(0, rows, TILE) for x in range(0, columns, TILE)]
     middle = np.array([sphere.xyz(tile).mean(axis=(0, 1)) for tile in tiles])
-    reach = np.array([apart(sphere.xyz(tile), centre).max() for tile, centre in zip(tiles, middle, strict=True)])
-    far = np.array([apart(middle, point) for point in points])  # dims (point, tile)
+    reach = np.array([chord(sphere.xyz(tile), centre).max() for tile, centre in zip(tiles, middle, strict=True)])
+    far = np.array([chord(middle, point) for point in points])  # dims (point, tile)
     possible = far - reach <= (far + reach).min(axis=1, keepdims=True)
     best = np.full(len(points), np.inf)
     found = np.zeros(len(points), dtype=np.int64)
@@ -181,7 +182,7 @@ def nearest_of(sphere: Sphere, points: Floats) -> NDArray[np.int64]:
         (some,) = np.nonzero(possible[:, number])
         cells = sphere.xyz(tile) if len(some) else np.empty((0, 0, 3))
         for p in some:
-            distance = apart(cells, points[p])
+            distance = chord(cells, points[p])
             y, x = np.unravel_index(int(distance.argmin()), distance.shape)
             nearer = (float(distance[y, x]), int((tile[0].start + y) * columns + tile[1].start + x))
             best[p], found[p] = min((best[p], found[p]), nearer)
@@ -189,7 +190,7 @@ def nearest_of(sphere: Sphere, points: Floats) -> NDArray[np.int64]:
 
 
 def _four_around(sphere: Sphere, points: Floats, nearest: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
-    """South-west, south-east, north-west and north-east of each point, and their weights."""
+    """Return the cells south-west, south-east, north-west and north-east of each point, and their weights."""
     rows, columns = sphere.shape
     row, column = _positions(sphere, points, nearest)
     south = np.clip(np.floor(row), 0, rows - 2).astype(np.int64)
@@ -200,7 +201,7 @@ def _four_around(sphere: Sphere, points: Floats, nearest: NDArray[np.int64]) -> 
 
 
 def _positions(sphere: Sphere, points: Floats, nearest: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Fractional rows and columns of points, by Newton's method from their nearest cells."""
+    """Compute fractional rows and columns of points, by Newton's method from their nearest cells."""
     rows, columns = np.divmod(nearest, sphere.shape[1])
     row, column = rows.astype(np.float64), columns.astype(np.float64)
     for _ in range(_STEPS):
@@ -216,7 +217,7 @@ def _positions(sphere: Sphere, points: Floats, nearest: NDArray[np.int64]) -> tu
 
 
 def _axes(sphere: Sphere, index: NDArray[np.int64]) -> Floats:
-    """Which way a row and a column run at cells, dims (cell, axis, component)."""
+    """Return the directions of a row and a column at cells, dims (cell, axis, component)."""
     rows, columns = np.divmod(index, sphere.shape[1])
     at, *steps = _interpolated(sphere, rows, columns, rows.astype(np.float64), columns.astype(np.float64))
     compass = _east_and_north(at)
@@ -228,7 +229,7 @@ def _axes(sphere: Sphere, index: NDArray[np.int64]) -> Floats:
 def _interpolated(
     sphere: Sphere, rows: NDArray[np.int64], columns: NDArray[np.int64], row: Floats, column: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """The place at a fractional row and column near a cell, and its derivatives along the row and up the column."""
+    """Interpolate the position at a fractional row and column near a cell, and its derivatives along row and column."""
     ys, up, d_up = _lagrange(sphere.shape[0], rows, row)
     xs, right, d_right = _lagrange(sphere.shape[1], columns, column)
     patch = sphere.xyz((ys[:, :, np.newaxis], xs[:, np.newaxis, :]))
@@ -238,7 +239,7 @@ def _interpolated(
 
 
 def _lagrange(length: int, near: NDArray[np.int64], position: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """Nodes around a position on an axis, their weights there, and the weights' derivatives; dims (point, node)."""
+    """Return nodes around a position on an axis, their weights, and the weights' derivatives; dims (point, node)."""
     count = min(NODES, length)
     first = np.clip(near - count // 2, 0, length - count)
     nodes = np.arange(count, dtype=np.float64) - count // 2
@@ -250,7 +251,7 @@ def _lagrange(length: int, near: NDArray[np.int64], position: Floats) -> tuple[N
 
 
 def _east_and_north(xyz: Floats) -> tuple[Floats, Floats]:
-    """Unit vectors to the east and to the north at places, dims (place, 3)."""
+    """Return unit vectors to the east and to the north at positions, dims (place, 3)."""
     x, y, z = xyz.T
     across = np.hypot(x, y)
     east = np.stack([-y / across, x / across, np.zeros_like(x)], axis=-1)

@@ -1,4 +1,4 @@
-"""What a message says about itself, in ecCodes' keys; and whether it is the one that is wanted."""
+"""Reads a message's metadata from ecCodes' keys, and compares it with a selector."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import eccodes
 
-from hrrr_dask.catalog.elements import canonical_element, spell_element
-from hrrr_dask.catalog.levels import spell_level
+from hrrr_dask.catalog.elements import canonical_element, format_element
+from hrrr_dask.catalog.levels import format_level
 from hrrr_dask.catalog.selectors import Selector
 
 __all__ = ["Keys", "read_keys", "same_field", "same_window"]
@@ -18,45 +18,45 @@ _KINDS: Final = {0: "ave", 1: "acc", 2: "max", 3: "min"}
 """``typeOfStatisticalProcessing`` (code table 4.10)."""
 
 _MINUTES: Final = {0: 1, 1: 60, 2: 1440, 10: 180, 11: 360, 12: 720}
-"""``indicatorOfUnit…`` (code table 4.4), but for seconds: length of the unit [min]."""
+"""``indicatorOfUnit…`` (code table 4.4), except seconds: length of the unit [min]."""
 _SECONDS: Final = 13
 
 _AT_A_TIME: Final = 0
 _OVER_TIME: Final = 8
-"""``productDefinitionTemplateNumber``: of an instant, and of a stretch of time."""
+"""``productDefinitionTemplateNumber`` from which on a message is about a time interval rather than an instant."""
 
 _WITH_A_LEVEL: Final = range(16)
-"""Product definition templates that have fixed surfaces in the usual places."""
+"""Product definition templates with fixed surfaces in the usual octets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What a message says about itself."""
+    """Metadata of a message."""
 
     element: str
-    """Abbreviation, or raw spelling, as the table of elements has it."""
+    """Abbreviation, or numeric name, as in the table of elements."""
     level: str
-    """In the words of the table of levels."""
+    """Level as in the table of levels."""
     window: tuple[str, int, int] | None
-    """Kind, begin and end [min after the reference time]; None for what HRRR never has."""
+    """Kind, start and end [min after the reference time]; None for what HRRR never has."""
     reference_time: datetime
     """UTC."""
     grid_digest: str
     """MD5 of section 3."""
     along_grid: bool
-    """Whether components of vectors lie along rows and columns."""
+    """Whether vector components are along rows and columns."""
     from_south_west: bool
-    """Whether values run eastward along rows, and rows to the north."""
+    """Whether values run eastward along rows, and rows northward."""
 
     def describe(self) -> str:
-        """Run and window, for people."""
+        """Describe run and window, for people."""
         kind, start, stop = self.window or ("unknown", 0, 0)
         when = f"{stop} min" if kind == "instant" else f"{kind} of {start}-{stop} min"
         return f"the run {self.reference_time:%Y-%m-%dT%H}, {when}"
 
 
 def read_keys(handle: int) -> Keys | None:
-    """Ask ecCodes; None for a message that is not GRIB edition 2.
+    """Read the keys with ecCodes; None for a message that is not GRIB edition 2.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def read_keys(handle: int) -> Keys | None:
     discipline, category, number, local_table, centre = (_int(handle, key) for key in names)
     template = _int(handle, "productDefinitionTemplateNumber")
     return Keys(
-        element=spell_element(discipline, category, number, local_table, centre),
+        element=format_element(discipline, category, number, local_table, centre),
         level=_level(handle) if template in _WITH_A_LEVEL else f"product template 4.{template}",
         window=_window(handle, template),
         reference_time=datetime(*(_int(handle, key) for key in ("year", "month", "day", "hour", "minute", "second"))),
@@ -80,12 +80,12 @@ def read_keys(handle: int) -> Keys | None:
 
 
 def same_field(keys: Keys, selector: Selector) -> bool:
-    """Whether a message has the element and the level that a selector names."""
+    """Return whether a message has the element and level of a selector."""
     return (keys.element, keys.level) == (canonical_element(selector.element), selector.level)
 
 
 def same_window(keys: Keys, selector: Selector, lead_hours: int) -> bool:
-    """Whether a message speaks of the stretch of time that a selector means at a lead time."""
+    """Return whether a message has the window of a selector at a lead time."""
     spec, stop = selector.window, 60 * lead_hours
     if keys.window is None:
         return False
@@ -105,7 +105,7 @@ def _level(handle: int) -> str:
         )
         for which in ("FirstFixedSurface", "SecondFixedSurface")
     )
-    return spell_level(*first, *second)
+    return format_level(*first, *second)
 
 
 def _window(handle: int, template: int) -> tuple[str, int, int] | None:

@@ -1,4 +1,4 @@
-"""Every message of a file with ecCodes, and what the wanted ones say at the points."""
+"""Reads every message of a file with ecCodes, and computes the values of the wanted ones at the points."""
 
 from __future__ import annotations
 
@@ -11,97 +11,99 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.audit.reference.decoding import unpack
-from hrrr_dask.audit.reference.geometry import Floats, Placement, apart, on_sphere
+from hrrr_dask.audit.reference.geometry import Floats, Placement, chord, unit_vectors
 from hrrr_dask.audit.reference.message_keys import Keys, read_keys, same_field, same_window
 from hrrr_dask.catalog.selectors import Selector
-from hrrr_dask.catalog.variables import companion_of
+from hrrr_dask.catalog.variables import find_companion
 from hrrr_dask.records import GribFile
 
 __all__ = ["ULPS_OF_WIND", "Answer", "Obstacle", "read_values"]
 
 ULPS_OF_WIND: Final = 4
-"""A turned component may differ by so many units in the last place of the wind's speed: its angle is measured here,
-and computed there."""
+"""Tolerance of a turned component, in units in the last place of the wind speed: its angle is measured here and
+computed in the pipeline."""
 
 ULPS_OF_A_MEAN: Final = 2
-"""A weighted mean may differ by so many units in the last place of the largest of its four values,"""
+"""Tolerance of a weighted mean, in units in the last place of the largest of its four values,"""
 SPREAD_OF_A_MEAN: Final = 1e-9
-"""and by this part of the difference between the largest and the smallest: positions between cells agree to that."""
+"""plus this share of the difference between the largest and the smallest: positions between cells agree to that."""
 
 NO_WEIGHT: Final = 1e-6
-"""A cell with less weight than this may be missing on one route and not be asked on the other."""
+"""Weight below which a cell may be missing on one route and not be used on the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The values of one variable in one file, dims (point,)."""
+    """Values of one variable in one file, dims (point,)."""
 
     values: NDArray[np.float32]
     """NaN where the message has none [the variable's units]."""
     tolerance: Floats
-    """How far another route's may be away; 0 for bit for bit."""
+    """Allowed difference to another route's values; 0 for bit for bit."""
     may_be_missing: NDArray[np.bool_]
-    """Where another route may find none: all but nothing of the value comes from cells that are there."""
+    """Where another route may have no value: almost all of its weight is on missing cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why a file gave no values of a variable."""
+    """Reason why a file has no values of a variable."""
 
     reason: str
     """``message-not-found``, ``ambiguous-message``, ``wrong-identity``, ``truncated`` or ``decode-failed``."""
     note: str
-    """For people."""
+    """Explanation for people."""
 
     @property
     def is_certain(self) -> bool:
-        """Whether the file was seen whole, and has no such message; else nobody knows."""
+        """Whether the whole file was read and has no such message; otherwise unknown."""
         return self.reason not in ("truncated", "decode-failed")
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What came by of one selector while a file was read."""
+class _MatchedMessages:
+    """Messages found for one selector while a file is read."""
 
     fields: list[NDArray[np.float32]]
-    """Of messages that are the wanted one, dims (point, neighbour)."""
+    """Fields of matching messages, dims (point, neighbour)."""
     others: list[str]
-    """Messages of the same element and level, which are not."""
+    """Descriptions of messages with the same element and level that do not match."""
     obstacle: Obstacle | None = None
-    """What was wrong with a message that is the wanted one."""
+    """Problem of a matching message."""
 
 
 def read_values(
     file: BinaryIO, about: GribFile, selectors: Iterable[Selector], placement: Placement
 ) -> dict[Selector, Answer | Obstacle]:
-    """Read a GRIB file from its beginning to its end.
+    """Read a whole GRIB file.
 
     Parameters
     ----------
     file : BinaryIO
-        Open for reading, on this machine's disk.
+        Local file, open for reading.
     about : GribFile
-        What run and lead time it should be of.
+        Run and lead time that the file should have.
     selectors : iterable of Selector
-        What is wanted.
+        Selectors of the wanted messages.
     placement : Placement
         The points.
 
     Returns
     -------
     dict of Selector to Answer or Obstacle
-        For each selector; wind is turned to east and north.
+        Result for each selector; wind is turned to east and north.
     """
     wanted = tuple(dict.fromkeys(selectors))
-    both = tuple(dict.fromkeys([*wanted, *(found[0] for each in wanted if (found := companion_of(each)))]))
-    seen = {selector: _Seen([], []) for selector in both}
+    both = tuple(dict.fromkeys([*wanted, *(found[0] for each in wanted if (found := find_companion(each)))]))
+    seen = {selector: _MatchedMessages([], []) for selector in both}
     unread = _read_all(file, about, seen, placement)
     fields = {selector: _outcome(selector, what, unread) for selector, what in seen.items()}
     return {selector: _answer(selector, fields, placement) for selector in wanted}
 
 
-def _read_all(file: BinaryIO, about: GribFile, seen: Mapping[Selector, _Seen], placement: Placement) -> Obstacle | None:
-    """Look at every message; returns why some could not be looked at, if so."""
+def _read_all(
+    file: BinaryIO, about: GribFile, seen: Mapping[Selector, _MatchedMessages], placement: Placement
+) -> Obstacle | None:
+    """Read every message; returns the reason if some could not be read."""
     unread: Obstacle | None = None
     number = 0
     while True:
@@ -120,7 +122,7 @@ def _read_all(file: BinaryIO, about: GribFile, seen: Mapping[Selector, _Seen], p
             eccodes.codes_release(handle)
 
 
-def _look(handle: int, about: GribFile, seen: Mapping[Selector, _Seen], placement: Placement) -> None:
+def _look(handle: int, about: GribFile, seen: Mapping[Selector, _MatchedMessages], placement: Placement) -> None:
     keys = read_keys(handle)
     if keys is None:
         return
@@ -139,10 +141,10 @@ def _look(handle: int, about: GribFile, seen: Mapping[Selector, _Seen], placemen
 
 
 def _wrong(handle: int, keys: Keys, about: GribFile, selector: Selector, placement: Placement) -> str:
-    """What a message of the right element, level and window has that is not as it should be; nothing if all is."""
+    """Describe what is wrong with a message of the right element, level and window; empty if nothing is."""
     if keys.reference_time != about.init_time or keys.window is None or keys.window[2] != 60 * about.lead_hours:
         return f"the message is of {keys.describe()}"
-    if companion_of(selector) is not None and not keys.along_grid:
+    if find_companion(selector) is not None and not keys.along_grid:
         return "its components lie to the east and north already"
     if keys.grid_digest not in (placement.digest, *placement.known):
         placement.known[keys.grid_digest] = _same_cells(handle, placement)
@@ -151,17 +153,17 @@ def _wrong(handle: int, keys: Keys, about: GribFile, selector: Selector, placeme
     return ""
 
 
-SAME_CELL: Final = 150 / 6_371_229
-"""Cells of two grids are the same ones up to here: those of HRRR v1 and v2 are about 53 m off [Earth radius]."""
+SAME_CELL_RADIUS: Final = 150 / 6_371_229
+"""Tolerance for cells of two grids to be the same: those of HRRR v1 and v2 differ by about 53 m [Earth radius]."""
 
 
 def _same_cells(handle: int, placement: Placement) -> bool:
-    """Whether the points' cells are where they are on the store's grid, by the message's own latitudes."""
+    """Return whether the points' cells have the same positions as on the store's grid, by the message's coordinates."""
     latitude, longitude = (eccodes.codes_get_array(handle, name) for name in ("latitudes", "longitudes"))
     if len(latitude) != placement.n_cells:
         return False
-    here = on_sphere(*(np.radians(degrees[placement.index]) for degrees in (latitude, longitude)))
-    return bool((apart(here, placement.xyz) <= SAME_CELL).all())
+    here = unit_vectors(*(np.radians(degrees[placement.index]) for degrees in (latitude, longitude)))
+    return bool((chord(here, placement.xyz) <= SAME_CELL_RADIUS).all())
 
 
 def _at_cells(handle: int, placement: Placement) -> NDArray[np.float32]:
@@ -171,7 +173,7 @@ def _at_cells(handle: int, placement: Placement) -> NDArray[np.float32]:
     return field[placement.index].astype(np.float32)
 
 
-def _outcome(selector: Selector, seen: _Seen, unread: Obstacle | None) -> NDArray[np.float32] | Obstacle:
+def _outcome(selector: Selector, seen: _MatchedMessages, unread: Obstacle | None) -> NDArray[np.float32] | Obstacle:
     if len(seen.fields) > 1:
         return Obstacle("ambiguous-message", f"the file has {len(seen.fields)} messages of {selector}")
     if seen.fields:
@@ -187,7 +189,7 @@ def _outcome(selector: Selector, seen: _Seen, unread: Obstacle | None) -> NDArra
 def _answer(
     selector: Selector, fields: Mapping[Selector, NDArray[np.float32] | Obstacle], placement: Placement
 ) -> Answer | Obstacle:
-    field, companion = fields[selector], companion_of(selector)
+    field, companion = fields[selector], find_companion(selector)
     if isinstance(field, Obstacle):
         return field
     if companion is None:
@@ -203,7 +205,7 @@ def _answer(
 
 
 def _at_points(values: Floats, tolerance: Floats, placement: Placement) -> Answer:
-    """Weigh the neighbours of each point."""
+    """Combine the neighbours of each point by their weights."""
     weight = placement.weight
     if weight.shape[1] == 1:
         return Answer(values[:, 0].astype(np.float32), tolerance, np.zeros(len(values), dtype=bool))
@@ -216,7 +218,7 @@ def _at_points(values: Floats, tolerance: Floats, placement: Placement) -> Answe
 
 
 def _largest(values: Floats) -> Floats:
-    """Of each point's neighbours; 0 where all are missing."""
+    """Return the largest absolute value of each point's neighbours; 0 where all are missing."""
     found: Floats = np.where(np.isnan(values), -np.inf, values).max(axis=1)
     return np.where(np.isneginf(found), 0.0, found)
 
