@@ -1,4 +1,4 @@
-"""What can go wrong, as one small tree.
+"""The tree of errors that hrrr_dask raises, each with a stable code and an exit code.
 
 ::
 
@@ -7,26 +7,25 @@
     │   ├── ConfigError                a setting is unknown or has a bad value
     │   ├── PointsError                a points file or a point is unusable
     │   ├── PlanError                  the selection names nothing the archive offers
-    │   └── StoreMismatchError         the store exists and was made otherwise
+    │   └── StoreMismatchError         the store exists with other settings
     ├── ArchiveError                   one file or message of the archive: becomes a gap
-    │   ├── NotPublishedError          the object is not there
-    │   ├── UnreachableError           no complete answer after all tries   (may heal)
-    │   ├── AccessDeniedError          the source refuses us
+    │   ├── NotPublishedError          the object does not exist
+    │   ├── UnreachableError           no complete response after all attempts   (retryable)
+    │   ├── AccessDeniedError          the source denies access
     │   ├── InventoryError             the inventory text cannot be trusted
     │   ├── MessageNotFoundError       no message matches the selector
     │   ├── AmbiguousMessageError      several messages match the selector
     │   ├── TruncatedError             the object or the message ends too early
     │   ├── WrongIdentityError         the message is not the one its inventory promised
     │   └── DecodeError                the packed values cannot be read
-    │       └── UnsupportedPackingError    this engine does not know their packing, another one may
+    │       └── UnsupportedPackingError    this engine does not support their packing
     ├── StoreError                     the Zarr store or its ledger: exit 1
     │   ├── StoreAccessError           no credentials, no permission, no such bucket, disk full
-    │   └── StoreConflictError         another writer was there first   (may heal)
+    │   └── StoreConflictError         another writer changed the object first   (retryable)
     └── RunError                       the cluster or the client failed: exit 1
 
-Every text says what was wanted, what was found and what to do. ``code`` is stable: it is what the ledger,
-``--json`` and scripts see. ``retryable`` says whether the same request may succeed later without anybody
-changing anything.
+Every text says what was wanted, what was found and what to do. ``code`` is stable: the ledger, ``--json`` and scripts
+use it. ``retryable`` says whether the same request may succeed later without a change.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ __all__ = [
 
 
 class HrrrDaskError(Exception):
-    """Root of the tree."""
+    """Base class of all errors."""
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
@@ -67,14 +66,14 @@ class HrrrDaskError(Exception):
 
 
 class UsageError(HrrrDaskError, ValueError):
-    """The request cannot be met as it was made."""
+    """The request cannot be met as given."""
 
     code = "usage"
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A setting is unknown, or its value is not one of those it takes."""
+    """A setting is unknown, or its value is invalid."""
 
     code = "bad-setting"
 
@@ -92,13 +91,13 @@ class PlanError(UsageError):
 
 
 class StoreMismatchError(UsageError):
-    """The store exists and was made with other points, variables or settings, or by somebody else."""
+    """The store exists with other points, variables or settings, or is not a store of hrrr_dask."""
 
     code = "store-mismatch"
 
 
 class ArchiveError(HrrrDaskError):
-    """One file or one message of the archive; the run records it as a gap and goes on."""
+    """A problem of one file or message of the archive; recorded as a gap."""
 
     code = "archive"
 
@@ -110,14 +109,14 @@ class NotPublishedError(ArchiveError):
 
 
 class UnreachableError(ArchiveError):
-    """The source gave no complete answer after all tries."""
+    """The source gave no complete response after all attempts."""
 
     code = "unreachable"
     retryable = True
 
 
 class AccessDeniedError(ArchiveError):
-    """The source refuses us: 401 or 403."""
+    """The source denies access: 401 or 403."""
 
     code = "access-denied"
 
@@ -147,19 +146,19 @@ class TruncatedError(ArchiveError):
 
 
 class WrongIdentityError(ArchiveError):
-    """The message is not the one that was asked for."""
+    """The message is not the requested one."""
 
     code = "wrong-identity"
 
 
 class DecodeError(ArchiveError):
-    """The message is the right one, but its values cannot be read."""
+    """The values of the message cannot be decoded."""
 
     code = "decode-failed"
 
 
 class UnsupportedPackingError(DecodeError):
-    """The values are packed in a way that this engine does not know; another one may."""
+    """The values have a packing that this engine does not support; another engine may."""
 
     code = "unsupported-packing"
 

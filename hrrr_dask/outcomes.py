@@ -1,6 +1,6 @@
-"""What can come of one value that was wanted: names, numbers and whether a later run may do better.
+"""Outcomes of a requested value: names, numbers, and whether a gap is retried.
 
-The names stand in the ledger and in reports, the numbers in the store's ``status`` array (CF flag values).
+The ledger and reports have the names, the store's ``status`` array has the numbers (CF flag values).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One row of the table."""
+    """One outcome."""
 
     name: str
     """Stable name, also a CF flag meaning."""
     number: int
-    """CF flag value; a larger number hides a smaller one when a file has several."""
+    """CF flag value; the largest number of a file's variables is the file's status."""
     heals: Literal["always", "young", "never"]
-    """When the next run tries again: always, while the model run is young, or only when told to."""
+    """When a later run retries: always, while the model run is young, or only on request."""
     meaning: str
-    """For people."""
+    """Explanation for people."""
 
 
 OUTCOMES: Final = {
@@ -54,23 +54,23 @@ OUTCOMES: Final = {
         Outcome("poisoned", 13, "young", "reading the file ended its process: it is kept apart"),
     )
 }
-"""Outcome name to its row."""
+"""Name of each outcome to the outcome."""
 
 QUARANTINED: Final = frozenset({"ambiguous-message", "decode-failed", "wrong-identity", "truncated", "poisoned"})
-"""Reasons that lie in the bytes of an object: it was there, and it was refused."""
+"""Reasons that lie in the bytes of an object: it exists, and it was rejected."""
 
 NOT_INGESTED: Final = OUTCOMES["not-ingested"].number
 COMPLETE: Final = OUTCOMES["complete"].number
 NOT_OFFERED: Final = OUTCOMES["not-in-this-era"].number
 PARTIAL: Final = OUTCOMES["partial"].number
-"""Only of a whole file, never of one value."""
+"""Outcome of a whole file only, never of one value."""
 
 NEVER: Final = -(2**63)
-"""In the store's ``available_at``: nothing of the file is there, or nobody knows since when."""
+"""Value of ``available_at`` if the store has no value of the file, or the time is unknown."""
 
 _BY_NUMBER: Final = {outcome.number: outcome for outcome in OUTCOMES.values()}
 
 
 def outcome_numbered(number: int) -> Outcome:
-    """The row with that flag value."""
+    """Return the outcome with a flag value."""
     return _BY_NUMBER[number]

@@ -1,4 +1,4 @@
-"""The nouns: frozen values that the stages hand to one another.
+"""Frozen dataclasses that the stages pass to each other: files, messages, cells, readings, outcomes, extracts.
 
 Times are naive :class:`datetime.datetime` in UTC, as in GRIB. Nothing here reads, writes or decides.
 """
@@ -31,7 +31,7 @@ WindowKind = Literal["instant", "acc", "ave", "max", "min"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class GribFile:
-    """One file of the archive: everything one run says about one lead time.
+    """One file of the archive: all messages of one run and lead time.
 
     Examples
     --------
@@ -40,7 +40,7 @@ class GribFile:
     """
 
     init_time: datetime
-    """When the model started, UTC."""
+    """Start of the model run, UTC."""
     lead_hours: int
     """Lead time [h]."""
     product: str = "sfc"
@@ -55,7 +55,7 @@ class GribFile:
 
     @property
     def valid_time(self) -> datetime:
-        """When the forecast holds, UTC."""
+        """Time for which the forecast is valid, UTC."""
         return self.init_time + self.lead_time
 
     @property
@@ -66,7 +66,7 @@ class GribFile:
 
 @dataclass(frozen=True, slots=True, order=True)
 class ByteRange:
-    """Half-open range of bytes ``[start, stop)`` of an object; ``stop`` None means to its end."""
+    """Half-open byte range ``[start, stop)`` of an object; ``stop`` None extends to its end."""
 
     start: int
     """First byte."""
@@ -79,21 +79,21 @@ class ByteRange:
 
     @property
     def size(self) -> int | None:
-        """Number of bytes, None while the end is open."""
+        """Number of bytes; None for an open range."""
         return None if self.stop is None else self.stop - self.start
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What stretch of time a message speaks of, counted from its init time.
+    """Time interval of a message, counted from its init time.
 
-    Structure instead of spelling: ``0-1 day acc fcst`` and ``0-24 hour acc fcst`` are equal here.
+    Compared by value, not by spelling: ``0-1 day acc fcst`` and ``0-24 hour acc fcst`` are equal.
     """
 
     kind: WindowKind
-    """``instant``, or how the values between start and stop were combined."""
+    """``instant``, or how the values between start and stop are combined."""
     start: int
-    """Begin of the window [min after init_time]; equals stop for an instant."""
+    """Start of the window [min after init_time]; equals stop for an instant."""
     stop: int
     """End of the window [min after init_time]: the lead time."""
 
@@ -106,135 +106,135 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line of an inventory: what a message is and where it lies."""
+    """One line of an inventory: metadata and byte range of a message."""
 
     element: str
     """Parameter abbreviation as NOAA spells it, or ``var discipline=… parm=…`` for one without a name."""
     level: str
     """Level as NOAA spells it, such as ``2 m above ground``."""
     window: Window | None
-    """The time window; None when its spelling is not understood (such a record is never selected)."""
+    """Time window; None if its spelling is unknown (such a record is never selected)."""
     reference_time: datetime
-    """The run's init time, UTC."""
+    """Init time of the run, UTC."""
     byte_range: ByteRange
-    """Where the message lies; the last record of an inventory text has an open stop."""
+    """Byte range of the message; the last record of an inventory has an open stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """The grid cells that serve some points, and their weights.
+    """Grid cells of points, and their weights.
 
-    ``index[p, k]`` is a position in the message's own order (``y * nx + x``).
+    ``index[p, k]`` is a position in the order of the message (``y * nx + x``).
     """
 
     index: NDArray[np.int64]
-    """dims (point, neighbour)."""
+    """Positions of the cells, dims (point, neighbour)."""
     weight: NDArray[np.float64]
-    """dims (point, neighbour); every row sums to 1."""
+    """Weights, dims (point, neighbour); every row sums to 1."""
     y: NDArray[np.int32]
-    """dims (point,): row of the nearest cell."""
+    """Row of the nearest cell, dims (point,)."""
     x: NDArray[np.int32]
-    """dims (point,): column of the nearest cell."""
+    """Column of the nearest cell, dims (point,)."""
     latitude: NDArray[np.float64]
-    """dims (point,): of the nearest cell's centre [degrees_north]."""
+    """Latitude of the nearest cell's centre, dims (point,) [degrees_north]."""
     longitude: NDArray[np.float64]
-    """dims (point,): of the nearest cell's centre, -180 to 180 [degrees_east]."""
+    """Longitude of the nearest cell's centre, -180 to 180, dims (point,) [degrees_east]."""
     distance: NDArray[np.float64]
-    """dims (point,): great circle from the point to the nearest cell's centre [m]."""
+    """Great-circle distance from the point to the nearest cell's centre, dims (point,) [m]."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Reading:
-    """What is to be read of one file: all that the store does not have of it yet."""
+    """What to read of one file: variables and points that the store does not have yet."""
 
     file: GribFile
-    """Which file."""
+    """The file."""
     variables: tuple[str, ...]
-    """Names, in plan order; only those that the archive can have in it."""
+    """Names in plan order; only variables that the archive can have in this file."""
     first_point: int = 0
-    """The points before this one are there already."""
+    """First point to read; the store has those before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The object that values came from; nothing of it is known when all is empty."""
+    """Object that values were read from; all empty if unknown."""
 
     source: str = ""
-    """URL or path."""
+    """URL or path of the object."""
     etag: str = ""
-    """Its entity tag, when the source gives one."""
+    """Entity tag of the object, if the source gives one."""
     published: datetime | None = None
-    """Its Last-Modified, UTC."""
+    """Last-Modified of the object, UTC."""
     inventory: str = ""
-    """``idx`` or ``walk``: where the byte ranges came from."""
+    """``idx`` or ``walk``: whether the byte ranges are from the published inventory or from the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
-    """What came of one file: a row of the ledger for each variable."""
+    """Outcome of one file: a row of the ledger for each variable."""
 
     file: GribFile
-    """Which file."""
+    """The file."""
     wanted: tuple[str, ...]
-    """Names of the variables that were to be read."""
+    """Names of the requested variables."""
     reasons: dict[str, str]
-    """Variable name to gap code, for the variables that are missing; empty when all are there."""
+    """Name of each missing variable to the code of its gap; empty if nothing is missing."""
     details: dict[str, str] = field(default_factory=dict)
-    """Variable name to a sentence about its gap, or about what sources before its own lacked."""
+    """Name of a variable to an explanation of its gap, or of what earlier sources lacked."""
     origin: Origin = Origin()
-    """The object that was read first."""
+    """Object that was read first."""
     elsewhere: dict[str, Origin] = field(default_factory=dict)
-    """Variable name to another object, for the variables that did not come from the first."""
+    """Name of a variable to its object, for variables that were not read from the first."""
     bytes_read: int = 0
     """Bytes received from the sources [B]."""
     requests: int = 0
-    """Requests made, retries included."""
+    """Requests made, including retries."""
     seconds: float = 0.0
     """Wall time of the extraction [s]."""
     first_point: int = 0
-    """Begin of the points that were to be read."""
+    """First point that was read."""
     n_points: int = 0
-    """One past their end: the number of points that the reader knew."""
+    """One past the last point: the number of points of the store that the reader knew."""
     engines: dict[str, str] = field(default_factory=dict)
-    """Variable name to the engine that decoded it, for the variables that are there."""
+    """Name of each complete variable to the engine that decoded it."""
 
     checksums: dict[str, int] = field(default_factory=dict)
-    """Variable name to the CRC-32C of its values as little-endian float32, for the variables that are there."""
+    """Name of each complete variable to the CRC-32C of its values as little-endian float32."""
     flags: dict[str, int] = field(default_factory=dict)
-    """Variable name to the flags of :mod:`hrrr_dask.quality.flags` that any of its values has, where it has any."""
+    """Name of a variable to the flags of :mod:`hrrr_dask.quality.flags` of its values, if it has any."""
 
     def origin_of(self, name: str) -> Origin:
-        """The object that a variable came from, or was last looked for in."""
+        """Return the object that a variable was read from, or last requested from."""
         return self.elsewhere.get(name, self.origin)
 
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """The values of one file at the points: a few kilobytes."""
+    """Values of one file at the points, a few kilobytes."""
 
     values: NDArray[np.float32]
-    """dims (variable, point): the outcome's ``wanted``, from its ``first_point`` to its ``n_points``; NaN where there
-    is no value."""
+    """Values of the outcome's ``wanted``, from its ``first_point`` to its ``n_points``, NaN if missing; dims
+    (variable, point)."""
     outcome: FileOutcome
-    """What was read and what is missing."""
+    """Outcome of the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
     """A slab of whole shards: some days of init times, all lead times, all points, all variables.
 
-    What is to be read of it is committed in steps of bounded size, one after the other.
+    The files to read are committed in steps of bounded size, one after the other.
     """
 
     number: int
     """Position along the store's init_time shards, from 0."""
     readings: tuple[Reading, ...]
-    """What to read and commit now; ascending."""
+    """What to read and commit in this step; ascending."""
     step: int = 0
-    """Which of the partition's steps this is, from 0."""
+    """Number of the step in the partition, from 0."""
 
     @property
     def label(self) -> str:
-        """Short name for task keys: the first init time, and the step if there are several."""
+        """Short name for task keys: the first init time, and the number of the step if there are several."""
         day = f"{self.readings[0].file.init_time:%Y%m%d}" if self.readings else f"part{self.number}"
         return f"{day}-{self.step}" if self.step else day

@@ -35,7 +35,7 @@ def test_the_drawn_tree_is_the_class_tree():
 def test_the_drawing_says_what_may_heal_and_how_the_command_exits():
     for name, (_, text) in drawn().items():
         cls = getattr(errors, name)
-        assert ("(may heal)" in text) == cls.retryable, name
+        assert ("(retryable)" in text) == cls.retryable, name
         if match := re.search(r"exit (\d)", text):
             assert cls.exit_code == int(match[1])
 

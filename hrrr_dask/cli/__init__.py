@@ -1,4 +1,4 @@
-"""``hrrr-dask``: parse the command line, call the API, print. stdout has the result, stderr has progress and messages.
+"""The command line ``hrrr-dask``: parses, calls the API, prints. Results go to stdout, progress and messages to stderr.
 
 Uses everything below; nothing uses it.
 """

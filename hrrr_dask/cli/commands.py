@@ -1,4 +1,4 @@
-"""``hrrr-dask``: parse, call the API, print. stdout is the answer, stderr is talk."""
+"""The commands of ``hrrr-dask``: each parses its options, calls the API and prints the result."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ __all__ = ["cli", "main"]
 
 
 class _Group(click.Group):
-    """Turns our errors into one screen and an exit code."""
+    """Prints errors of hrrr_dask as a short text and exits with their exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except HrrrDaskError as error:
-            _say_failure(ctx, error.code, str(error))
+            _print_failure(ctx, error.code, str(error))
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
         except click.UsageError as error:
-            _say_failure(ctx, "usage", error.format_message())
+            _print_failure(ctx, "usage", error.format_message())
             raise
         except KeyboardInterrupt:
-            _say_failure(ctx, "interrupted", "stopped before anything was read")
+            _print_failure(ctx, "interrupted", "stopped before anything was read")
             click.echo("stopped; the same command again does the rest", err=True)
             ctx.exit(1)
 
 
-def _say_failure(ctx: click.Context, code: str, text: str) -> None:
-    """Stdout is one JSON document whatever happens, when JSON was asked for."""
+def _print_failure(ctx: click.Context, code: str, text: str) -> None:
+    """With --json, print the failure as one JSON document to stdout."""
     if ctx.meta.get("json") or "--json" in sys.argv:
         click.echo(json.dumps({"outcome": "failed", "error": {"code": code, "text": text}}))
 
@@ -59,10 +59,9 @@ def _say_failure(ctx: click.Context, code: str, text: str) -> None:
 @click.group("hrrr", cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(hrrr_dask.__version__, prog_name="hrrr-dask")
 def cli() -> None:
-    """Point series out of the whole HRRR archive, through Dask, into one Zarr store.
+    """Point series of the whole HRRR archive, through Dask, in one Zarr store.
 
-    Exit codes: 0 done, 1 failed, 2 usage, 3 done with gaps. A command that was killed or interrupted does the rest
-    when it is given again.
+    Exit codes: 0 done, 1 failed, 2 usage, 3 done with gaps. Run a killed or interrupted command again to do the rest.
     """
 
 
@@ -70,13 +69,15 @@ def cli() -> None:
 @selection_options
 @period_options
 @source_options
-@click.option("--store", default="", metavar="URL", help="A store to continue; what it has is not planned again.")
+@click.option("--store", default="", metavar="URL", help="Store to continue; files that it has are not planned again.")
 @store_option
-@click.option("--calibrate", is_flag=True, help="Measure how fast this machine decodes, for the core-hours.")
-@click.option("--dollars-per-core-hour", type=float, metavar="PRICE", help="For the costs.  [default: 0.045]")
+@click.option("--calibrate", is_flag=True, help="Measure the decoding speed of this machine, for the core-hours.")
+@click.option(
+    "--dollars-per-core-hour", type=float, metavar="PRICE", help="Price of a core, for the costs.  [default: 0.045]"
+)
 @json_option
 def plan_command(*, as_json: bool, calibrate: bool, **given: Any) -> None:
-    """Say what would be done, and what it costs; nothing is done."""
+    """Show which files a backfill would read, and its cost, without reading or writing anything."""
     from hrrr_dask.api import plan  # noqa: PLC0415  --help should not wait for Dask
     from hrrr_dask.cli.progress import plan_answer, plan_table  # noqa: PLC0415
     from hrrr_dask.config.settings import resolve_settings  # noqa: PLC0415
@@ -84,7 +85,7 @@ def plan_command(*, as_json: bool, calibrate: bool, **given: Any) -> None:
 
     made = plan(**{"points": None, **settings(given)})
     resolved = resolve_settings(dollars_per_core_hour=given["dollars_per_core_hour"])
-    calibration = _calibrated(resolved["engine"]) if calibrate else DEFAULT_CALIBRATION
+    calibration = _calibrate(resolved["engine"]) if calibrate else DEFAULT_CALIBRATION
     costs = estimate(made, calibration, resolved["dollars-per-core-hour"])
     if as_json:
         click.echo(_json(plan_answer(made, costs)))
@@ -92,10 +93,10 @@ def plan_command(*, as_json: bool, calibrate: bool, **given: Any) -> None:
         Console().print(plan_table(made, costs))
 
 
-def _calibrated(engine: str) -> Any:
+def _calibrate(engine: str) -> Any:
     from hrrr_dask.job.calibrate import calibrate  # noqa: PLC0415  it writes a message with ecCodes
 
-    click.echo(f"measuring how fast this machine decodes with {engine}", err=True)
+    click.echo(f"measuring the decoding speed of this machine with {engine}", err=True)
     return calibrate(engine)
 
 
@@ -108,7 +109,7 @@ def _calibrated(engine: str) -> Any:
 @click.option("--retry-gaps", is_flag=True, help="Read files with gaps again, however old.")
 @json_option
 def backfill_command(*, as_json: bool, **given: Any) -> None:
-    """Read what the store does not have yet, and write it."""
+    """Read the files that the store does not have yet, and write their values."""
     from hrrr_dask.api import backfill  # noqa: PLC0415  --help should not wait for Dask
 
     _run(backfill, {"points": None, **settings(given)}, as_json=as_json)
@@ -121,7 +122,7 @@ def backfill_command(*, as_json: bool, **given: Any) -> None:
 @click.option("--end", metavar="TIME", help="Last init time.  [default: now]")
 @json_option
 def update_command(*, as_json: bool, **given: Any) -> None:
-    """Read the newest runs not yet in the store, and what was missing in the week before them."""
+    """Read the newest runs that are not in the store, and retry gaps of the week before them."""
     from hrrr_dask.api import update  # noqa: PLC0415  --help should not wait for Dask
 
     _run(update, settings(given), as_json=as_json)
@@ -129,38 +130,38 @@ def update_command(*, as_json: bool, **given: Any) -> None:
 
 @cli.command("add-points")
 @store_options
-@click.option("--points", required=True, metavar="FILE", help="The new points; those that are there may be among them.")
+@click.option("--points", required=True, metavar="FILE", help="New points; can include points that the store has.")
 @source_options
 @cluster_options
 @json_option
 def add_points_command(*, as_json: bool, **given: Any) -> None:
-    """Add points to a store, which may be in use, and read them out of every file that it has."""
-    from hrrr_dask.job.growth import add_points  # noqa: PLC0415  --help should not wait for Dask
+    """Add points to a store, and read them from every file that it has. The store can be in use."""
+    from hrrr_dask.api import add_points  # noqa: PLC0415  --help should not wait for Dask
 
     _run(add_points, settings(given), as_json=as_json)
 
 
 @cli.command("add-variables")
 @store_options
-@click.option("--variables", required=True, metavar="NAMES", help="The new variables, as for backfill.")
+@click.option("--variables", required=True, metavar="NAMES", help="New variables, as for backfill.")
 @source_options
 @cluster_options
 @json_option
 def add_variables_command(*, as_json: bool, **given: Any) -> None:
-    """Add variables to a store, which may be in use, and read them out of every file that it has."""
-    from hrrr_dask.job.growth import add_variables  # noqa: PLC0415  --help should not wait for Dask
+    """Add variables to a store, and read them from every file that it has. The store can be in use."""
+    from hrrr_dask.api import add_variables  # noqa: PLC0415  --help should not wait for Dask
 
     _run(add_variables, settings(given), as_json=as_json)
 
 
 def _run(action: Any, given: dict[str, Any], *, as_json: bool) -> None:
-    """Do what reads files: follow it, print its report, end with its exit code."""
+    """Run a command that reads files: show its progress, print its report, exit with its code."""
     if given.pop("dry_run"):
         _print_manifest(given)
         return
     from hrrr_dask.cli.progress import live_progress, report_table  # noqa: PLC0415  --help should not wait for Dask
 
-    with _errors_said_once(), live_progress(Console(stderr=True)) as show:
+    with _silence_dask_client(), live_progress(Console(stderr=True)) as show:
         report = action(show=show, **given)
     if as_json:
         click.echo(_json({"outcome": report.outcome, **dataclasses.asdict(report)}))
@@ -179,8 +180,8 @@ def _print_manifest(given: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _errors_said_once() -> Iterator[None]:
-    """Dask's client complains of a lost scheduler with a traceback, and we of the same in a sentence."""
+def _silence_dask_client() -> Iterator[None]:
+    """Silence Dask's traceback for a lost scheduler, which our error already reports."""
     client = logging.getLogger("distributed.client")
     before = client.level
     client.setLevel(logging.CRITICAL)
@@ -192,11 +193,11 @@ def _errors_said_once() -> Iterator[None]:
 
 @cli.command("status")
 @store_options
-@click.option("--plot", default="", metavar="FILE", help="Draw a PNG: which lead times of which days are there.")
-@click.option("--gaps", is_flag=True, help="List every gap: why, where it was looked for, when it is tried again.")
+@click.option("--plot", default="", metavar="FILE", help="Write a PNG: completeness by day and lead time.")
+@click.option("--gaps", is_flag=True, help="List every gap: its reason, its source, when it is retried.")
 @json_option
 def status_command(*, store: str, store_option: tuple[str, ...], plot: str, gaps: bool, as_json: bool) -> None:
-    """Say what a store holds: done, to do, gaps by reason and day."""
+    """Show what a store has: complete files, files to do, gaps by reason and by day."""
     from hrrr_dask.audit.status import status  # noqa: PLC0415
     from hrrr_dask.cli.progress import status_tables  # noqa: PLC0415  --help should not wait for Dask
 
@@ -215,12 +216,12 @@ def status_command(*, store: str, store_option: tuple[str, ...], plot: str, gaps
 @store_options
 @click.option("--start", default="", metavar="TIME", help="First init time, UTC.  [default: the store's first]")
 @click.option("--end", default="", metavar="TIME", help="Last init time, included.  [default: the store's last]")
-@click.option("--markdown", default="", metavar="FILE", help="Write a page that says it all.")
-@click.option("--plot", default="", metavar="FILE", help="Draw a PNG: which variables are flagged when, and why.")
-@click.option("--fail-on", default="", metavar="FLAG,...", help="End with exit code 3 if any of these flags is found.")
+@click.option("--markdown", default="", metavar="FILE", help="Write the assessment as a Markdown page.")
+@click.option("--plot", default="", metavar="FILE", help="Write a PNG: flagged values by variable and time.")
+@click.option("--fail-on", default="", metavar="FLAG,...", help="Exit with code 3 if any of these flags is found.")
 @json_option
 def quality_command(*, store: str, store_option: tuple[str, ...], fail_on: str, as_json: bool, **given: str) -> None:
-    """Look at every value of a store: which are physically out of place. No value is changed."""
+    """Check every value of a store for physical plausibility. No value is changed."""
     from hrrr_dask.audit.assess import assess, parse_flags  # noqa: PLC0415  --help should not wait for Dask
     from hrrr_dask.cli.quality_tables import assessment_answer, assessment_tables  # noqa: PLC0415
 
@@ -242,16 +243,20 @@ def quality_command(*, store: str, store_option: tuple[str, ...], fail_on: str, 
 
 @cli.command("verify")
 @store_options
-@click.option("--sample", type=int, metavar="N", help="Files that are drawn, evenly over the store.  [default: 20]")
-@click.option("--all", "every_file", is_flag=True, help="All files, instead of a sample.")
-@click.option("--checksums", is_flag=True, help="Compare all of it with the ledger's checksums; no archive is read.")
+@click.option("--sample", type=int, metavar="N", help="Number of files, drawn evenly from the store.  [default: 20]")
+@click.option("--all", "every_file", is_flag=True, help="Verify all files instead of a sample.")
+@click.option(
+    "--checksums", is_flag=True, help="Compare the whole store with the ledger's checksums, without the archive."
+)
 @click.option("--start", metavar="TIME", help="First init time.  [default: the store's]")
 @click.option("--end", metavar="TIME", help="Last init time, included.  [default: the store's]")
-@click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Draw the files that were drawn with it before.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="S", help="Seed of the sample: the same seed draws the same files."
+)
 @source_options
 @json_option
 def verify_command(*, checksums: bool, as_json: bool, **given: Any) -> None:
-    """Read a sample of files again, whole and with ecCodes alone, and compare every value with the store.
+    """Read a sample of files again, whole and with ecCodes only, and compare every value with the store.
 
     Exit codes: 0 equal, 1 something differs, 3 nothing differs but something could not be checked.
     """
@@ -261,9 +266,11 @@ def verify_command(*, checksums: bool, as_json: bool, **given: Any) -> None:
 
     beside = [name for name in ("sample", "every_file", "seed", "source", "source_option") if given[name]]
     if checksums and beside:
-        raise click.UsageError(f"--checksums looks at everything and reads no archive: leave out {', '.join(beside)}")
+        raise click.UsageError(
+            f"--checksums compares the whole store and reads no archive: leave out {', '.join(beside)}"
+        )
     if given["every_file"] and given["sample"] is not None:
-        raise click.UsageError("--all and --sample are two ways to say which files: give one of them")
+        raise click.UsageError("--all and --sample exclude each other: give one of them")
     with live_count(Console(stderr=True)) as show:
         wanted = settings(given)
         if checksums:
@@ -282,7 +289,7 @@ def verify_command(*, checksums: bool, as_json: bool, **given: Any) -> None:
 @store_options
 @json_option
 def compact_command(*, store: str, store_option: tuple[str, ...], as_json: bool) -> None:
-    """Gather the ledger's many small objects into one; the store may be in use."""
+    """Compact the ledger's many small objects into one. The store can be in use."""
     from hrrr_dask.audit.status import compact  # noqa: PLC0415  --help should not wait for Dask
 
     before, after = compact(store, **pairs("--store-option", store_option))
@@ -293,7 +300,7 @@ def compact_command(*, store: str, store_option: tuple[str, ...], as_json: bool)
 @cli.command("demo")
 @click.argument("directory", default="hrrr-demo", type=click.Path(file_okay=False))
 def demo_command(directory: str) -> None:
-    """Do the main job offline, in DIRECTORY (hrrr-demo): a synthetic archive, a backfill, a Zarr store, a plot."""
+    """Run everything offline in DIRECTORY (hrrr-demo): a synthetic archive, a backfill, a Zarr store, a plot."""
     from hrrr_dask.cli.progress import live_progress, report_table  # noqa: PLC0415
     from hrrr_dask.demo import run_demo  # noqa: PLC0415  --help should not wait for Dask
 

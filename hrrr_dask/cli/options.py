@@ -1,4 +1,4 @@
-"""Options that several commands of ``hrrr-dask`` share, and what the API makes of them."""
+"""Options that several commands share, and their conversion to settings of the API."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hrrr_dask.config.kubernetes import nested
+from hrrr_dask.config.kubernetes import nest_options
 from hrrr_dask.errors import ConfigError
 
 __all__ = [
@@ -27,12 +27,12 @@ _Command = Callable[..., Any]
 
 
 def selection_options(command: _Command) -> _Command:
-    """What is wanted of every run: fixed when a store is made."""
+    """Options of what a store contains, fixed when it is made."""
     options = (
         click.option(
             "--points",
             metavar="FILE",
-            help="CSV, lat,lon lines or GeoJSON; may be left out for a store that is there.",
+            help="CSV, lat,lon lines or GeoJSON; optional for an existing store.",
         ),
         click.option(
             "--cycles", metavar="HOURS", help="Hours at which runs start, such as 0,6,12,18.  [default: 0-23]"
@@ -41,41 +41,48 @@ def selection_options(command: _Command) -> _Command:
         click.option(
             "--variables",
             metavar="NAMES",
-            help="Names, or selectors ELEMENT:LEVEL[:WINDOW], or NAME=SELECTOR, with commas.  [default: the eleven]",
+            help="Names, selectors ELEMENT:LEVEL[:WINDOW], or NAME=SELECTOR, with commas.  [default: eleven names]",
         ),
         click.option("--product", help="sfc, prs, nat or subh.  [default: sfc]"),
         click.option("--domain", help="conus or alaska.  [default: conus]"),
         click.option("--method", help="nearest or bilinear.  [default: nearest]"),
         click.option("--axis-start", metavar="DATE", help="First day of the init_time axis.  [default: 2014-07-30]"),
-        click.option("--partition-days", type=int, help="Days of one shard; by default chosen from the sizes."),
-        click.option("--shard-points", type=int, help="Points of one shard; by default chosen from their number."),
-        click.option("--chunk-points", type=int, help="Points of one inner chunk; by default chosen from the sizes."),
-        click.option("--memory-limit-mb", type=int, help="Refuse a plan that needs more a worker.  [default: 4096]"),
+        click.option("--partition-days", type=int, help="Days of one shard; by default chosen by the layout rule."),
+        click.option("--shard-points", type=int, help="Points of one shard; by default chosen by the layout rule."),
+        click.option(
+            "--chunk-points", type=int, help="Points of one inner chunk; by default chosen by the layout rule."
+        ),
+        click.option(
+            "--memory-limit-mb", type=int, help="Refuse a plan that needs more memory for a worker.  [default: 4096]"
+        ),
     )
     return _with(options, command)
 
 
 def period_options(command: _Command) -> _Command:
-    """From when to when."""
+    """Options of the period."""
     options = (
         click.option(
             "--start", required=True, metavar="TIME", help="First init time, UTC: 2024-01-31 or 2024-01-31T06."
         ),
         click.option(
-            "--end", required=True, metavar="TIME", help="Last init time, included; a date means its last run."
+            "--end",
+            required=True,
+            metavar="TIME",
+            help="Last init time, included; a date means the last run of that day.",
         ),
     )
     return _with(options, command)
 
 
 def source_options(command: _Command) -> _Command:
-    """Where the files are."""
+    """Options of the sources."""
     options = (
         click.option(
             "--source",
             multiple=True,
-            help="aws, google, azure, nomads, a URL or a directory laid out like the bucket; several times: the order "
-            "of fail-over; a store that is there has its own.  [default: aws]",
+            help="aws, google, azure, nomads, a URL, or a directory laid out like NOAA's bucket. Give it several "
+            "times for fail-over, in that order; an existing store has its own.  [default: aws]",
         ),
         click.option("--source-option", multiple=True, metavar="KEY=VALUE", help="Such as endpoint=…, anonymous=true."),
     )
@@ -83,7 +90,7 @@ def source_options(command: _Command) -> _Command:
 
 
 def store_options(command: _Command) -> _Command:
-    """The store that is read or written."""
+    """Options of the store that is read or written."""
     url = click.option(
         "--store", required=True, metavar="URL", help="Directory or s3://bucket/prefix of the Zarr store."
     )
@@ -91,7 +98,7 @@ def store_options(command: _Command) -> _Command:
 
 
 def store_option(command: _Command) -> _Command:
-    """How the store is reached."""
+    """Option of the store's endpoint."""
     return click.option(
         "--store-option",
         multiple=True,
@@ -101,7 +108,7 @@ def store_option(command: _Command) -> _Command:
 
 
 def cluster_options(command: _Command) -> _Command:
-    """Where the work is done, and how."""
+    """Options of the cluster and of the workers."""
     options = (
         click.option(
             "--cluster",
@@ -109,27 +116,25 @@ def cluster_options(command: _Command) -> _Command:
             help="local, kubernetes, a scheduler's address tcp://HOST:8786, or its file PATH.json.  [default: local]",
         ),
         click.option("--workers", type=int, help="Processes, or pods.  [default: one a core of this machine]"),
-        click.option("--adapt", metavar="MIN:MAX", help="As many as the work needs, from MIN to MAX."),
+        click.option("--adapt", metavar="MIN:MAX", help="Adapt the number of workers to the work, from MIN to MAX."),
         click.option(
             "--kubernetes-option",
             multiple=True,
             metavar="KEY=VALUE",
-            help="Such as image=…, memory=8Gi, env.NAME=VALUE, secrets=NAME; more may stand in Dask's YAML files.",
+            help="Such as image=…, memory=8Gi, env.NAME=VALUE, secrets=NAME; Dask's YAML files can have more.",
         ),
+        click.option("--dry-run", is_flag=True, help="With --cluster kubernetes: only print the manifest."),
+        click.option("--threads", type=int, help="Files that each process reads concurrently.  [default: 4]"),
+        click.option("--engine", help="Decoding engine: auto, numba, eccodes or cfgrib.  [default: auto]"),
         click.option(
-            "--dry-run", is_flag=True, help="Of --cluster kubernetes: print the manifest that would be sent, no more."
-        ),
-        click.option("--threads", type=int, help="Files that each process reads at once.  [default: 4]"),
-        click.option("--engine", help="Decoder: auto, numba, eccodes or cfgrib.  [default: auto]"),
-        click.option(
-            "--files-per-task", metavar="N", help="Files that one task reads; auto: one, more on large clusters."
+            "--files-per-task", metavar="N", help="Files that one task reads; auto: one, or more on large clusters."
         ),
     )
     return _with(options, command)
 
 
 def json_option(command: _Command) -> _Command:
-    """Answer for programs."""
+    """Option to print JSON."""
 
     def remember(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
         ctx.meta["json"] = value
@@ -139,25 +144,25 @@ def json_option(command: _Command) -> _Command:
 
 
 def settings(given: dict[str, Any]) -> dict[str, Any]:
-    """Options as the API takes them: those not given are left to the configuration."""
+    """Convert options to settings; options that were not given are left to the configuration."""
     given = {key: value for key, value in given.items() if value is not None and value != ()}
     for key in ("source_option", "store_option"):
         if key in given:
             given[f"{key}s"] = pairs("--" + key.replace("_", "-"), given.pop(key))
     if "kubernetes_option" in given:
-        given["kubernetes"] = nested(pairs("--kubernetes-option", given.pop("kubernetes_option")))
+        given["kubernetes"] = nest_options(pairs("--kubernetes-option", given.pop("kubernetes_option")))
     if "source" in given:
         given["source"] = list(given["source"])
     return given
 
 
 def pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
-    """Read ``KEY=VALUE`` texts.
+    """Parse ``KEY=VALUE`` texts.
 
     Raises
     ------
     ConfigError
-        If one is not.
+        If a text has another form.
     """
     found = {}
     for text in texts:

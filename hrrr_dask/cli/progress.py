@@ -1,4 +1,4 @@
-"""What people see on stderr: a progress bar while it runs, tables before and after."""
+"""Prints plans, reports and the status of stores as tables, and shows progress on stderr."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from hrrr_dask.report.results import Report, Status
 
 __all__ = ["ProgressLine", "live_progress", "plan_answer", "plan_table", "report_table", "status_tables"]
 
-SHOWN_GAPS: Final = 50
-"""Gaps that the screen has room for."""
+MAX_PRINTED_GAPS: Final = 50
+"""Maximum number of gaps printed as a table."""
 
 
 class ProgressLine:
-    """One line that follows a run; before the first file it is not there."""
+    """Progress line of a run; appears with the first file."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -58,7 +58,7 @@ class ProgressLine:
         self._task: int | None = None
 
     def __call__(self, progress: Progress) -> None:
-        """Show how far the run is."""
+        """Update the line."""
         if self._task is None:
             if progress.dashboard:
                 self._console.print(f"Dask dashboard: [link={progress.dashboard}]{progress.dashboard}[/link]")
@@ -75,7 +75,7 @@ class ProgressLine:
         )
 
     def stop(self) -> None:
-        """Leave the line as it is."""
+        """Stop updating the line."""
         if self._task is not None:
             self._bar.stop()
 
@@ -88,7 +88,7 @@ def _doing(progress: Progress) -> str:
 
 @contextmanager
 def live_progress(console: Console) -> Iterator[ProgressLine]:
-    """A progress line that ends with the block."""
+    """Show a progress line inside the block."""
     line = ProgressLine(console)
     try:
         yield line
@@ -97,10 +97,10 @@ def live_progress(console: Console) -> Iterator[ProgressLine]:
 
 
 def plan_table(plan: Plan, costs: Costs) -> Table:
-    """What a plan holds, a row a figure."""
+    """Format a plan as a table."""
     selection, layout = plan.selection, plan.layout
     whole = (plan.n_files - plan.n_done) * PRODUCTS[selection.product].file_bytes
-    done = f"; {plan.n_done:,} are in the store already" if plan.n_done else ""
+    done = f"; {plan.n_done:,} are already in the store" if plan.n_done else ""
     table = _table("plan")
     rows = [
         ("runs", f"{plan.n_runs:,} from {plan.period.start:%Y-%m-%dT%H} to {plan.period.end:%Y-%m-%dT%H}"),
@@ -111,7 +111,7 @@ def plan_table(plan: Plan, costs: Costs) -> Table:
         (
             "to read",
             f"about {_size(plan.bytes_to_read)} of {_size(whole)}, in about {plan.requests:,} requests, "
-            f"as real files of {selection.domain} are large",
+            f"for files of the size that NOAA publishes for {selection.domain}",
         ),
         (
             "partitions",
@@ -132,7 +132,7 @@ def plan_table(plan: Plan, costs: Costs) -> Table:
     ]
     rows += [("not reached", f"lead hour {lead}: {count:,} runs do not reach it") for lead, count in _skips(plan)]
     if plan.absent:
-        rows.append(("never there", f"{', '.join(plan.absent)}: no file of these runs and lead times has them"))
+        rows.append(("not available", f"{', '.join(plan.absent)}: no file of these runs and lead times has them"))
     if plan.not_started:
         rows.append(("in the future", f"{plan.not_started:,} runs have not started yet and are left out"))
     for row in rows:
@@ -142,7 +142,7 @@ def plan_table(plan: Plan, costs: Costs) -> Table:
 
 def _work(costs: Costs) -> str:
     calibration = costs.calibration
-    basis = "measured here" if calibration.measured else "our figure; --calibrate measures yours"
+    basis = "measured" if calibration.measured else "assumed; measure with --calibrate"
     return (
         f"about {costs.core_hours:,.3g} core-hours with {calibration.engine} "
         f"({calibration.seconds_per_message * 1000:.3g} ms a message, {basis}), "
@@ -151,7 +151,7 @@ def _work(costs: Costs) -> str:
 
 
 def plan_answer(made: Plan, costs: Costs) -> dict[str, Any]:
-    """The same for programs, ready for JSON."""
+    """Return a plan as JSON."""
     return {
         "start": made.period.start,
         "end": made.period.end,
@@ -175,7 +175,7 @@ def plan_answer(made: Plan, costs: Costs) -> dict[str, Any]:
 
 
 def report_table(report: Report) -> Table:
-    """What a backfill did."""
+    """Format the report of a backfill as a table."""
     table = _table(report.outcome)
     rate = report.bytes_read / 1e6 / max(report.seconds, 1e-3)
     table.add_row("store", report.store)
@@ -197,20 +197,20 @@ def report_table(report: Report) -> Table:
 
 
 def status_tables(status: Status) -> list[Table]:
-    """How a store stands: as a whole, and by day or month."""
-    tables = [_standing(status), _by_time(status)] if status.by_time else [_standing(status)]
+    """Format the status of a store as tables: as a whole, and by day or month."""
+    tables = [_status_table(status), _by_time(status)] if status.by_time else [_status_table(status)]
     return tables if status.gap_list is None else [*tables, _gap_table(status.gap_list)]
 
 
 def _gap_table(gaps: tuple[Gap, ...]) -> Table:
-    more = f", the first {SHOWN_GAPS:,}; --json has all" if len(gaps) > SHOWN_GAPS else ""
+    more = f", the first {MAX_PRINTED_GAPS:,}; --json has all" if len(gaps) > MAX_PRINTED_GAPS else ""
     table = Table(
         title=f"\n{len(gaps):,} gaps{more}", title_justify="left", box=None, pad_edge=False, header_style="bold"
     )
-    for column in ("init_time", "lead", "reason", "tried", "again"):
+    for column in ("init_time", "lead", "reason", "tried", "retry"):
         table.add_column(column, justify="right" if column in ("lead", "tried") else "left", no_wrap=True)
-    table.add_column("variables, and what was found")
-    for gap in gaps[:SHOWN_GAPS]:
+    table.add_column("variables: detail")
+    for gap in gaps[:MAX_PRINTED_GAPS]:
         mark = "quarantined: " if gap.quarantined else ""
         found = f"{mark}{gap.detail.strip().splitlines()[-1]}" if gap.detail.strip() else gap.source
         names = gap.variables[0] if len(gap.variables) == 1 else f"{gap.variables[0]} and {len(gap.variables) - 1} more"
@@ -232,7 +232,7 @@ def _by_time(status: Status) -> Table:
     return table
 
 
-def _standing(status: Status) -> Table:
+def _status_table(status: Status) -> Table:
     table = _table("status")
     table.add_row("store", status.store)
     table.add_row("runs", f"{status.first_init_time:%Y-%m-%dT%H} to {status.last_init_time:%Y-%m-%dT%H}")
@@ -255,7 +255,7 @@ def _table(title: str) -> Table:
 
 
 def _hours(hours: tuple[int, ...]) -> str:
-    """Spell ascending hours as ranges."""
+    """Format ascending hours as ranges."""
     parts: list[list[int]] = []
     for hour in hours:
         if parts and hour == parts[-1][-1] + 1:
@@ -266,7 +266,7 @@ def _hours(hours: tuple[int, ...]) -> str:
 
 
 def _skips(plan: Plan) -> list[tuple[str, int]]:
-    """Lead hours that some runs do not reach, neighbours with the same count together."""
+    """Group lead hours that some runs do not reach by the number of runs."""
     grouped: dict[int, list[int]] = {}
     for lead, count in plan.skipped.items():
         grouped.setdefault(count, []).append(lead)

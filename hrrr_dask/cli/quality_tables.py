@@ -1,4 +1,4 @@
-"""What was found in a store's values, for terminals and for programs."""
+"""Prints assessments of plausibility, as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 from rich.table import Table
 
-from hrrr_dask.report.quality_page import spell_example, spell_place, spell_share, spell_value
+from hrrr_dask.report.quality_page import format_example, format_place, format_share, format_value
 from hrrr_dask.report.results import Assessment
 
 __all__ = ["assessment_answer", "assessment_tables"]
 
 
 def assessment_tables(found: Assessment) -> list[Table]:
-    """What a store's values are like: as a whole, by flag, by variable, and the most extreme."""
+    """Format an assessment as tables: as a whole, by flag, by variable, and the most extreme values."""
     tables = [_assessed(found), _by_variable(found)]
     return [*tables, _by_flag(found), _extremes(found)] if found.flags else tables
 
 
 def assessment_answer(found: Assessment) -> dict[str, Any]:
-    """The same for programs, ready for JSON: a number that is none is null."""
+    """Return an assessment as JSON; numbers that are not finite are null."""
 
     def spelled(value: Any) -> Any:
         if isinstance(value, dict):
@@ -43,10 +43,10 @@ def _assessed(found: Assessment) -> Table:
     table.add_row("points", f"{found.n_points:,}")
     table.add_row("files", f"{found.files:,}")
     table.add_row("values", f"{found.values:,}; {found.missing:,} are missing")
-    table.add_row("flagged", f"{found.flagged:,} ({spell_share(found.flagged, found.values)}); none is changed")
+    table.add_row("flagged", f"{found.flagged:,} ({format_share(found.flagged, found.values)}); none is changed")
     if found.points:
         points = (
-            f"{row.point_id} ({spell_place(row.latitude, row.longitude)}) {row.flagged:,}" for row in found.points
+            f"{row.point_id} ({format_place(row.latitude, row.longitude)}) {row.flagged:,}" for row in found.points
         )
         table.add_row("most at", ", ".join(points))
         table.add_row("most in", ", ".join(f"{row.init_time:%Y-%m-%dT%H} {row.flagged:,}" for row in found.runs))
@@ -56,8 +56,8 @@ def _assessed(found: Assessment) -> Table:
 def _by_variable(found: Assessment) -> Table:
     table = _columns("variable", "unit", right=("minimum", "mean", "maximum", "missing", "flagged"))
     for row in found.variables:
-        figures = ("-" if value is None else spell_value(value) for value in (row.minimum, row.mean, row.maximum))
-        missing = spell_share(row.missing, row.values + row.missing) if row.missing else "-"
+        figures = ("-" if value is None else format_value(value) for value in (row.minimum, row.mean, row.maximum))
+        missing = format_share(row.missing, row.values + row.missing) if row.missing else "-"
         table.add_row(row.name, row.units, *figures, missing, f"{row.flagged:,}" if row.flagged else "-")
     return table
 
@@ -66,7 +66,7 @@ def _by_flag(found: Assessment) -> Table:
     table = _columns("flag", "variable", right=("values", "points"))
     table.add_column("\nmost extreme")
     for row in found.flags:
-        worst = spell_example(row.worst, bare=True)
+        worst = format_example(row.worst, bare=True)
         table.add_row(row.flag, row.variable, f"{row.values:,}", f"{row.points:,}", worst)
     return table
 
@@ -75,7 +75,7 @@ def _extremes(found: Assessment) -> Table:
     table = _columns("the most extreme")
     table.add_column("\nflags")
     for one in found.examples:
-        table.add_row(spell_example(one), ", ".join(one.flags))
+        table.add_row(format_example(one), ", ".join(one.flags))
     return table
 
 

@@ -1,4 +1,4 @@
-"""What people see of a comparison with the archive: the figures, then what differs."""
+"""Prints the results of `verify` as tables: counts, then differences."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hrrr_dask.report.differences import DIFFERENCES, MOST_LISTED, Difference, VerifyReport
+from hrrr_dask.report.differences import DIFFERENCES, MAX_LISTED, Difference, VerifyReport
 
 __all__ = ["live_count", "verify_tables"]
 
 _AGAINST: Final = {"archive": "archive", "checksums": "ledger's checksums"}
-MOST_NAMED: Final = 2
-"""So many variables of a row are named; --json names all."""
+MAX_NAMED_FILES: Final = 2
+"""Maximum number of variables named in a row; --json names all."""
 
 _TITLES: Final = {"equal": "equal", "different": "different", "not-checked": "equal, as far as could be checked"}
 
 
 @contextmanager
 def live_count(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar that follows the files: not there before the first one, and gone with the block."""
+    """Show a progress bar of files inside the block; appears with the first file."""
     columns = (TextColumn("files"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=console, transient=True)
     task = bar.add_task("files", total=None)
@@ -40,7 +40,7 @@ def live_count(console: Console) -> Iterator[Callable[[int, int], None]]:
 
 
 def verify_tables(report: VerifyReport) -> list[Table]:
-    """How a store compares with the archive: as a whole, then difference by difference."""
+    """Format a comparison as tables: as a whole, then each difference."""
     tables = [_figures(report)]
     if report.differences:
         tables.append(_differences(report))
@@ -66,7 +66,7 @@ def _figures(report: VerifyReport) -> Table:
         f"{report.values_differing:,} different",
     )
     if report.gap_values:
-        table.add_row("gaps", f"{_values(report.gap_values)} missing, as the ledger says" + _but(report))
+        table.add_row("gaps", f"{_values(report.gap_values)} missing, as in the ledger" + _but(report))
     table.add_row("time", f"{report.seconds:.1f} s")
     for kind, count in report.counts.items():
         table.add_row("differs", f"{_values(count)} {kind}: {DIFFERENCES[kind]}")
@@ -77,7 +77,7 @@ def _figures(report: VerifyReport) -> Table:
 
 def _but(report: VerifyReport) -> str:
     count = report.counts.get("value-in-a-gap", 0)
-    return f", but for {count:,}" if count else ""
+    return f", except {count:,}" if count else ""
 
 
 def _differences(report: VerifyReport) -> Table:
@@ -87,15 +87,15 @@ def _differences(report: VerifyReport) -> Table:
     for name in ("store", "expected"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("what", overflow="fold")
-    for each, variables in _gathered(report.differences):
+    for each, variables in _group_by_cause(report.differences):
         who = each.point_id or (_values(each.values) if each.values > 1 else "")
         what = f"{each.kind}: {each.note}" if each.note else each.kind
         table.add_row(each.file, _some(variables), who, _spelled(each.store), _spelled(each.expected), what)
     return table
 
 
-def _gathered(differences: tuple[Difference, ...]) -> list[tuple[Difference, list[str]]]:
-    """Those of one file with the same cause in one row."""
+def _group_by_cause(differences: tuple[Difference, ...]) -> list[tuple[Difference, list[str]]]:
+    """Group differences of one file with the same cause into one row."""
     rows: list[tuple[Difference, list[str]]] = []
     for each in differences:
         last = rows[-1][0] if rows else None
@@ -121,7 +121,7 @@ def _unchecked(report: VerifyReport) -> Table:
 
 def _healed(report: VerifyReport) -> Table:
     table = _list(
-        _first("gaps that the archive has now: hrrr-dask backfill --retry-gaps", report.healed_gaps, report.healed)
+        _first("gaps that the archive can fill now: hrrr-dask backfill --retry-gaps", report.healed_gaps, report.healed)
     )
     for name in ("file", "variable", "was"):
         table.add_column(name, no_wrap=name == "file")
@@ -131,7 +131,7 @@ def _healed(report: VerifyReport) -> Table:
 
 
 def _first(title: str, count: int, listed: Sequence[object]) -> str:
-    return title if len(listed) < MOST_LISTED else f"{title} (the first {len(listed)}, {count:,} in all)"
+    return title if len(listed) < MAX_LISTED else f"{title} (the first {len(listed)}, {count:,} in all)"
 
 
 def _list(title: str) -> Table:
@@ -139,7 +139,7 @@ def _list(title: str) -> Table:
 
 
 def _some(variables: Sequence[str]) -> str:
-    return ", ".join(variables) if len(variables) <= MOST_NAMED else f"{len(variables)} variables"
+    return ", ".join(variables) if len(variables) <= MAX_NAMED_FILES else f"{len(variables)} variables"
 
 
 def _values(count: int) -> str:

@@ -29,7 +29,6 @@ from hrrr_dask.config.settings import DEFAULTS, Period, Selection
 from hrrr_dask.demo import DemoResult
 from hrrr_dask.errors import ConfigError, NotPublishedError, StoreAccessError
 from hrrr_dask.job import calibrate
-from hrrr_dask.job import growth as growing
 from hrrr_dask.job.costs import Calibration
 from hrrr_dask.ledger.completeness import StatusRow
 from hrrr_dask.ledger.gaps import Gap
@@ -115,10 +114,9 @@ def calls(monkeypatch) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
 
         return record
 
-    for name, answer in (("plan", PLAN), ("backfill", REPORT), ("update", REPORT)):
-        monkeypatch.setattr(api, name, recorder(name, answer))
-    for name in ("add_points", "add_variables"):
-        monkeypatch.setattr(growing, name, recorder(name, REPORT))
+    monkeypatch.setattr(api, "plan", recorder("plan", PLAN))
+    for name in ("backfill", "update", "add_points", "add_variables"):
+        monkeypatch.setattr(api, name, recorder(name, REPORT))
     monkeypatch.setattr(standing, "status", recorder("status", STATUS))
     monkeypatch.setattr(standing, "compact", recorder("compact", (12, 1)))
     monkeypatch.setattr(calibrate, "calibrate", recorder("calibrate", Calibration(0.1, 0.2, 4, measured=True)))
@@ -208,10 +206,10 @@ def test_a_compact_ledger_is_counted(calls):
 
 def test_the_costs_of_a_plan_say_what_they_rest_on(calls):
     text = " ".join(run("plan", *PERIOD).stdout.split())
-    assert "core-hours with auto (2 ms a message, our figure; --calibrate measures yours)" in text
+    assert "core-hours with auto (2 ms a message, assumed; measure with --calibrate)" in text
     measured = run("plan", *PERIOD, "--calibrate", "--dollars-per-core-hour", "2")
-    assert "measuring how fast this machine decodes with auto" in measured.stderr
-    assert "(100 ms a message, measured here)" in " ".join(measured.stdout.split())
+    assert "measuring the decoding speed of this machine with auto" in measured.stderr
+    assert "(100 ms a message, measured)" in " ".join(measured.stdout.split())
     assert "at 2 a core-hour" in " ".join(measured.stdout.split())
     costs = json.loads(run("plan", *PERIOD, "--json").stdout)["costs"]
     assert {"core_hours", "dollars", "objects_a_year", "series_requests", "stored_bytes_a_year"} <= set(costs)

@@ -90,7 +90,7 @@ def test_a_plan_names_variables_that_are_never_there():
     plan = plan_of(
         (0,), datetime(2016, 8, 1), datetime(2016, 8, 1, 5), names=("temperature_2m", "relative_humidity_2m")
     )
-    assert "never there relative_humidity_2m" in shown(plan_table_of(plan))
+    assert "not available relative_humidity_2m" in shown(plan_table_of(plan))
 
 
 @pytest.mark.parametrize(
