@@ -11,7 +11,7 @@ import numpy as np
 
 import hrrr_dask
 from hrrr_dask.archive.fetch import FetchSettings
-from hrrr_dask.archive.grid_probe import find_grid, place_points
+from hrrr_dask.archive.grid_probe import find_point_cells, read_grid_section
 from hrrr_dask.archive.sources import parse_source
 from hrrr_dask.catalog.products import inventory_key, object_key
 from hrrr_dask.catalog.variables import DEFAULT_VARIABLES
@@ -22,7 +22,7 @@ from hrrr_dask.planning.layout import Axis, choose_layout
 from hrrr_dask.records import GribFile, Reading
 from hrrr_dask.store.spec import StoreSpec
 from hrrr_dask.testing import GridWindow, write_archive
-from hrrr_dask.testing.group_packing import in_short_groups
+from hrrr_dask.testing.group_packing import repack_in_short_groups
 
 __all__ = ["FILE", "make_job", "prepare", "scatter_points"]
 
@@ -73,7 +73,7 @@ def _pack_as_ncep(archive: Path) -> None:
     with grib.open("wb") as content:
         for (number, _, text), start, stop in zip(lines, starts, [*starts[1:], len(data)], strict=True):
             inventory += f"{number}:{offset}:{text}\n"
-            offset += content.write(in_short_groups(data[start:stop], chance))
+            offset += content.write(repack_in_short_groups(data[start:stop], chance))
     index.write_text(inventory)
 
 
@@ -82,11 +82,11 @@ def make_job(archive: Path, window: GridWindow, engine: str) -> Job:
     settings = resolve_settings(cycles=[FILE.init_time.hour], lead_hours=[FILE.lead_hours], engine=engine)
     selection, sources, fetch = parse_selection(settings), (parse_source(str(archive)),), FetchSettings()
     points = scatter_points(window)
-    section = find_grid([FILE], sources, fetch)
+    section = read_grid_section([FILE], sources, fetch)
     spec = StoreSpec(
         selection=selection,
         points=points,
-        cells=place_points(points, section, selection.method),
+        cells=find_point_cells(points, section, selection.method),
         grid_section=section,
         layout=choose_layout(selection, len(points)),
         axis=Axis(FILE.init_time.replace(hour=0), selection.cycles),

@@ -68,7 +68,7 @@ class Answer:
     """What it raised, in words."""
 
 
-IMPORTED: Final = ("api", "audit.status", "decode.eccodes_engine", "job.execution")
+IMPORTED: Final = ("api", "audit.status", "decode.eccodes_engine", "job.backfill")
 """Modules of the package without which nothing is done; they bring the libraries."""
 
 
@@ -123,7 +123,7 @@ def _be_the_child(task: Task, answers: int) -> None:
 def _work(task: Task) -> Answer:
     import hrrr_dask
     from hrrr_dask.errors import HrrrDaskError
-    from hrrr_dask.job import execution
+    from hrrr_dask.job import backfill as job_backfill
     from hrrr_dask.job.loop import RunResult
 
     guard = _Guard(task)
@@ -133,7 +133,7 @@ def _work(task: Task) -> Answer:
         del client, progress, show
         return RunResult(tuple(guard.one_step(partition, job) for partition in partitions), interrupted=False)
 
-    vars(execution).update(run=serial, _cluster=lambda *_: nullcontext(SimpleNamespace(dashboard_link="")))
+    vars(job_backfill).update(run=serial, _cluster=lambda *_: nullcontext(SimpleNamespace(dashboard_link="")))
     try:
         if task.verb == "compact":
             hrrr_dask.compact(task.settings["store"])

@@ -57,10 +57,10 @@ def decode_first(engine: str, message: str) -> dict[str, Any]:
 
     values = b""
     if engine != BASELINE:
-        from hrrr_dask.decode import engine_named
+        from hrrr_dask.decode import get_engine
 
         data = Path(message).read_bytes()
-        values = engine_named(engine).points(data, np.arange(N_CELLS, dtype=np.int64)).tobytes()
+        values = get_engine(engine).points(data, np.arange(N_CELLS, dtype=np.int64)).tobytes()
     return {"cpu_s": cpu_s(), "peak_bytes": resident("VmHWM"), "values": values.hex()}
 
 

@@ -15,7 +15,7 @@ from hrrr_dask.catalog.products import inventory_key, object_key
 from hrrr_dask.catalog.variables import DEFAULT_VARIABLES
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import DECOYS, GridWindow
-from hrrr_dask.testing.group_packing import GroupStatistics, in_short_groups
+from hrrr_dask.testing.group_packing import GroupStatistics, repack_in_short_groups
 from hrrr_dask.testing.messages import MESSAGES, Message, encode_message, messages_of
 
 __all__ = ["NAMES", "Archive", "with_times", "write_full_archive"]
@@ -88,7 +88,7 @@ def write_full_archive(work: Path, archive: Archive) -> Path:
         return root
     names = frozenset(NAMES)
     kinds, chance = messages_of(FILE, names), np.random.default_rng(2024)
-    packed = {kind.name: in_short_groups(encode_message(kind, FILE, archive.window), chance) for kind in kinds}
+    packed = {kind.name: repack_in_short_groups(encode_message(kind, FILE, archive.window), chance) for kind in kinds}
     for file in archive.files:
         path, inventory, offset = draft / object_key(file), "", 0
         path.parent.mkdir(parents=True, exist_ok=True)

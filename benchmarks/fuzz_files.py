@@ -19,13 +19,13 @@ from benchmarks.fuzz_messages import WrongError, read_identity, read_values, sam
 from benchmarks.mutations import spoil_bytes, spoil_message, spoil_text
 from hrrr_dask.archive.fetch import Client, FetchSettings, Tally
 from hrrr_dask.archive.inventory import parse_inventory, select
-from hrrr_dask.archive.messages import Found, read_messages
+from hrrr_dask.archive.messages import FileMessages, read_messages
 from hrrr_dask.archive.prefixes import Prefixes
 from hrrr_dask.archive.sources import parse_source
 from hrrr_dask.catalog.products import inventory_key, object_key
 from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.catalog.variables import CATALOG
-from hrrr_dask.decode import engine_named
+from hrrr_dask.decode import get_engine
 from hrrr_dask.errors import ArchiveError
 from hrrr_dask.grid.definition import read_grid
 from hrrr_dask.records import GribFile
@@ -71,7 +71,7 @@ class FileCases:
         self._file, self._inventory = work / object_key(FILE), work / inventory_key(FILE)
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._client = Client(parse_source(str(work)), FetchSettings(attempts=1, backoff_s=0))
-        self._engine = engine_named("auto")
+        self._engine = get_engine("auto")
 
     def case(self, chance: random.Random) -> str:
         """Spoil, read, compare; gives what came of it."""
@@ -92,7 +92,7 @@ class FileCases:
         cells = np.arange(archive.n_cells // 2 + 1 if prefixes else archive.n_cells)
         return self._compare(archive, found, content, cells)
 
-    def _compare(self, archive: _Archive, found: Found, content: bytes, cells: NDArray[np.int64]) -> str:
+    def _compare(self, archive: _Archive, found: FileMessages, content: bytes, cells: NDArray[np.int64]) -> str:
         if found.messages.keys() & found.gaps.keys() or found.messages.keys() | found.gaps.keys() != WANTED.keys():
             raise WrongError(f"{len(found.messages)} messages and {len(found.gaps)} gaps of {len(WANTED)}")
         accepted = 0

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.mutations import spoil_message
-from hrrr_dask.archive.index_scan import walk_file
+from hrrr_dask.archive.index_scan import scan_messages
 from hrrr_dask.archive.inventory import parse_inventory, select
 from hrrr_dask.catalog.selectors import Selector
-from hrrr_dask.catalog.variables import CATALOG, companion_of
-from hrrr_dask.decode import engine_named
+from hrrr_dask.catalog.variables import CATALOG, find_companion
+from hrrr_dask.decode import get_engine
 from hrrr_dask.errors import ArchiveError
 from hrrr_dask.grib.identity import check_message
 from hrrr_dask.grib.sections import read_header
@@ -85,7 +85,7 @@ class MessageCases:
         self._small = [*_synthetic(), *_with_bitmaps(), *_cut_from_real(shared)]
         self._repacked = list(_repacked())
         self._large = list(_whole_real(shared))
-        self._engines = [engine_named(name) for name in ("auto",) * 9 + ("eccodes",)]
+        self._engines = [get_engine(name) for name in ("auto",) * 9 + ("eccodes",)]
 
     def case(self, chance: random.Random) -> str:
         """Spoil one, try it, compare; gives what came of it."""
@@ -102,7 +102,7 @@ class MessageCases:
         record = Record(
             good.record.element, good.record.level, good.record.window, good.record.reference_time, ByteRange(0, stop)
         ) if stop != 0 else good.record  # fmt: skip
-        vector = companion_of(good.selector) is not None
+        vector = find_companion(good.selector) is not None
         n_cells = good.grid.nx * good.grid.ny
         wanted = range(n_cells) if n_cells < 10_000 else sorted(chance.randrange(n_cells) for _ in range(200))
         cells = np.array(wanted, dtype=np.int64)
@@ -218,7 +218,7 @@ def _whole_real(shared: Path) -> Iterator[Good]:
 
 
 def _walked(content: bytes) -> tuple[Record, ...]:
-    return walk_file(lambda start, stop: content[start:stop], len(content))
+    return scan_messages(lambda start, stop: content[start:stop], len(content))
 
 
 def _of_catalogue(content: bytes, records: tuple[Record, ...], file: GribFile) -> Iterator[Good]:

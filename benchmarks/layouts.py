@@ -21,7 +21,7 @@ from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
 import hrrr_dask
-from hrrr_dask.archive.grid_probe import place_points
+from hrrr_dask.archive.grid_probe import find_point_cells
 from hrrr_dask.catalog.variables import parse_variables
 from hrrr_dask.config.settings import Selection
 from hrrr_dask.grid.points import Points
@@ -86,7 +86,7 @@ class Case:
         return StoreSpec(
             selection=selection,
             points=points,
-            cells=place_points(points, section, selection.method),
+            cells=find_point_cells(points, section, selection.method),
             grid_section=section,
             layout=choose_layout(selection, self.n_points),
             axis=Axis(datetime(2023, 1, 1), selection.cycles),

@@ -60,11 +60,11 @@ Work = Callable[[], Values]
 
 def extract_with_hrrr_dask(case: Path) -> Work:
     """Our path: what a worker does with one file, winds turned to east and north included."""
-    from hrrr_dask.decode import engine_named
+    from hrrr_dask.decode import get_engine
     from hrrr_dask.job.pipeline import extract_file
 
     reading, job = pickle.loads((case / "job.pickle").read_bytes())
-    engine_named(job.engine)  # a worker imports it once, at its first file
+    get_engine(job.engine)  # a worker imports it once, at its first file
 
     def work() -> Values:
         extract = extract_file(reading, job)

@@ -28,7 +28,7 @@ from hrrr_dask.catalog.products import object_key
 from hrrr_dask.catalog.variables import DEFAULT_VARIABLES
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import GridWindow
-from hrrr_dask.testing.group_packing import in_short_groups
+from hrrr_dask.testing.group_packing import repack_in_short_groups
 from hrrr_dask.testing.messages import Message, encode_message, messages_of
 
 __all__ = ["NAMES", "Template", "serve_patched", "write_template"]
@@ -80,7 +80,9 @@ def write_template(path: Path, window: GridWindow) -> Template:
         return found
     chance = np.random.default_rng(2024)
     kinds = messages_of(FILE, frozenset(NAMES))
-    template = Template(tuple((kind, in_short_groups(encode_message(kind, FILE, window), chance)) for kind in kinds))
+    template = Template(
+        tuple((kind, repack_in_short_groups(encode_message(kind, FILE, window), chance)) for kind in kinds)
+    )
     path.write_bytes(pickle.dumps(template))
     return template
 

@@ -33,9 +33,9 @@ REFERENCE: Final = "ecCodes"
 
 def with_engine(engine: str) -> Prepare:
     """Our engines: the message's bytes are in memory, as they are after a ranged read."""
-    from hrrr_dask.decode import engine_named
+    from hrrr_dask.decode import get_engine
 
-    decoder = engine_named(engine)
+    decoder = get_engine(engine)
 
     def prepare(grib: Grib) -> Decode:
         message = grib.path.read_bytes()

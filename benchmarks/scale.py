@@ -25,14 +25,14 @@ from benchmarks.measuring import cpu_s, resident, spawn
 from benchmarks.running import Answer, Row, make_parser, run_alone, say
 from benchmarks.scale_ledger import compact_ledger, fold_ledger, write_ledger
 from hrrr_dask.archive.fetch import FetchSettings
-from hrrr_dask.archive.grid_probe import place_points
+from hrrr_dask.archive.grid_probe import find_point_cells
 from hrrr_dask.config.settings import Period, parse_selection, resolve_settings
 from hrrr_dask.grid.points import Points
 from hrrr_dask.job.loop import Progress, run
 from hrrr_dask.job.pipeline import Job, PartitionReport
 from hrrr_dask.job.tasks import Stages
 from hrrr_dask.planning.layout import Axis, choose_layout
-from hrrr_dask.planning.plan import Plan, all_of, iter_partitions, make_plan
+from hrrr_dask.planning.plan import Plan, all_values_of, iter_partitions, make_plan
 from hrrr_dask.records import Extract, FileOutcome, Origin, Partition, Reading
 from hrrr_dask.store.spec import StoreSpec
 from hrrr_dask.testing import DEFAULT_WINDOW
@@ -128,7 +128,7 @@ def simulate(n_files: int, files_per_task: int, workers: int) -> dict[str, Any]:
         gc.collect()
         began, cpu = time.perf_counter(), [cpu_s(pid) for pid in [os.getpid(), *pids]]
         with Watch(progress, pids) as watch:
-            partitions = drawn.counting(iter_partitions(plan, axis, all_of(plan, axis)))
+            partitions = drawn.counting(iter_partitions(plan, axis, all_values_of(plan, axis)))
             result = run(client, job, partitions, progress, _silent, Stages(extract_nothing, count_only))
         seconds = time.perf_counter() - began
         ours, *theirs = (cpu_s(pid) - before for pid, before in zip([os.getpid(), *pids], cpu, strict=True))
@@ -147,7 +147,7 @@ def plan_archive() -> dict[str, Any]:
     plan, axis = make(**ARCHIVE)
     planned = time.perf_counter() - began
     steps = files = 0
-    for partition in iter_partitions(plan, axis, all_of(plan, axis)):
+    for partition in iter_partitions(plan, axis, all_values_of(plan, axis)):
         steps, files = steps + 1, files + len(partition.readings)
     if files != plan.n_files:
         raise RuntimeError(f"the plan has {plan.n_files} files, its partitions have {files}")
@@ -176,7 +176,7 @@ def make_job(plan: Plan, axis: Axis, files_per_task: int) -> Job:
     spec = StoreSpec(
         selection=plan.selection,
         points=points,
-        cells=place_points(points, section, plan.selection.method),
+        cells=find_point_cells(points, section, plan.selection.method),
         grid_section=section,
         layout=plan.layout,
         axis=axis,

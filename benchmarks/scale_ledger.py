@@ -1,4 +1,4 @@
-"""A ledger of millions of files, for :mod:`benchmarks.scale`: written straight from columns, then folded."""
+"""A ledger of millions of files, for :mod:`benchmarks.scale`: written straight from columns, then states."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.measuring import resident
 from hrrr_dask.config.settings import Selection, parse_selection, resolve_settings
 from hrrr_dask.ledger.ledger import Ledger
 from hrrr_dask.ledger.rows import SCHEMA, Attempt
-from hrrr_dask.ledger.state import COLUMNS, fold
+from hrrr_dask.ledger.state import COLUMNS, reduce_rows
 from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.outcomes import COMPLETE
 from hrrr_dask.planning.layout import Axis
@@ -98,9 +98,9 @@ def fold_ledger(url: str) -> dict[str, Any]:
     axis, ledger, n_files = Axis(START, selection.cycles), Ledger(Blobs(url, {})), int(Path(url, SIZE).read_text())
     inits = slice(0, -(-n_files // len(selection.lead_hours)))
     base, began = resident("VmRSS"), time.perf_counter()
-    folded = fold(ledger.tables(None, COLUMNS), selection, axis, inits, (N_POINTS,))
+    states = reduce_rows(ledger.tables(None, COLUMNS), selection, axis, inits, (N_POINTS,))
     seconds = time.perf_counter() - began
-    complete, rows = int((folded.codes == COMPLETE).sum()), n_files * len(selection.variables)
+    complete, rows = int((states.codes == COMPLETE).sum()), n_files * len(selection.variables)
     if complete != rows - -(-rows // GAP_EVERY):
         raise RuntimeError(f"{complete} of {rows} values are complete after folding: one in {GAP_EVERY} should not be")
     return {

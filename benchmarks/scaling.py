@@ -159,7 +159,7 @@ def look(workers: Sequence[int], limits: Limits) -> list[Outlook]:
 
 def tables(workers: Sequence[int], limits: Limits) -> str:
     """Both tables, as docs/scaling.md has them."""
-    lines = ["| limit | keeps so many cores busy |", "|---|---|"]
+    lines = ["| limit | cores that it can keep busy |", "|---|---|"]
     lines += [f"| {name} | {number:,.1f} |" for name, number in limits_of(*plan_of("1 year"), limits).items()]
     lines += ["", "| period | files | workers | files/s | limit | hours | cores busy | dollars |", "|" + "---|" * 8]
     for one in look(workers, limits):

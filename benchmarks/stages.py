@@ -23,7 +23,8 @@ from benchmarks.full_archive import Archive
 from benchmarks.measuring import cpu_s, resident
 from hrrr_dask import api
 from hrrr_dask.catalog.variables import DEFAULT_VARIABLES
-from hrrr_dask.job import execution, pipeline
+from hrrr_dask.job import backfill as job_backfill
+from hrrr_dask.job import pipeline
 from hrrr_dask.job.loop import Progress, RunResult
 from hrrr_dask.job.pipeline import Job, PartitionReport
 from hrrr_dask.malloc import keep_freed_memory
@@ -34,7 +35,7 @@ __all__ = ["REHEARSAL", "STAGES", "archive_of", "run_backfill", "run_stages", "r
 
 STAGES: Final = {
     "fetch": "read_messages",
-    "decode": "point_values",
+    "decode": "compute_point_values",
 }
 """Stage to the function of :mod:`hrrr_dask.job.pipeline` that is all of it, and is called once a file and source."""
 
@@ -107,7 +108,7 @@ def run_stages(request: dict[str, Any], store: str) -> dict[str, float]:
         del client, progress, show
         return RunResult(tuple(_one_after_the_other(job, partitions, meter)), interrupted=False)
 
-    with patch.object(execution, "run", run_here):
+    with patch.object(job_backfill, "run", run_here):
         report = _backfill(request, store, _NoCluster())
     if report.files_read != len(_archive(request).files):
         raise RuntimeError(f"{report.files_read} files came through")

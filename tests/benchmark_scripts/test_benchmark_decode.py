@@ -1,4 +1,4 @@
-"""The benchmark of decoding: what is compared is equal, and a difference is not printed over."""
+"""The decoding benchmark compares equal results and stops at a difference."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The benchmark of whole backfills: the archive is what it says, the stages add up, the server counts."""
+"""The backfill benchmark: the archive has the stated properties, the stages add up, the server counts requests."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 import urllib.request
@@ -11,6 +10,7 @@ from datetime import datetime
 import eccodes
 import numpy as np
 import pytest
+from support import needs
 
 from benchmarks import end_to_end
 from benchmarks.case import FILE as CASE
@@ -25,7 +25,7 @@ from hrrr_dask.grib.packing import read_packing
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import DEFAULT_WINDOW, GridWindow, expected_field, group_packing
 from hrrr_dask.testing.archive import encode_file
-from hrrr_dask.testing.group_packing import GroupStatistics, in_short_groups
+from hrrr_dask.testing.group_packing import GroupStatistics, repack_in_short_groups
 from hrrr_dask.testing.messages import MESSAGES, encode_message, messages_of
 
 ARCHIVE = Archive(DEFAULT_WINDOW, 2, 2)
@@ -41,7 +41,7 @@ def head(message: bytes) -> bytes:
 
 
 def cut(data: bytes) -> list[bytes]:
-    """Its messages, which follow each other."""
+    """Split a file into its consecutive messages."""
     messages = []
     while data:
         length = int.from_bytes(data[8:16], "big")
@@ -51,7 +51,7 @@ def cut(data: bytes) -> list[bytes]:
 
 
 def decoded(message: bytes) -> np.ndarray:
-    """By ecCodes."""
+    """Decode with ecCodes."""
     handle = eccodes.codes_new_from_message(message)
     values = eccodes.codes_get_values(handle)
     eccodes.codes_release(handle)
@@ -62,7 +62,7 @@ def decoded(message: bytes) -> np.ndarray:
 def test_groups_are_as_short_as_those_of_weather_and_hold_the_same_values(name):
     window = GridWindow(288, 794, 150, 200)
     long = encode_message(MESSAGES[name], FILE, window)
-    short = in_short_groups(long, np.random.default_rng(1))
+    short = repack_in_short_groups(long, np.random.default_rng(1))
     assert head(short) == head(long)
     assert (decoded(short) == decoded(long)).all()
     assert decoded(short).astype(np.float32).tobytes() == expected_field(name, FILE.init_time, 6, window).tobytes()
@@ -75,7 +75,7 @@ def test_groups_are_as_short_as_those_of_weather_and_hold_the_same_values(name):
 
 def test_messages_without_groups_stay_as_they_are():
     wind = encode_message(MESSAGES["u_component_wind_10m"], FILE, DEFAULT_WINDOW)
-    assert in_short_groups(wind, np.random.default_rng(1)) == wind
+    assert repack_in_short_groups(wind, np.random.default_rng(1)) == wind
     with pytest.raises(RuntimeError, match="none of the 1 messages has groups"):
         GroupStatistics.of([wind])
 
@@ -84,14 +84,16 @@ def test_groups_that_lose_a_bit_are_noticed(monkeypatch):
     enough = group_packing._bits_of
     monkeypatch.setattr(group_packing, "_bits_of", lambda numbers: np.maximum(enough(numbers) - 1, 0))
     with pytest.raises(RuntimeError, match="other values"):
-        in_short_groups(encode_message(MESSAGES["temperature_2m"], FILE, DEFAULT_WINDOW), np.random.default_rng(1))
+        repack_in_short_groups(
+            encode_message(MESSAGES["temperature_2m"], FILE, DEFAULT_WINDOW), np.random.default_rng(1)
+        )
 
 
 @pytest.mark.parametrize("other", [GribFile(datetime(2024, 7, 1, 23), 1), GribFile(datetime(2024, 2, 29), 24)])
 def test_a_message_under_other_times_has_the_header_of_that_file_and_its_own_values(other):
     for name in NAMES:
         kind = MESSAGES[name]
-        message = in_short_groups(encode_message(kind, FILE, DEFAULT_WINDOW), np.random.default_rng(1))
+        message = repack_in_short_groups(encode_message(kind, FILE, DEFAULT_WINDOW), np.random.default_rng(1))
         turned = with_times(message, kind, other)
         assert head(turned) == head(encode_message(kind, other, DEFAULT_WINDOW)), name
         assert turned[16 + len(head(turned)) :] == message[16 + len(head(message)) :]
@@ -164,9 +166,7 @@ def test_without_nginx_it_says_what_to_install(tmp_path, monkeypatch):
         pass
 
 
-@pytest.mark.skipif(
-    shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is None, reason="needs nginx (Debian: nginx-light)"
-)
+@needs.program("nginx")
 def test_nginx_serves_ranges_and_counts_them(tmp_path):
     (tmp_path / "object").write_bytes(bytes(range(100)))
     with run_nginx(tmp_path) as web:

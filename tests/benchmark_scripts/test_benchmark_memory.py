@@ -1,4 +1,4 @@
-"""One file that stands for thousands: what is served is each file's own, and memory is looked at when it should be."""
+"""The memory benchmark: one file is served as thousands of different ones, and memory is sampled when it should be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outlook on paper agrees with the cost model, with itself, and with the page that shows it."""
+"""The scaling tables agree with the cost model, with themselves, and with docs/scaling.md."""
 
 from __future__ import annotations
 

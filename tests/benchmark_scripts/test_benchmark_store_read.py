@@ -1,4 +1,4 @@
-"""The benchmark of reading runs on a loopback S3 and a directory, and counts what goes over the network."""
+"""The reading benchmark runs on a loopback S3 and a directory, and counts requests and bytes."""
 
 from __future__ import annotations
 

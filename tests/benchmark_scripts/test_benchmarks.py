@@ -1,4 +1,4 @@
-"""The benchmarks run, and what they compare is equal. Their times are nobody's promise."""
+"""The benchmarks run and compare equal results. No test checks a time."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_each_benchmark_says_what_it_does_and_has_help(capsys):
 
 
 class Fake:
-    """A benchmark that finds at once."""
+    """A benchmark that returns immediately."""
 
     def parser(self):
         return make_parser("fake", "Does nothing.", repeats=5)
@@ -124,7 +124,7 @@ def test_a_start_is_measured_for_each_engine_with_and_without_compiled_code(caps
 
 
 class Table:
-    """A benchmark that has been run."""
+    """A benchmark that has run."""
 
     def readme_rows(self, answer):
         return [Row("reading", f"a {animal}", f"{ratio} x the time") for animal, ratio in answer["ratios"].items()]

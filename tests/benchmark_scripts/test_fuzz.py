@@ -1,4 +1,4 @@
-"""A few spoilt inputs of each kind; ``python -m benchmarks.fuzz`` tries a hundred thousand."""
+"""A few corrupt inputs of each kind; ``python -m benchmarks.fuzz`` tries a hundred thousand."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import os
 import random
 
 import pytest
+from support import needs
 from support.paths import SHARED_DATA
 
-fuzz = pytest.importorskip("benchmarks.fuzz", reason="benchmarks are no part of the wheel")
+fuzz = pytest.importorskip("benchmarks.fuzz", reason=needs.CHECKOUT)
 messages = pytest.importorskip("benchmarks.fuzz_messages")
 
 CASES = {"inventory": 250, "message": 300, "points": 250, "file": 60}
@@ -33,7 +34,7 @@ def test_a_wrong_value_would_be_seen(tmp_path, monkeypatch):
 
 
 class Deadly:
-    """Cases of which one ends its process, and one of the next process takes too much memory."""
+    """Cases of which one crashes its process, and one of the next process exceeds its memory."""
 
     limit_bytes = 1 << 26
 
@@ -51,7 +52,7 @@ class Deadly:
 def test_a_case_that_ends_its_process_or_takes_too_much_is_named_and_the_others_go_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(fuzz.KINDS, "points", (__name__, "Deadly"))
     given = fuzz.parser().parse_args(["--kind", "points", "--cases", "6", "--work", str(tmp_path)])
-    context = fuzz.multiprocessing.get_context("fork")  # a spawned one would not know of this class
+    context = fuzz.multiprocessing.get_context("fork")  # a spawned process would not know this class
     monkeypatch.setattr(fuzz.multiprocessing, "get_context", lambda _: context)
     with pytest.raises(SystemExit, match="something wrong was accepted"):
         fuzz.show(fuzz.collect(given))

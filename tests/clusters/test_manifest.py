@@ -8,6 +8,7 @@ import dask.config
 import pytest
 import yaml
 from click.testing import CliRunner
+from support import needs
 
 from hrrr_dask.cli.commands import cli
 from hrrr_dask.clusters import manifest_yaml, parse_cluster, schema
@@ -16,8 +17,8 @@ from hrrr_dask.clusters.secrets import refuse
 from hrrr_dask.config.settings import resolve_settings
 from hrrr_dask.errors import ConfigError
 
-pytest.importorskip("dask_kubernetes", reason="pip install 'hrrr-dask[kubernetes]'")
-kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
+needs.extra("dask_kubernetes")
+kubernetes_validate = needs.extra("kubernetes_validate")
 
 IMAGE = "registry.example/hrrr-dask:1.0"
 

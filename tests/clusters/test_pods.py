@@ -5,14 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 import pytest
+from support import needs
 
 from hrrr_dask.clusters.diagnosis import is_ready, story, troubles
 from hrrr_dask.errors import RunError
 
-pytest.importorskip("dask_kubernetes", reason="pip install 'hrrr-dask[kubernetes]'")
+needs.extra("dask_kubernetes")
 
-from hrrr_dask.clusters import kubernetes
-from hrrr_dask.clusters.spec import KubernetesSpec, Workers
+from hrrr_dask.clusters import kubernetes  # noqa: E402
+from hrrr_dask.clusters.spec import KubernetesSpec, Workers  # noqa: E402
 
 SPEC = KubernetesSpec("registry.example/x:1", Workers(1, 3), threads=1, start_timeout_s=0.0)
 READY = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}

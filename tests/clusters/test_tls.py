@@ -9,12 +9,13 @@ import dask
 import pytest
 from distributed import LocalCluster
 from distributed.security import Security
+from support import needs
 
 from hrrr_dask.clusters import open_client
 from hrrr_dask.clusters.spec import AddressSpec
 from hrrr_dask.errors import ConfigError, RunError
 
-x509 = pytest.importorskip("cryptography.x509")
+x509 = needs.extra("cryptography.x509")
 from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402  moto brings it
 from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""From a synthetic archive, whose values are known, through a cluster into a store: what is right, and what is not."""
+"""Backfills of a synthetic archive with known values, through a cluster into a store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ import numpy as np
 import pytest
 import xarray as xr
 from distributed import Client, LocalCluster, WorkerPlugin
-from support.oracle import bits, contents, ledger_keys, nearest_cells, objects, read_fields, to_earth, without_dask
+from support.oracle import (
+    as_bits,
+    content_digests,
+    ledger_keys,
+    nearest_cells,
+    object_digests,
+    read_fields,
+    rotate_to_earth,
+    without_dask,
+)
 
 import hrrr_dask
 from hrrr_dask.catalog.variables import CATALOG
@@ -52,10 +61,10 @@ SELECTORS = {
     "skin": ("TMP:surface", "temperature_surface"),
     "low_cloud": ("TCDC:boundary layer cloud layer", "boundary_layer_cloud_cover"),
 }
-"""Name to the user's selector and the archive's own name: all of them stand beside a catalogued one."""
+"""Name to the user's selector and the archive's name; each message has a catalogued one beside it."""
 
 HOURLY = {"precipitation_1h", "windmax"}
-"""Of the last hour: there is none at lead hour 0."""
+"""Variables of the last hour, which do not exist at lead hour 0."""
 
 WINDS = [(f"u{rest}", f"v{rest}") for rest in ("_component_wind_10m", "_component_wind_80m", "500")]
 
@@ -68,13 +77,13 @@ def client():
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
-    """Every variable, two days."""
+    """An archive with every variable, two days."""
     return write_archive(tmp_path_factory.mktemp("full"), window=WINDOW, **DAYS)
 
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory):
-    """Few variables and no decoys, two days: copied before it is broken."""
+    """An archive with few variables and no decoys, two days; tests copy it before they damage it."""
     names = [*FEW, "precipitation_1h"]
     return write_archive(tmp_path_factory.mktemp("few"), window=WINDOW, variables=names, decoys=False, **DAYS)
 
@@ -88,7 +97,7 @@ def few(pristine, tmp_path):
 
 @pytest.fixture(scope="module")
 def places(full):
-    """Points all over the window, as (latitude, longitude); two share a cell."""
+    """Points all over the window as (latitude, longitude); two share a cell."""
     rng = np.random.default_rng(11)
     y, x = rng.uniform(0, WINDOW.ny - 1, 12), rng.uniform(0, WINDOW.nx - 1, 12)
     latitude, longitude = WINDOW.latlon(y, x)
@@ -107,7 +116,7 @@ def points_of(places, prefix="p"):
 
 
 def fill(archive, points, store, client, *, start=DAYS["start"], end=DAYS["end"], **settings):
-    """Back-fill with what most tests here share."""
+    """Run a backfill with the settings that most tests share."""
     wanted = {"variables": FEW, "cycles": list(DAYS["cycles"]), "lead_hours": [0, 1, 18, 24]}
     wanted |= {"axis_start": "2024-01-01"} | settings
     wanted.setdefault("source", [str(archive.root)])
@@ -116,7 +125,7 @@ def fill(archive, points, store, client, *, start=DAYS["start"], end=DAYS["end"]
 
 @pytest.fixture(scope="module")
 def whole(pristine, points, client, tmp_path_factory):
-    """The store of the unbroken archive: what everything is compared with."""
+    """The store of the undamaged archive, to compare with."""
     store = tmp_path_factory.mktemp("whole") / "x.zarr"
     report = fill(pristine, points, store, client)
     assert (report.outcome, report.gaps) == ("done", {})
@@ -124,7 +133,7 @@ def whole(pristine, points, client, tmp_path_factory):
 
 
 def cells_and_longitudes(archive, places):
-    """By ecCodes and brute force."""
+    """Nearest cells and their longitudes, by ecCodes and brute force."""
     latitude, longitude = places_of_cells(archive.window)
     cells = nearest_cells(latitude, longitude, places)
     return cells, longitude[cells]
@@ -132,7 +141,7 @@ def cells_and_longitudes(archive, places):
 
 @functools.cache
 def places_of_cells(window):
-    """As ecCodes sees them, in a file of that window."""
+    """Positions of the cells, by ecCodes, for a file of that window."""
     with tempfile.TemporaryDirectory() as root:
         once = write_archive(
             root, init_times=[DAYS["start"]], lead_hours=[0], window=window, variables=FEW, decoys=False
@@ -147,12 +156,12 @@ def expected_values(archive, places, file, names):
     found = {name: archive.expected(there, file).ravel()[cells] for name, there in names.items()}
     for u, v in WINDS:
         if u in found:
-            found[u], found[v] = to_earth(found[u], found[v], longitude)
+            found[u], found[v] = rotate_to_earth(found[u], found[v], longitude)
     return found
 
 
 def assert_right(store, archive, places, names, missing=()):
-    """Every value is the expected one, and NaN where it is missing; ``missing`` holds (file, name)."""
+    """Check that every value is the expected one, and NaN where ``missing`` holds (file, name)."""
     written, compared = set(archive.files), 0
     winds = {name for pair in WINDS for name in pair}
     with xr.open_zarr(store) as opened:
@@ -173,7 +182,7 @@ def assert_right(store, archive, places, names, missing=()):
                         np.testing.assert_allclose(here, values, rtol=0, atol=1e-5, err_msg=f"{file} {name}")
                         compared += here.size
                     else:
-                        assert np.array_equal(bits(here), bits(values)), (file, name)
+                        assert np.array_equal(as_bits(here), as_bits(values)), (file, name)
                         compared += here.size
     return compared
 
@@ -216,7 +225,7 @@ def test_bilinear_values_are_the_weighted_mean_of_the_four_cells_around(full, cl
                 row = np.minimum(np.floor(y).astype(int) + dy, WINDOW.ny - 1)
                 column = np.minimum(np.floor(x).astype(int) + dx, WINDOW.nx - 1)
                 here = {name: full.expected(name, file)[row, column] for name in wanted}
-                here[FEW[1]], here[FEW[2]] = to_earth(here[FEW[1]], here[FEW[2]], WINDOW.latlon(row, column)[1])
+                here[FEW[1]], here[FEW[2]] = rotate_to_earth(here[FEW[1]], here[FEW[2]], WINDOW.latlon(row, column)[1])
                 wanted = {name: value + weight * here[name] for name, value in wanted.items()}
             for name, values in wanted.items():
                 np.testing.assert_allclose(found[name][i, k], values, rtol=1e-6, atol=2e-5, err_msg=name)
@@ -265,7 +274,7 @@ def test_each_fault_is_a_gap_with_its_reason_and_the_rest_is_there(few, places, 
     drop_message(few, dropped, "temperature_2m")
     stale_inventory(few, stale)
     truncate(few, empty, 0)
-    truncate(few, cut_elsewhere, few.path(cut_elsewhere).stat().st_size - 4)  # in a message that nobody wants
+    truncate(few, cut_elsewhere, few.path(cut_elsewhere).stat().st_size - 4)  # in a message that is not wanted
     report = fill(few, points, tmp_path / "x.zarr", client)
     assert report.exit_code == 3
     assert report.files_read == 22
@@ -305,7 +314,7 @@ def test_the_second_source_stands_in_for_what_the_first_lacks(few, pristine, pla
     sources = [str(few.root), str(pristine.root)]
     report = fill(few, points, tmp_path / "x.zarr", client, source=sources)
     assert (report.outcome, report.gaps) == ("done", {})
-    assert contents(tmp_path / "x.zarr", dates=False) == contents(whole, dates=False)
+    assert content_digests(tmp_path / "x.zarr", dates=False) == content_digests(whole, dates=False)
     used = to_dataframe(str(tmp_path / "x.zarr")).set_index(["init_time", "lead_hours", "variable"])
     elsewhere = {key for key, source in used.source.items() if source.startswith(str(pristine.root))}
     lost = [(few.files[0], FEW), (few.files[3], FEW), (few.files[7], ["temperature_2m"])]
@@ -332,14 +341,14 @@ def test_a_file_that_kills_its_worker_and_then_its_own_process_is_the_only_gap(
     deadly = few.files[5]
     (tmp_path / "sitecustomize.py").write_text(POISON)
 
-    class Poison(WorkerPlugin):  # local, so that it is pickled by value; set up again in every worker that is started
+    class Poison(WorkerPlugin):  # local, so that it is pickled by value; set up again in every worker that starts
         def __init__(self, label, directory, code):
             self.label, self.directory, self.code = label, directory, code
 
         def setup(self, worker):
             import os
 
-            os.environ |= {"POISON": self.label, "PYTHONPATH": self.directory}  # for the process of its own
+            os.environ |= {"POISON": self.label, "PYTHONPATH": self.directory}  # for the child process
             exec(self.code, {})
 
     with (
@@ -351,7 +360,7 @@ def test_a_file_that_kills_its_worker_and_then_its_own_process_is_the_only_gap(
         report = fill(few, points, tmp_path / "x.zarr", poisoned)
     rows = to_dataframe(str(tmp_path / "x.zarr"))
     lost = rows[rows.outcome != "complete"]
-    assert set(lost.detail) == {"reading this file ends its process with code 139: "}
+    assert set(lost.detail) == {"reading this file crashes its process with code 139: "}
     gone = {(deadly, name) for name in FEW}
     assert {
         (GribFile(init.to_pydatetime(), lead), name) for init, lead, name in lost.iloc[:, :3].itertuples(index=False)
@@ -363,7 +372,7 @@ def test_a_file_that_kills_its_worker_and_then_its_own_process_is_the_only_gap(
     assert fill(few, points, tmp_path / "x.zarr", client).files_read == 0, "an old file that kills is not tried again"
     again = fill(few, points, tmp_path / "x.zarr", client, retry_gaps=True)
     assert (again.files_read, again.outcome) == (1, "done")
-    assert contents(tmp_path / "x.zarr", dates=False) == contents(whole, dates=False)
+    assert content_digests(tmp_path / "x.zarr", dates=False) == content_digests(whole, dates=False)
 
 
 # The same bytes
@@ -375,12 +384,12 @@ def test_the_number_of_workers_and_the_order_of_completion_leave_no_trace(pristi
         Client(one) as alone,
     ):
         fill(pristine, points, tmp_path / "alone.zarr", alone)
-    assert objects(tmp_path / "alone.zarr") == objects(whole)
+    assert object_digests(tmp_path / "alone.zarr") == object_digests(whole)
     for seed in range(3):
         store = tmp_path / f"shuffled{seed}.zarr"
         with without_dask(random.Random(seed).shuffle) as here:
             fill(pristine, points, store, here)
-        assert objects(store) == objects(whole)
+        assert object_digests(store) == object_digests(whole)
 
 
 def test_a_store_that_grew_is_bit_identical_to_one_made_at_once(few, points, client, whole, tmp_path):
@@ -388,10 +397,10 @@ def test_a_store_that_grew_is_bit_identical_to_one_made_at_once(few, points, cli
     first = fill(few, points, store, client, end="2024-01-01")
     assert (first.files_read, first.files_wanted) == (11, 11)
     for file in few.files[:11]:
-        few.path(file).unlink()  # whoever reads the first day again finds nothing
+        few.path(file).unlink()  # so that reading the first day again finds nothing
     second = fill(few, points, store, client, end="2024-01-02")
     assert (second.files_read, second.files_done_before, second.gaps) == (11, 11, {})
-    assert contents(store, dates=False) == contents(whole, dates=False)
+    assert content_digests(store, dates=False) == content_digests(whole, dates=False)
 
 
 def test_growing_by_partitions_of_a_day_is_bit_identical_too(pristine, points, client, tmp_path):
@@ -399,11 +408,11 @@ def test_growing_by_partitions_of_a_day_is_bit_identical_too(pristine, points, c
     before = {}
     for end in ("2024-01-01", "2024-01-02"):
         fill(pristine, points, tmp_path / "grown.zarr", client, end=end, partition_days=1)
-        now = objects(tmp_path / "grown.zarr", ledger=True)
+        now = object_digests(tmp_path / "grown.zarr", ledger=True)
         shards = {key: digest for key, digest in before.items() if "/c/0" in key or key.startswith(".hrrr/")}
         assert shards.items() <= now.items()
         before = now
-    assert contents(tmp_path / "grown.zarr") == contents(tmp_path / "at_once.zarr")
+    assert content_digests(tmp_path / "grown.zarr") == content_digests(tmp_path / "at_once.zarr")
 
 
 def test_a_file_that_is_published_later_fills_its_gap_and_touches_nothing_else(
@@ -416,7 +425,7 @@ def test_a_file_that_is_published_later_fills_its_gap_and_touches_nothing_else(
     assert fill(few, points, store, client).files_read == 0, "an old gap is not expected to heal"
     healed = fill(few, points, store, client, retry_gaps=True)
     assert (healed.files_read, healed.outcome) == (1, "done")
-    assert contents(store, dates=False) == contents(whole, dates=False)
+    assert content_digests(store, dates=False) == content_digests(whole, dates=False)
     assert len(ledger_keys(store)) == 2
 
 
@@ -424,15 +433,15 @@ def test_a_retry_that_fails_hides_no_value(few, points, client, whole, tmp_path)
     store = tmp_path / "x.zarr"
     drop_message(few, few.files[2], "temperature_2m")
     fill(few, points, store, client)
-    before = objects(store)
+    before = object_digests(store)
     delete(few, few.files[2])
     again = fill(few, points, store, client, retry_gaps=True)
     assert again.files_read == 1
     assert sum(again.gaps.values()) == 1
     with xr.open_zarr(store) as found, xr.open_zarr(whole) as unbroken:
         for name in FEW[1:]:
-            assert np.array_equal(bits(found[name]), bits(unbroken[name]), equal_nan=True)
-    values = {key: digest for key, digest in objects(store).items() if not key.startswith("status/")}
+            assert np.array_equal(as_bits(found[name]), as_bits(unbroken[name]), equal_nan=True)
+    values = {key: digest for key, digest in object_digests(store).items() if not key.startswith("status/")}
     assert values == {key: digest for key, digest in before.items() if not key.startswith("status/")}
 
 
@@ -446,7 +455,7 @@ def test_several_partitions_give_the_values_of_one(pristine, points, client, pla
 
 
 def test_another_request_for_a_store_is_refused_with_all_that_differs(pristine, places, points, client, whole):
-    before = objects(whole, ledger=True)
+    before = object_digests(whole, ledger=True)
     with pytest.raises(StoreMismatchError) as refused:
         fill(pristine, points_of(places[:5], "q"), whole, client, variables=[*FEW[:1], "wind_gust_surface"])
     text = str(refused.value)
@@ -464,16 +473,16 @@ def test_another_request_for_a_store_is_refused_with_all_that_differs(pristine, 
         fill(pristine, points, whole, client, axis_start="2023-12-31")
     with pytest.raises(PlanError, match="begins on 2024-01-01, which cannot be changed, and the period on 2023-12-31"):
         fill(pristine, points, whole, client, start=datetime(2023, 12, 31))
-    assert objects(whole, ledger=True) == before
+    assert object_digests(whole, ledger=True) == before
 
 
 def test_a_foreign_zarr_store_is_left_alone(pristine, points, client, tmp_path):
     store = tmp_path / "theirs.zarr"
     xr.Dataset({"theirs": ("x", [1.0, 2.0])}).to_zarr(store, zarr_format=3, consolidated=False)
-    before = objects(store, ledger=True)
+    before = object_digests(store, ledger=True)
     with pytest.raises(StoreMismatchError, match="hrrr_dask did not make"):
         fill(pristine, points, store, client)
-    assert objects(store, ledger=True) == before
+    assert object_digests(store, ledger=True) == before
 
 
 @pytest.mark.parametrize("name", ["thesis.tex", "photos/holiday.jpg"])
@@ -482,16 +491,16 @@ def test_a_directory_with_other_files_is_left_alone(pristine, points, client, tm
     (tmp_path / "home" / name).write_text("three years of work")
     with pytest.raises(StoreMismatchError, match=f"not empty.*{Path(name).parts[0]}"):
         fill(pristine, points, tmp_path / "home", client)
-    assert list(objects(tmp_path / "home", ledger=True)) == [name]
+    assert list(object_digests(tmp_path / "home", ledger=True)) == [name]
 
 
 def test_a_zarr_store_of_format_2_is_left_alone(pristine, points, client, tmp_path):
     store = tmp_path / "theirs.zarr"
     xr.Dataset({"theirs": ("x", [1.0, 2.0])}).to_zarr(store, zarr_format=2, consolidated=False)
-    before = objects(store, ledger=True)
+    before = object_digests(store, ledger=True)
     with pytest.raises(StoreMismatchError, match="not empty"):
         fill(pristine, points, store, client)
-    assert objects(store, ledger=True) == before
+    assert object_digests(store, ledger=True) == before
 
 
 def test_a_place_that_cannot_be_written_to_is_refused_in_words(pristine, points, client, tmp_path):

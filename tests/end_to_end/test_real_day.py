@@ -11,26 +11,27 @@ import numpy as np
 import pytest
 import xarray as xr
 from distributed import Client, LocalCluster
+from support import needs
 from support.oracle import (
-    bits,
-    file_at_points,
+    as_bits,
     ledger_keys,
     nearest_cells,
-    objects,
+    object_digests,
     read_fields,
     run_cli,
+    values_at_points,
     write_points,
 )
 from support.paths import SHARED_DATA
 
 import hrrr_dask
 from hrrr_dask.config.settings import DEFAULTS
-from hrrr_dask.decode import engine_named
+from hrrr_dask.decode import get_engine
 from hrrr_dask.grib.sections import read_header
-from hrrr_dask.grid.definition import nearest, read_grid
+from hrrr_dask.grid.definition import find_nearest_cells, read_grid
 from hrrr_dask.ledger.ledger import to_dataframe
 
-pytestmark = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs real HRRR bytes, which are not shipped")
+pytestmark = needs.real_bytes
 
 POINTS = [
     (43.2157, -116.5539),
@@ -42,7 +43,7 @@ POINTS = [
     (42.0992, -115.5112),
     (43.9046, -117.5306),
     (44.1282, -116.0711),
-    (43.2157, -116.5539 + 0.017),  # the same cell as the first, or its neighbour
+    (43.2157, -116.5539 + 0.017),  # in the same cell as the first, or in its neighbour
 ]
 EIGHTY = ["u_component_wind_80m", "v_component_wind_80m"]
 WINDS = ["u_component_wind_10m", "v_component_wind_10m"]
@@ -55,12 +56,12 @@ def archive_file(hour):
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory):
-    """The day's store, what the command said, and what it says when it is given again."""
+    """The day's store, the output of the command, and its output when it runs again."""
     root = tmp_path_factory.mktemp("day")
     request = dict(source=SHARED_DATA / "archive", points=write_points(root / "points.csv", POINTS), **DAY)
     store = root / "day.zarr"
     first = run_cli("backfill", store=store, json=True, workers=2, **request)
-    before = objects(store, ledger=True)
+    before = object_digests(store, ledger=True)
     second = run_cli("backfill", store=store, json=True, workers=2, **request)
     return store, first, second, before
 
@@ -91,14 +92,14 @@ def test_every_value_of_the_day_equals_eccodes_at_the_brute_force_nearest_cell(d
     assert dict(dataset.sizes) == {"init_time": 24, "lead_time": 1, "point": len(POINTS)}
     compared = 0
     for hour in range(24):
-        wanted = file_at_points(archive_file(hour), POINTS, 1)
+        wanted = values_at_points(archive_file(hour), POINTS, 1)
         assert len(wanted) == 9
         for name, values in wanted.items():
             found = dataset[name].sel(init_time=f"2018-07-22T{hour:02}").to_numpy()[0]
             if name in WINDS:
                 np.testing.assert_allclose(found, values, rtol=0, atol=1e-5)
             else:
-                assert np.array_equal(bits(found), bits(values)), (name, hour)
+                assert np.array_equal(as_bits(found), as_bits(values)), (name, hour)
             compared += np.isfinite(found).sum()
     assert compared == 24 * 9 * len(POINTS)
 
@@ -122,7 +123,7 @@ def test_the_same_command_again_reads_and_writes_nothing(day):
     assert (report["files_read"], report["requests"], report["bytes_read"], report["bytes_written"]) == (0, 0, 0, 0)
     assert report["files_done_before"] == 24
     assert report["gaps"] == {"message-not-found": 48}
-    assert objects(store, ledger=True) == before
+    assert object_digests(store, ledger=True) == before
     assert len(ledger_keys(store)) == 1
 
 
@@ -178,7 +179,7 @@ def test_the_cfgrib_engine_gives_the_same_bits(day, dataset, client, tmp_path):
         for name in dataset.data_vars:
             found = other[name].sel(init_time=["2018-07-22T12", "2018-07-22T13"])
             wanted = dataset[name].sel(init_time=["2018-07-22T12", "2018-07-22T13"])
-            assert np.array_equal(bits(found), bits(wanted)), name
+            assert np.array_equal(as_bits(found), as_bits(wanted)), name
 
 
 # Single messages of the whole grid
@@ -195,17 +196,17 @@ def test_an_engine_gives_what_eccodes_gives_at_random_cells(name, engine):
         missing = np.flatnonzero(np.isnan(field.values))
         assert len(missing) == (8 if "bitmap" in name else 0)
         cells = np.concatenate([cells, missing])
-        found = engine_named(engine).points(field.message, cells)
+        found = get_engine(engine).points(field.message, cells)
         assert found.dtype == np.float32
         assert np.array_equal(np.isnan(found), np.isnan(field.values[cells]))
         there = ~np.isnan(found)
-        assert np.array_equal(bits(found[there]), bits(field.values[cells][there]))
+        assert np.array_equal(as_bits(found[there]), as_bits(field.values[cells][there]))
 
 
 def test_a_constant_field_is_accepted():
     message = (SHARED_DATA / "messages/hrrr.20230722.t06z.wrfsfcf01.CFRZR-surface.grib2").read_bytes()
     assert len(message) == 188
-    assert (engine_named("eccodes").points(message, np.arange(0, 1799 * 1059, 1000)) == 0).all()
+    assert (get_engine("eccodes").points(message, np.arange(0, 1799 * 1059, 1000)) == 0).all()
 
 
 def test_points_on_the_alaska_grid_get_the_brute_force_nearest_cell():
@@ -216,13 +217,13 @@ def test_points_on_the_alaska_grid_get_the_brute_force_nearest_cell():
     longitude = field.longitude[inside] + rng.uniform(-0.01, 0.01, 60)
     towns = np.array([(61.2181, -149.9003), (64.8378, -147.7164), (58.3019, -134.4197), (71.2906, -156.7886)])
     latitude, longitude = np.append(latitude, towns[:, 0]), np.append(longitude, towns[:, 1])
-    cells = nearest(read_grid(read_header(field.message).grid_section), latitude, longitude)
+    cells = find_nearest_cells(read_grid(read_header(field.message).grid_section), latitude, longitude)
     wanted = nearest_cells(field.latitude, field.longitude, np.column_stack([latitude, longitude]))
     assert np.array_equal(cells.index.ravel(), wanted)
 
 
 def test_a_selector_takes_the_right_one_of_two_windows(client, tmp_path):
-    """NOAA's own messages laid out as an archive, with a stray byte between them, as they were found."""
+    """NOAA's own messages laid out as an archive, with a stray byte between them, as found."""
     name = "hrrr.20201214.t00z.wrfsfcf12.APCP-two-windows.grib2"
     place = tmp_path / "archive/hrrr.20201214/conus/hrrr.t00z.wrfsfcf12.grib2"
     place.parent.mkdir(parents=True)
@@ -245,8 +246,8 @@ def test_a_selector_takes_the_right_one_of_two_windows(client, tmp_path):
     )
     cells = nearest_cells(fields["0-12"].latitude, fields["0-12"].longitude, towns)
     with xr.open_zarr(tmp_path / "x.zarr") as found:
-        assert np.array_equal(bits(found.run[0, 0]), bits(fields["0-12"].values[cells]))
-        assert np.array_equal(bits(found.precipitation_1h[0, 0]), bits(fields["11-12"].values[cells]))
+        assert np.array_equal(as_bits(found.run[0, 0]), as_bits(fields["0-12"].values[cells]))
+        assert np.array_equal(as_bits(found.precipitation_1h[0, 0]), as_bits(fields["11-12"].values[cells]))
         assert float(found.precipitation_1h[0, 0, 3]) > 0
 
 

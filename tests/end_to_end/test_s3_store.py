@@ -1,4 +1,4 @@
-"""A store in an S3 bucket, from the command line: the local values, nothing done twice, errors on one screen."""
+"""A store in an S3 bucket from the command line: same values as locally, idempotent, errors on one screen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 import xarray as xr
-from support.oracle import bits, run_cli, without_dask, write_points
+from support.oracle import as_bits, run_cli, without_dask, write_points
 
 import hrrr_dask
 from hrrr_dask.errors import ConfigError, StoreAccessError
@@ -40,7 +40,7 @@ def s3():
 
 @pytest.fixture(scope="module")
 def request_(s3, tmp_path_factory):
-    """The command's options, without a store and a source; the archive, in a directory and in a bucket."""
+    """The command's options without store and source; the archive, in a directory and in a bucket."""
     root = tmp_path_factory.mktemp("s3")
     archive = write_archive(
         root / "archive",
@@ -59,7 +59,7 @@ def request_(s3, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def local(request_, tmp_path_factory):
-    """The same in a directory."""
+    """The same store in a directory."""
     archive, options = request_
     store = tmp_path_factory.mktemp("local") / "x.zarr"
     with without_dask() as client:
@@ -70,7 +70,7 @@ def local(request_, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(s3, request_):
-    """The command, twice, and what the bucket held after each."""
+    """The command run twice, and the content of the bucket after each."""
     archive, options = request_
     answers = []
     for _ in range(2):
@@ -89,8 +89,8 @@ def assert_same(found, wanted):
     assert set(found.data_vars) == set(wanted.data_vars)
     for name in wanted.variables:
         if wanted[name].dtype == np.float32:
-            assert np.array_equal(bits(found[name]), bits(wanted[name])), name
-        elif name != "available_at":  # the bucket's own dates
+            assert np.array_equal(as_bits(found[name]), as_bits(wanted[name])), name
+        elif name != "available_at":  # dates of the bucket's own objects
             assert np.array_equal(found[name], wanted[name]), name
 
 
@@ -128,7 +128,7 @@ def test_the_package_opens_the_bucket_with_the_local_stores_values(runs, local):
 
 
 def test_plain_xarray_and_s3fs_open_the_bucket_without_a_warning(s3, runs, local, tmp_path):
-    """In a process of its own, as s3fs leaves its connections to the end of one."""
+    """In a child process, because s3fs leaves its connections open until exit."""
     check = (
         "import sys, pickle, warnings; import s3fs, xarray; warnings.simplefilter('error')\n"
         "options = dict(key='testing', secret='testing', endpoint_url=sys.argv[2])\n"
@@ -160,7 +160,7 @@ def test_the_archive_itself_may_be_a_bucket(s3, request_, local, tmp_path):
 
 
 def bare_environment(tmp_path):
-    """Without credentials, wherever botocore may look."""
+    """An environment without credentials anywhere that botocore looks."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     nowhere = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "AWS_CONFIG_FILE": str(tmp_path / "none")}
     return clean | nowhere | {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}

@@ -1,4 +1,4 @@
-"""Whichever engine decodes, and however far messages are read, a store has the same bits; ledger and report say who."""
+"""A store has the same bits with every engine and every length of prefix; ledger and report name the engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import dask
 import eccodes
 import numpy as np
 import pytest
-from support.oracle import contents, without_dask
+from support.oracle import content_digests, without_dask
 
 import hrrr_dask
 from hrrr_dask.grid.points import Points
@@ -18,7 +18,7 @@ from hrrr_dask.ledger.ledger import to_dataframe
 from hrrr_dask.testing import GridWindow, drop_message, remove_inventories, write_archive
 
 WINDOW = GridWindow(60, 0, 80, 1799)
-"""Full rows, so that a message is as many bytes as one that is not read whole for its smallness."""
+"""Full rows, so that messages are large enough for prefix reads."""
 START, END = datetime(2024, 7, 1, 6), datetime(2024, 7, 1, 18)
 NAMES = [
     "surface_pressure",
@@ -46,7 +46,7 @@ def archive(tmp_path):
 
 
 def points() -> Points:
-    """In the southern half."""
+    """Points in the southern half."""
     y, x = np.array([2.1, 17.3, 38.9, 38.9]), np.array([1700.2, 3.4, 900.0, 901.0])
     latitude, longitude = WINDOW.latlon(y, x)
     ids = tuple("abcd")
@@ -65,7 +65,7 @@ def engines(store) -> Counter:
 
 
 def repack(archive, file, name: str) -> None:
-    """Write one message as IEEE numbers, which numba does not know; its values stay."""
+    """Write one message as IEEE numbers, which numba does not support; its values stay."""
     content, lines, before = archive.path(file).read_bytes(), archive.inventory_path(file).read_text().splitlines(), 0
     messages, number = [], NAMES.index(name)
     while before < len(content):
@@ -93,7 +93,11 @@ def test_engines_write_the_same_bits_and_the_ledger_says_which(archive, tmp_path
         name: fill(archive, tmp_path / name, engine=name, method=method) for name in ("auto", "numba", "eccodes")
     }
     assert {report.outcome for report in reports.values()} == {"done"}
-    assert contents(tmp_path / "auto") == contents(tmp_path / "numba") == contents(tmp_path / "eccodes")
+    assert (
+        content_digests(tmp_path / "auto")
+        == content_digests(tmp_path / "numba")
+        == content_digests(tmp_path / "eccodes")
+    )
     for name, used in (("auto", "numba"), ("numba", "numba"), ("eccodes", "eccodes")):
         assert reports[name].decoded_by == engines(tmp_path / name) == {used: N_VALUES}
     assert reports["auto"].bytes_read < 0.75 * reports["eccodes"].bytes_read
@@ -108,7 +112,7 @@ def test_a_message_that_numba_does_not_know_is_decoded_by_eccodes_and_counted(ar
     (row,) = to_dataframe(str(tmp_path / "x")).query("engine == 'eccodes'").itertuples()
     file = archive.files[2]
     assert (row.init_time, row.lead_hours, row.variable) == (file.init_time, file.lead_hours, "temperature_2m")
-    assert contents(tmp_path / "x", dates=False) == contents(tmp_path / "before", dates=False)
+    assert content_digests(tmp_path / "x", dates=False) == content_digests(tmp_path / "before", dates=False)
 
 
 def test_the_engine_that_does_not_know_it_leaves_a_gap_when_it_is_named(archive, tmp_path):
@@ -132,7 +136,7 @@ def test_without_prefix_reads_messages_are_read_whole_to_the_same_bits(archive, 
         reference = fill(archive, tmp_path / "reference", engine="eccodes")
     assert whole.bytes_read == reference.bytes_read > report.bytes_read
     assert whole.decoded_by == {"numba": N_VALUES}
-    assert contents(tmp_path / "x") == contents(tmp_path / "whole")
+    assert content_digests(tmp_path / "x") == content_digests(tmp_path / "whole")
 
 
 def test_points_added_further_north_move_how_far_messages_are_read(archive, tmp_path):

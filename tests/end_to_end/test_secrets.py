@@ -1,12 +1,11 @@
-"""No secret of the environment, or of what was given by mistake, is repeated: each has a mark to look for."""
+"""Secrets of the environment, or given by mistake, are never repeated; each contains a mark to search for."""
 
 from __future__ import annotations
 
-import json
-import os
 import pickle
 
 import pytest
+from support.secrets import MARK
 
 from hrrr_dask.archive.fetch import Client as Reader
 from hrrr_dask.archive.fetch import FetchSettings, Tally
@@ -15,30 +14,6 @@ from hrrr_dask.errors import ConfigError, HrrrDaskError, PointsError
 from hrrr_dask.grid.points import read_points
 from hrrr_dask.objects.backends import open_object_store
 from hrrr_dask.objects.locations import check_options, normal_url
-from hrrr_dask.testing import loopback_s3
-
-MARK = "hunter2"
-
-
-@pytest.fixture(scope="module")
-def marked(tmp_path_factory):
-    """Every credential that a command may find in its environment."""
-    google = tmp_path_factory.mktemp("google") / "key.json"
-    key = {"type": "service_account", "client_email": "me", "private_key_id": MARK, "private_key": f"{MARK} no PEM"}
-    google.write_text(json.dumps(key))
-    with loopback_s3() as server, pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            patch.delenv(name)
-        secrets = {
-            "AWS_SECRET_ACCESS_KEY": MARK,
-            "AWS_SESSION_TOKEN": f"token-{MARK}",
-            "HTTPS_PROXY": f"http://me:{MARK}@127.0.0.1:9",
-            "GOOGLE_APPLICATION_CREDENTIALS": str(google),
-        }
-        for name, value in (server.environment() | secrets).items():
-            patch.setenv(name, value)
-        server.create_bucket("out")
-        yield server
 
 
 def test_what_travels_to_workers_has_none(marked):

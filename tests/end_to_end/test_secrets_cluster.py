@@ -1,21 +1,19 @@
-"""A back-fill on a cluster shows no secret of its environment, whoever looks."""
+"""A backfill on a cluster reveals no secret of its environment anywhere."""
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import urllib.request
 from datetime import datetime
 
 import pytest
 from distributed import Client, LocalCluster
 from support.oracle import write_points
+from support.secrets import MARK
 
 import hrrr_dask
-from hrrr_dask.testing import GridWindow, loopback_s3, write_archive
+from hrrr_dask.testing import GridWindow, write_archive
 
-MARK = "hunter2"
 WINDOW = GridWindow(288, 794, 8, 10)
 PAGES = (
     "info/main/workers.html", "info/main/logs.html", "json/counts.json",
@@ -24,29 +22,8 @@ PAGES = (
 
 
 @pytest.fixture(scope="module")
-def marked(tmp_path_factory):
-    """Every credential that a command may find in its environment."""
-    google = tmp_path_factory.mktemp("google") / "key.json"
-    key = {"type": "service_account", "client_email": "me", "private_key_id": MARK, "private_key": f"{MARK} no PEM"}
-    google.write_text(json.dumps(key))
-    with loopback_s3() as server, pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            patch.delenv(name)
-        secrets = {
-            "AWS_SECRET_ACCESS_KEY": MARK,
-            "AWS_SESSION_TOKEN": f"token-{MARK}",
-            "HTTPS_PROXY": f"http://me:{MARK}@127.0.0.1:9",
-            "GOOGLE_APPLICATION_CREDENTIALS": str(google),
-        }
-        for name, value in (server.environment() | secrets).items():
-            patch.setenv(name, value)
-        server.create_bucket("out")
-        yield server
-
-
-@pytest.fixture(scope="module")
 def filled(marked, tmp_path_factory):
-    """A back-fill with a gap into a bucket; all that anybody said and showed meanwhile, by where."""
+    """A backfill with a gap into a bucket; all output and all pages meanwhile, by place."""
     root, heard = tmp_path_factory.mktemp("secrets"), []
     archive = write_archive(
         root / "archive",

@@ -1,4 +1,4 @@
-"""A backfill through failing servers and kills ends as an undisturbed one; and what is wrong with a store is seen."""
+"""A backfill through failing servers and kills ends like an undisturbed one; the checks find faulty stores."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import shutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support import needs
 from support.oracle import without_dask
 
-pytest.importorskip("benchmarks", reason="the benchmarks are no part of the wheel")
+pytest.importorskip("benchmarks", reason=needs.CHECKOUT)
 
 import hrrr_dask
 from benchmarks import chaos
@@ -41,7 +42,7 @@ def test_a_backfill_that_is_disturbed_in_every_way_ends_as_an_undisturbed_one(se
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
-    """A case, and its store."""
+    """A case and its store."""
     work = tmp_path_factory.mktemp("chaos")
     case = prepare(work, 24)
     with without_dask() as client, FaultServer(case.archive) as server:
@@ -51,7 +52,7 @@ def filled(tmp_path_factory):
 
 @pytest.fixture
 def seen(filled, tmp_path):
-    """The case, a copy of the store, and a way to check it."""
+    """The case, a copy of the store, and a function that checks it."""
     case, whole, undisturbed = filled
     shutil.copytree(whole, tmp_path / "x.zarr")
     return case, tmp_path / "x.zarr", functools.partial(check_store, tmp_path / "x.zarr", undisturbed)
@@ -103,7 +104,7 @@ def test_a_ledger_that_forgets_or_repeats_itself_is_seen(seen, tmp_path):
 
 
 def changed(store, **columns):
-    """Write the rows of the first entry once more, by another command and with other words."""
+    """Write the rows of the first entry again, from another command and with changed columns."""
     path = entries(store)[0]
     table = pq.read_table(path)
     for name, value in columns.items():

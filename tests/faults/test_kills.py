@@ -1,4 +1,4 @@
-"""A kill at any moment loses nothing that was committed, and leaves nothing that looks committed and is not."""
+"""A kill at any moment loses nothing that was committed, and leaves nothing that falsely looks committed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from support.oracle import bits, command, ledger_keys, objects, run_cli, without_dask, write_points
+from support.oracle import as_bits, cli_command, ledger_keys, object_digests, run_cli, without_dask, write_points
 
 import hrrr_dask
 from hrrr_dask.errors import StoreAccessError, StoreMismatchError
@@ -58,12 +58,12 @@ def work(tmp_path_factory):
 
 @pytest.fixture
 def started(work, tmp_path):
-    """Start the command in a session of its own; whatever is left of that session is killed at the end."""
+    """Start the command in a session of its own, which is killed at the end."""
     processes = []
 
     def start(**options):
         process = subprocess.Popen(
-            command("backfill", store=tmp_path / "x.zarr", **work[0] | options),
+            cli_command("backfill", store=tmp_path / "x.zarr", **work[0] | options),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -84,7 +84,7 @@ def kill_session(process):
 
 
 def wait_for_a_commit(store, process):
-    """Until the first partition is committed; its keys."""
+    """Wait until the first partition is committed; returns its keys."""
     deadline = time.monotonic() + 120
     while not ledger_keys(store):
         assert process.poll() is None, process.communicate()
@@ -114,7 +114,7 @@ def test_a_run_that_was_killed_is_completed_bit_identically_and_reads_nothing_tw
     report = finish(work, store)
     assert report["files_done_before"] == 48 * len(committed)
     assert report["files_read"] == FILES - 48 * len(committed)
-    assert objects(store) == objects(work[1])
+    assert object_digests(store) == object_digests(work[1])
     assert set(committed) < set(ledger_keys(store))
     assert len(ledger_keys(store)) == DAYS
 
@@ -152,19 +152,19 @@ def test_an_interrupt_commits_what_is_read_and_the_same_command_does_the_rest(wo
 
     report = finish(work, store)
     assert report["files_done_before"] == status.files_complete
-    assert objects(store) == objects(work[1])
+    assert object_digests(store) == object_digests(work[1])
 
 
 # A kill before any write, in this process
 
 
 class KillError(BaseException):
-    """Stands for SIGKILL: nothing catches it."""
+    """Simulates SIGKILL: nothing catches it."""
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A run on each of four days."""
+    """An archive with one run on each of four days."""
     root = tmp_path_factory.mktemp("small")
     inits = [datetime(2024, 1, day, 12) for day in (1, 2, 3, 4)]
     return write_archive(root / "archive", init_times=inits, lead_hours=[1], variables=FEW, decoys=False, window=WINDOW)
@@ -199,12 +199,12 @@ ACTIONS = {
     "new points": (True, grow_points),
     "a compact ledger": (True, lambda _, store: hrrr_dask.compact(store)),
 }
-"""What to do, and whether a store must be there before."""
+"""Action, and whether a store must exist before."""
 
 
 @pytest.fixture
 def writes(monkeypatch):
-    """Names each write and removal as it comes, and kills, or fails, in place of one of them."""
+    """Record each write and deletion, and raise instead of one of them."""
     seen = SimpleNamespace(labels=[], limit=None, error=KillError)
 
     def watched(name):
@@ -260,20 +260,20 @@ def test_a_kill_before_any_write_leaves_a_place_where_the_same_command_ends_alik
         writes.limit = None
         assert_nothing_false(store, undisturbed)
         act(small, store)
-        assert objects(store) == objects(undisturbed), step
+        assert object_digests(store) == object_digests(undisturbed), step
         assert known(store) == known(undisturbed), step
         shutil.rmtree(store)
 
 
 def known(store):
-    """What the ledger says of each value, without when and by whom."""
+    """The ledger's statement about each value, without job and time."""
     frame = to_dataframe(str(store))
     columns = ["init_time", "lead_hours", "variable", "outcome", "first_point", "n_points", "etag"]
     return sorted(map(str, frame[columns].drop_duplicates().itertuples(index=False)))
 
 
 def assert_nothing_false(store, undisturbed):
-    """Either no store, or one whose ledger and status promise only what is there, and right."""
+    """Check that there is no store, or one whose ledger and status are true."""
     try:
         found = hrrr_dask.open_dataset(str(store))
     except StoreMismatchError:
@@ -286,17 +286,17 @@ def assert_nothing_false(store, undisturbed):
             part = {"init_time": row.init_time, "lead_time": f"{row.lead_hours}h"}
             there = found[row.variable].sel(part)[row.first_point : row.n_points]
             right = whole[row.variable].sel(part)[row.first_point : row.n_points]
-            assert np.array_equal(bits(there), bits(right))
+            assert np.array_equal(as_bits(there), as_bits(right))
             assert np.isfinite(there).all()
         for init, lead in np.argwhere(found.status.values == COMPLETE).tolist():
-            # What was added since is promised by the ledger alone, until its first write.
+            # values of added points are only in the ledger until their first write
             same = {"init_time": found.init_time[init].values, "lead_time": found.lead_time[lead].values}
-            assert np.array_equal(bits(found[FEW[0]][init, lead][:2]), bits(whole[FEW[0]].sel(same)[:2]))
+            assert np.array_equal(as_bits(found[FEW[0]][init, lead][:2]), as_bits(whole[FEW[0]].sel(same)[:2]))
     found.close()
 
 
 def test_values_without_a_ledger_entry_are_kept_and_called_by_their_name(small, monkeypatch, tmp_path):
-    """Shards are written, the commit is not; meanwhile the archive loses the file: nothing is taken away again."""
+    """Shards are written but not committed, and the archive loses the file meanwhile: no value is removed again."""
     archive_root = tmp_path / "archive"
     shutil.copytree(small.root, archive_root)
     local = type(small)(archive_root, small.files, small.window, small.names)
@@ -309,7 +309,7 @@ def test_values_without_a_ledger_entry_are_kept_and_called_by_their_name(small, 
         patch.setattr(Ledger, "write", killed)
         with pytest.raises(KillError):
             fill(local, store)
-    assert "temperature_2m/c/1/0/0" in objects(store), "the shard was there before the commit"
+    assert "temperature_2m/c/1/0/0" in object_digests(store), "the shard was there before the commit"
     status = hrrr_dask.status(str(store))
     assert (status.files_complete, status.files_to_do) == (0, 2)
 
@@ -342,4 +342,4 @@ def test_a_full_disk_is_said_in_words_and_commits_nothing(small, writes, tmp_pat
     writes.limit = None
     assert ledger_keys(tmp_path / "x.zarr") == []
     fill(small, tmp_path / "x.zarr", end="2024-01-02")
-    assert objects(tmp_path / "x.zarr") == objects(tmp_path / "undisturbed.zarr")
+    assert object_digests(tmp_path / "x.zarr") == object_digests(tmp_path / "undisturbed.zarr")

@@ -1,9 +1,9 @@
-"""The store's protocol under an adversary: every step of several writers, in any order, with kills and lost answers.
+"""The write protocol under an adversary: the steps of several writers in any order, with kills and lost responses.
 
-The writers are the package's own code. Each of their requests to the store waits for the adversary, who carries out one
-at a time, in an order that Hypothesis chooses and shrinks; he may kill a writer before a request or after it, or carry
-it out and lose the answer. The store is a bucket as S3 is: an entity tag is a digest of the bytes, so that the same
-bytes have the same tag again. After each change everything that was promised is looked up.
+The writers are the package's own code. Each of their requests to the store waits for the adversary, which executes
+one at a time, in an order that Hypothesis chooses and shrinks. It can kill a writer before or after a request, or
+execute the request and lose the response. The store behaves like an S3 bucket: an entity tag is a digest of the
+bytes, so that the same bytes have the same tag again. After each change, everything that was committed is checked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hrrr_dask.archive.fetch import FetchSettings
 from hrrr_dask.catalog.variables import parse_variables
 from hrrr_dask.config.settings import Selection
 from hrrr_dask.errors import ConfigError, PointsError
-from hrrr_dask.grid.definition import nearest, read_grid
+from hrrr_dask.grid.definition import find_nearest_cells, read_grid
 from hrrr_dask.grid.points import Points
 from hrrr_dask.job.pipeline import Job, write_partition
 from hrrr_dask.ledger import ledger
@@ -37,7 +37,7 @@ from hrrr_dask.store import conditional_writes as contention
 from hrrr_dask.store import published as showing
 from hrrr_dask.store import store
 from hrrr_dask.store.existing import find_store, load_spec
-from hrrr_dask.store.published import stale_status
+from hrrr_dask.store.published import find_stale_status
 from hrrr_dask.store.shards import decode_shard
 from hrrr_dask.store.spec import Growth, StoreSpec
 from hrrr_dask.store.store import Store
@@ -53,11 +53,11 @@ FILES = [GribFile(datetime(2024, 1, 1, cycle), lead) for cycle in (0, 12) for le
 
 
 class KillError(BaseException):
-    """Stands for SIGKILL."""
+    """Simulates SIGKILL."""
 
 
 class Bucket:
-    """What the package uses of obstore, on a dictionary; each call waits for the adversary."""
+    """The part of obstore that the package uses, on a dictionary; each call waits for the adversary."""
 
     def __init__(self):
         self.objects = {}
@@ -105,7 +105,7 @@ class Bucket:
 
 
 class Adversary:
-    """Runs actors in threads of their own, one request at a time."""
+    """Runs actors in threads, one request at a time."""
 
     def __init__(self, bucket, random, *, kills):
         self.bucket, self.random, self.kills = bucket, random, kills
@@ -116,7 +116,7 @@ class Adversary:
     def gate(self, work):
         me = threading.get_ident()
         if me not in self.done:
-            return work()  # the adversary's own look at the store
+            return work()  # the adversary's own access to the store
         with self.turn:
             self.waiting.add(me)
             self.turn.notify_all()
@@ -134,7 +134,7 @@ class Adversary:
         return answer
 
     def run(self, actions):
-        """Name to how each action ended: its value, or what it raised."""
+        """Run the actions; returns for each its value, or the exception that it raised."""
         ended, threads = {}, []
 
         def act(name, action):
@@ -143,7 +143,7 @@ class Adversary:
                 self.done[me] = False
             try:
                 ended[name] = action()
-            except BaseException as error:  # noqa: BLE001  how it ended is the answer
+            except BaseException as error:  # noqa: BLE001  the exception is the result
                 ended[name] = error
             finally:
                 with self.turn:
@@ -197,7 +197,7 @@ class Serial:
 
 
 def truth(variable, file, point):
-    """The one right value."""
+    """The only correct value."""
     return np.float32(1000 * NAMES.index(variable) + 100 * FILES.index(file) + point)
 
 
@@ -213,7 +213,7 @@ def new_spec():
     return StoreSpec(
         selection=SELECTION,
         points=places,
-        cells=nearest(read_grid(section), places.latitude, places.longitude),
+        cells=find_nearest_cells(read_grid(section), places.latitude, places.longitude),
         grid_section=section,
         layout=LAYOUT,
         axis=Axis(datetime(2024, 1, 1), SELECTION.cycles),
@@ -229,7 +229,7 @@ def job_of(spec, name):
 
 
 def commit(spec, name, files, gaps=()):
-    """Write what a reader with that specification found in some files, some of them gaps."""
+    """Write what a reader with that specification read from files, some of them with gaps."""
     names = tuple(variable.name for variable in spec.selection.variables)
     extracts = []
     for file in files:
@@ -248,7 +248,7 @@ def commit(spec, name, files, gaps=()):
 
 
 class Watch:
-    """Looks up, after each change of the bucket, all that the store promises at that moment."""
+    """Checks after each change of the bucket everything that is committed at that moment."""
 
     def __init__(self, bucket):
         self.bucket = bucket
@@ -316,14 +316,14 @@ ADVERSARIAL = settings(
 )
 SOME_FILES = st.lists(st.sampled_from(FILES), min_size=1, max_size=4, unique=True)
 WISHES = st.lists(st.tuples(SOME_FILES, SOME_FILES), min_size=2, max_size=3)
-"""For each writer the files it reads, and those of which it gets nothing."""
+"""Files that each writer reads, and files of which it gets nothing."""
 
 
 def begin(bucket):
-    """An empty bucket with a store of one point and one variable in it."""
+    """A bucket with an empty store of one point and one variable."""
     bucket.objects.clear()
     bucket.gate, bucket.changed = lambda work: work(), lambda: None
-    return Store("s3://bucket/x", {}, new_spec()).ready(Growth()).spec
+    return Store("s3://bucket/x", {}, new_spec()).make_or_grow(Growth()).spec
 
 
 @ADVERSARIAL
@@ -345,13 +345,13 @@ def test_writers_of_one_partition_lose_nothing_in_any_order(bucket, wishes, kill
     if not kills:
         assert not [how for how in ended.values() if isinstance(how, BaseException)]
     target = Store("s3://bucket/x", {}, spec)
-    acknowledged = target.folded(slice(0, 2))
+    acknowledged = target.value_states(slice(0, 2))
     for k, (files, gaps) in enumerate(wishes):
         if not isinstance(ended[f"w{k}"], BaseException):
             for file in set(files) - set(gaps):
                 init, lead = divmod(FILES.index(file), 2)
                 assert acknowledged.codes[0, init, lead] == COMPLETE, "what was acknowledged is not there"
-    # The same commands again, one after the other: as if nothing had happened.
+    # Running the same commands again, one after the other, changes nothing.
     for k, (files, gaps) in enumerate(wishes):
         commit(spec, f"again{k}", files, gaps)
     after = {key: data for key, data in bucket.objects.items() if not key.startswith(".hrrr/")}
@@ -405,8 +405,8 @@ def test_growing_and_writing_at_once_keep_every_promise(bucket, growths, files, 
     whole = Store("s3://bucket/x", {}, after)
     everything = commit(after, "last", FILES)
     assert everything.files == 4
-    assert whole.folded(slice(0, 2)).whole.all()
-    assert not stale_status(whole, whole.folded(slice(0, 2)), slice(0, 2))
+    assert whole.value_states(slice(0, 2)).whole.all()
+    assert not find_stale_status(whole, whole.value_states(slice(0, 2)), slice(0, 2))
     if not kills:
         assert not [how for how in ended.values() if isinstance(how, BaseException) and not isinstance(how, KillError)]
 
@@ -441,7 +441,7 @@ def test_of_two_that_add_another_thing_under_one_name_one_is_told(bucket, what, 
 
 
 def assert_readers_see(existing, spec):
-    """The coordinates of the points are those of the steps of growth."""
+    """Check that the coordinates of the points are those of the steps of growth."""
     here = blobs.Blobs("s3://bucket/x", {})
     n_blocks = -(-len(spec.points) // LAYOUT.shard_points)
     for name, right in (("latitude", spec.points.latitude), ("cell_y", spec.cells.y)):
@@ -458,7 +458,7 @@ def test_one_of_two_makers_makes_the_store(bucket, alike, kills, random):
     other = mine if alike else replace(mine, axis=Axis(datetime(2023, 1, 1), (0, 12)))
 
     def make(spec):
-        return lambda: Store("s3://bucket/x", {}, spec).ready(Growth())
+        return lambda: Store("s3://bucket/x", {}, spec).make_or_grow(Growth())
 
     ended = Adversary(bucket, random, kills=kills).run({"a": make(mine), "b": make(other)})
     bucket.gate = lambda work: work()

@@ -1,4 +1,4 @@
-"""A store in a bucket that refuses, forgets to answer, or no longer knows us: a run completes, or says what to do."""
+"""A bucket that rejects requests, loses responses or revokes credentials: runs complete, or say what to do."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def proxy(s3, monkeypatch):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(blobs, "PATIENCE", 1)
+    monkeypatch.setattr(blobs, "WRITE_RETRIES", 1)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def fill(archive):
 
 
 def held(s3, name):
-    """Key to the digest of every object of a store but for its ledger."""
+    """Key to the digest of every object of a store, except its ledger."""
     client = s3.client()
     listed = client.list_objects_v2(Bucket="out", Prefix=f"{name}.zarr/").get("Contents", [])
     found = {}
@@ -107,7 +107,7 @@ def held(s3, name):
 
 @pytest.fixture(scope="module")
 def undisturbed(s3, fill):
-    """What the store holds in the end, through a proxy that does nothing."""
+    """The store's objects after an undisturbed run through a proxy that does nothing."""
     with StoreProxy(s3.endpoint) as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", server.url)
         assert fill("undisturbed").outcome == "done"
@@ -193,7 +193,7 @@ def test_writers_are_patient_and_readers_are_told_soon(s3, monkeypatch):
 
 
 def test_credentials_that_cannot_be_renewed_in_the_middle_say_how(s3, monkeypatch):
-    monkeypatch.setattr(storage, "CREDENTIAL_LIFE", timedelta(0))
+    monkeypatch.setattr(storage, "CREDENTIAL_LIFETIME", timedelta(0))
     place = Blobs("s3://out/sso", {}, create=True)
     place.put("a", b"")
 
@@ -254,7 +254,7 @@ def test_an_s3_that_is_not_there_is_a_bad_gateway_and_a_stalled_one_is_silent():
             "Write a status from 300 to 599 or one of expired, expired-403, reset, lost",
         ),
         ('[{"refusal": "503", "after": -1}]', "counts from 0"),
-        ('[{"refusal": "503", "key": "("}]', "no regular expression"),
+        ('[{"refusal": "503", "key": "("}]', "which is not a regular expression"),
         ('[{"refusal": "503", "verb": "PUT"}]', r"holds no rules .*verb.*: write \[\{"),
         ("{", "holds no rules"),
         ('["503"]', "holds no rules"),
@@ -305,7 +305,7 @@ def test_the_command_stands_in_front_and_reads_its_rules_again_when_told(s3, tmp
         assert put(url) == 503
         path.write_text("[]")
         process.send_signal(signal.SIGHUP)
-        while "follows" not in process.stderr.readline():
+        while "reloaded" not in process.stderr.readline():
             pass
         assert put(url) == 200
         process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Workers come, end in good order, and are killed: nothing that is committed is lost, and little is read twice."""
+"""Workers join, drain and are killed: nothing that is committed is lost, and few files are read twice."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster, Scheduler, Worker, get_worker
-from support.jobs import LEADS, made_up, make_job, readings, write_without_a_task
-from support.oracle import command, ledger_keys, objects, run_cli, without_dask, write_points
-from support.paths import importable
+from support.jobs import LEADS, fake_extract, make_job, make_readings, write_locally
+from support.oracle import cli_command, ledger_keys, object_digests, run_cli, without_dask, write_points
+from support.paths import pythonpath_for
 
 import hrrr_dask
 from hrrr_dask.errors import ConfigError
-from hrrr_dask.job import execution, pipeline
+from hrrr_dask.job import backfill as job_backfill
+from hrrr_dask.job import pipeline
 from hrrr_dask.job.loop import Progress, run
 from hrrr_dask.job.tasks import Stages
 from hrrr_dask.ledger.ledger import to_dataframe
@@ -66,7 +67,7 @@ def read_greedily(reading, job):
 
 BEGUN: list[str] = []
 RELEASE = threading.Event()
-"""Of workers that live in this process."""
+"""For workers that are threads of this process."""
 
 
 def stick_once(number):
@@ -82,31 +83,31 @@ def stick_once(number):
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """What to ask for, and the store that comes of it when nothing happens."""
+    """The request, and the store of an undisturbed run."""
     root = tmp_path_factory.mktemp("life")
     times = {"start": datetime(2024, 1, 1), "end": datetime(2024, 1, DAYS, 23)}
     write_archive(root / "archive", **times, lead_hours=[0, 1], variables=[NAME], decoys=False, window=WINDOW)
     asked = {"points": write_points(root / "points.csv", PLACES), "start": "2024-01-01", "end": f"2024-01-{DAYS:02}"}
     asked |= {"source": [str(root / "archive")], "lead_hours": "0-1", "variables": NAME, "partition_days": 1}
-    asked |= {"axis_start": "2024-01-01", "engine": "eccodes"}  # which starts sooner
+    asked |= {"axis_start": "2024-01-01", "engine": "eccodes"}  # eccodes starts sooner
     with without_dask() as client:
         report = hrrr_dask.backfill(store=str(root / "undisturbed.zarr"), client=client, **asked)
     assert (report.outcome, report.files_read) == ("done", FILES)
-    return SimpleNamespace(asked=asked, undisturbed=objects(root / "undisturbed.zarr"))
+    return SimpleNamespace(asked=asked, undisturbed=object_digests(root / "undisturbed.zarr"))
 
 
 @pytest.fixture
 def notes(monkeypatch, tmp_path):
-    """Where workers that are started from here note what they read."""
+    """Where workers started here record the files that they read."""
     path = tmp_path / "notes.txt"
     monkeypatch.setenv("NOTES", str(path))
-    monkeypatch.setenv("PYTHONPATH", importable(__file__))
+    monkeypatch.setenv("PYTHONPATH", pythonpath_for(__file__))
     return path
 
 
 @contextmanager
 def scheduler():
-    """Of this process, with a worker that stays, to which others come."""
+    """A scheduler in this process with a permanent worker, which others join."""
     options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
     with LocalCluster(**options, protocol="tcp", silence_logs=50) as cluster, Client(cluster) as client:
         yield client
@@ -128,17 +129,17 @@ def workers(client, directory, *groups):
 
 
 def backfill(work, client, notes, watch, read=read_and_note):
-    """Do the work, ``watch`` it, and compare the store. Gives the report, how often each file was read, and by whom."""
+    """Run a backfill while ``watch`` runs, and compare the store. Returns report, reads of each file, readers."""
 
     def run_slowly(*arguments):
         return run(*arguments, Stages(read))
 
     store = notes.with_name("x.zarr")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execution, "run", run_slowly)
-        report = hrrr_dask.backfill(store=str(store), client=client, show=watch, **work.asked)
+        patch.setattr(job_backfill, "run", run_slowly)
+        report = hrrr_dask.backfill(store=str(store), client=client, show=watch, **work.requested)
     assert (report.outcome, report.files_read) == ("done", FILES)
-    assert objects(store) == work.undisturbed
+    assert object_digests(store) == work.undisturbed
     read = [line.split() for line in notes.read_text().splitlines()]
     times = Counter(label for label, _ in read)
     assert len(times) == FILES
@@ -197,7 +198,7 @@ def test_a_grace_time_is_a_number_of_seconds(monkeypatch, text):
 
 
 READ: list[tuple[str, str]] = []
-"""By workers that live in this process: the file, and who read it."""
+"""Files and their readers, for workers that are threads of this process."""
 
 
 def readers():
@@ -207,34 +208,34 @@ def readers():
 def read_until_three_did(reading, job):
     READ.append((reading.file.label, get_worker().address))
     time.sleep(0.1 if len(readers()) < 3 else 0.002)
-    return made_up(reading, 0.1)
+    return fake_extract(reading, 0.1)
 
 
 @pytest.mark.parametrize("way", ["scaled", "adaptive"])
 def test_workers_that_come_get_work_and_what_those_that_go_have_read_is_not_read_again(way):
-    """One worker, then three, then one. The steps are small: only the window may hold work for more than one."""
+    """One worker, then three, then one. Steps are small: only the tasks in flight give several workers work."""
     READ.clear()
     partitions = []
 
     def draw():
         while len(partitions) < 100 and (len(readers()) < 3 or len(partitions) % 20):
-            partitions.append(Partition(len(partitions), readings(2, 24 * len(partitions))))
+            partitions.append(Partition(len(partitions), make_readings(2, 24 * len(partitions))))
             yield partitions[-1]
 
     def scale(progress):
-        here = threading.current_thread() is threading.main_thread()  # others may not wait for an answer
+        here = threading.current_thread() is threading.main_thread()  # other threads may not wait for a response
         if way == "adaptive" or not here or progress.files_done < 10:
             return
         if len(readers()) < 3:
             cluster.scale(3)
-        elif len(client.nthreads()) > 1:  # LocalCluster.scale(1) would not hand over what they have
+        elif len(client.nthreads()) > 1:  # LocalCluster.scale(1) would not hand over results
             client.retire_workers(workers=list(client.nthreads())[1:])
 
     options = {"n_workers": 1, "threads_per_worker": 4, "processes": False, "dashboard_address": ":0"}
     with LocalCluster(**options, protocol="tcp") as cluster, Client(cluster) as client:
         if way == "adaptive":
             cluster.adapt(minimum=1, maximum=3, interval="100ms")
-        stages = Stages(read_until_three_did, write_without_a_task)
+        stages = Stages(read_until_three_did, write_locally)
         result = run(client, make_job(1, way), draw(), Progress(100 * 2 * LEADS), scale, stages)
         for _ in range(200):
             if len(client.nthreads()) == 1:
@@ -253,9 +254,9 @@ def test_workers_that_come_get_work_and_what_those_that_go_have_read_is_not_read
 
 @pytest.fixture(scope="module")
 def killable():
-    """Two workers that are started again."""
+    """Two workers that are restarted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", importable(__file__))
+        patch.setenv("PYTHONPATH", pythonpath_for(__file__))
         options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": "900MB", "dashboard_address": ":0"}
         with LocalCluster(**options, silence_logs=50) as cluster, Client(cluster) as client:
             yield client
@@ -283,7 +284,7 @@ def test_a_worker_that_is_killed_is_started_again_and_only_what_it_had_is_read_t
 
 
 def end_its_life(dask_worker):
-    """What ``--lifetime-restart`` does when the lifetime is over."""
+    """Simulate the end of a lifetime with ``--lifetime-restart``."""
     dask_worker.loop.call_later(0, dask_worker.close_gracefully, True)
 
 
@@ -293,7 +294,7 @@ def test_a_worker_that_ends_its_lifetime_and_comes_back_loses_nothing(work, note
     (ends, *_) = living = list(killable.run(os.getpid))
 
     def end(progress):
-        here = threading.current_thread() is threading.main_thread()  # others may not wait for an answer
+        here = threading.current_thread() is threading.main_thread()  # other threads may not wait for a response
         if here and progress.partitions_done and living:
             living.clear()
             killable.run(end_its_life, workers=[ends])
@@ -305,18 +306,18 @@ def test_a_worker_that_ends_its_lifetime_and_comes_back_loses_nothing(work, note
 
 
 def test_a_file_that_takes_more_memory_than_a_worker_has_is_the_only_gap(work, notes, killable, monkeypatch):
-    """The nanny ends the worker; then the file is read in a process of its own, which may not take more either."""
+    """The nanny stops the worker; the file is then read in a child process with the same limit."""
     killable.run(set_notes, str(notes))
     killable.run_on_scheduler(suspect_after, 0)
-    monkeypatch.setattr(execution, "run", lambda *arguments: run(*arguments, Stages(read_greedily)))
+    monkeypatch.setattr(job_backfill, "run", lambda *arguments: run(*arguments, Stages(read_greedily)))
     store = str(notes.with_name("x.zarr"))
-    report = hrrr_dask.backfill(store=store, client=killable, **work.asked)
+    report = hrrr_dask.backfill(store=store, client=killable, **work.requested)
     assert (report.gaps, report.first_files_with_gaps) == ({"poisoned": 1}, (GREEDY,))
     assert report.exit_code == 3
     frame = to_dataframe(store)
     (lost,) = frame[frame.outcome != "complete"].itertuples()
     assert f"{lost.init_time:%Y%m%dT%H}-f{lost.lead_hours:02}" == GREEDY
-    assert lost.detail == "reading this file ends its process with code 1: MemoryError"
+    assert lost.detail == "reading this file crashes its process with code 1: MemoryError"
     assert len(frame) == FILES
 
 
@@ -324,7 +325,7 @@ def test_without_its_scheduler_a_command_ends_in_words_and_with_another_one_it_d
     store = tmp_path / "x.zarr"
     with remote(tmp_path / "remote") as (address, processes):
         started = subprocess.Popen(
-            command("backfill", store=store, cluster=address, json=True, **work.asked),
+            cli_command("backfill", store=store, cluster=address, json=True, **work.requested),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -346,14 +347,14 @@ def test_without_its_scheduler_a_command_ends_in_words_and_with_another_one_it_d
 
     with scheduler() as another:
         address = another.scheduler.address
-        code, report, stderr = run_cli("backfill", store=store, cluster=address, json=True, **work.asked)
+        code, report, stderr = run_cli("backfill", store=store, cluster=address, json=True, **work.requested)
     assert (code, report["files_done_before"], report["files_read"]) == (0, committed, FILES - committed), stderr
-    assert objects(store) == work.undisturbed
+    assert object_digests(store) == work.undisturbed
 
 
 @contextmanager
 def remote(directory):
-    """A scheduler and a worker as commands; gives the address, and the processes."""
+    """A scheduler and a worker as commands; returns the address and the processes."""
     directory.mkdir()
     file = directory / "scheduler.json"
     words = {"scheduler": ["--host", "127.0.0.1", "--port", "0"], "worker": ["--nthreads", "1", "--no-nanny"]}

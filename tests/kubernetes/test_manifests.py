@@ -7,7 +7,6 @@ import ast
 import importlib
 import json
 import re
-import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterable
@@ -16,22 +15,23 @@ from pathlib import Path
 import dask.config
 import pytest
 from dask.utils import parse_bytes
+from support import needs
 
 import hrrr_dask
 from hrrr_dask.archive.sources import parse_source
 from hrrr_dask.config.settings import resolve_settings
 
 for library in ("dask_kubernetes", "kubernetes_validate", "jsonpatch", "jsonschema"):
-    pytest.importorskip(library, reason="pip install -e '.[dev]'")
+    needs.extra(library)
 
 from support import manifests  # noqa: E402  it needs them
-from support.manifests import CHART, CLUSTER, Pod, named, of_kind, pods, read, selected  # noqa: E402
+from support.manifests import CHART, CLUSTER, Pod, get_object, of_kind, pods, read_documents, selector_matches  # noqa: E402
 
 FILES = sorted(CLUSTER.rglob("*.yaml"))
 OBJECTS = manifests.objects()
 PODS = list(pods())
 CLUSTERS = manifests.dask_clusters()
-SETTINGS = named("ConfigMap", "hrrr-settings")["data"]
+SETTINGS = get_object("ConfigMap", "hrrr-settings")["data"]
 KUSTOMIZED = sorted(path.parent for path in CLUSTER.rglob("kustomization.yaml"))
 IMAGE = f"registry.example.com/hrrr-dask:{hrrr_dask.__version__}"
 
@@ -47,26 +47,26 @@ def relative(path: Path) -> str:
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.name != "values.yaml"], ids=relative)
 def test_every_manifest_is_what_its_schema_allows_and_nothing_else(path):
-    assert read(path)
-    for document in read(path):
-        manifests.check(document)
+    assert read_documents(path)
+    for document in read_documents(path):
+        manifests.check_schema(document)
 
 
 @each_pod
 def test_the_pods_inside_are_what_kubernetes_allows(pod):
     meta = {"name": "x", "labels": pod.labels, "annotations": pod.annotations}
-    manifests.check({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": pod.spec})
+    manifests.check_schema({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": pod.spec})
 
 
 def test_a_wrong_word_is_refused():
-    job = named("DaskJob", "hrrr-backfill")
+    job = get_object("DaskJob", "hrrr-backfill")
     job["spec"]["cluster"]["spec"]["worker"]["spec"]["containers"][0]["readinesProbe"] = {}
     with pytest.raises(manifests.jsonschema.ValidationError, match="readinesProbe"):
-        manifests.check(job)
-    policy = named("NetworkPolicy", "hrrr-dask")
+        manifests.check_schema(job)
+    policy = get_object("NetworkPolicy", "hrrr-dask")
     policy["spec"]["ingres"] = []
     with pytest.raises(manifests.kubernetes_validate.ValidationError, match="ingres"):
-        manifests.check(policy)
+        manifests.check_schema(policy)
 
 
 def test_the_operators_values_are_those_of_its_chart():
@@ -77,9 +77,9 @@ def test_the_operators_values_are_those_of_its_chart():
             if key not in chart or (isinstance(value, dict) and chart[key] and missing(value, chart[key]))
         ]
 
-    (values,), (chart,) = read(CLUSTER / "values.yaml"), read(CHART / "values.yaml")
+    (values,), (chart,) = read_documents(CLUSTER / "values.yaml"), read_documents(CHART / "values.yaml")
     assert not missing(values, chart)
-    assert f"--namespace={named('Namespace', 'hrrr')['metadata']['name']}" in values["kopfArgs"]
+    assert f"--namespace={get_object('Namespace', 'hrrr')['metadata']['name']}" in values["kopfArgs"]
 
 
 # One with another
@@ -88,7 +88,7 @@ def test_the_operators_values_are_those_of_its_chart():
 def test_all_are_in_the_one_namespace():
     cluster_wide = {"Namespace"}
     found = {one["metadata"].get("namespace") for one in OBJECTS if one["kind"] not in cluster_wide}
-    assert found == {named("Namespace", "hrrr")["metadata"]["name"]}
+    assert found == {get_object("Namespace", "hrrr")["metadata"]["name"]}
 
 
 def test_names_are_unique():
@@ -98,13 +98,13 @@ def test_names_are_unique():
 
 @each_pod
 def test_what_a_pod_refers_to_is_there(pod):
-    named("ServiceAccount", pod.spec["serviceAccountName"])
+    get_object("ServiceAccount", pod.spec["serviceAccountName"])
     volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
     assert {mount["name"] for mount in pod.container["volumeMounts"]} == set(volumes)
     maps = [volume["configMap"]["name"] for volume in volumes.values() if "configMap" in volume]
     maps += [one["configMapRef"]["name"] for one in pod.container["envFrom"]]
     for name in maps:
-        named("ConfigMap", name)
+        get_object("ConfigMap", name)
     given = {*SETTINGS, *(one["name"] for one in pod.container.get("env", []))}
     used = {name for word in pod.container["args"] for name in re.findall(r"\$\((\w+)\)", word)}
     assert used <= given
@@ -116,14 +116,14 @@ def test_what_a_pod_refers_to_is_there(pod):
 def test_the_commands_pod_reads_the_points_from_where_they_are_mounted():
     (runner,) = [pod for pod in PODS if pod.role == "runner"]
     mount = next(one["mountPath"] for one in runner.container["volumeMounts"] if one["name"] == "points")
-    for key in named("ConfigMap", "hrrr-points")["data"]:
+    for key in get_object("ConfigMap", "hrrr-points")["data"]:
         assert f"{mount}/{key}" in runner.container["args"]
 
 
 def test_one_image_serves_all():
     assert {pod.container["image"] for pod in PODS} == {IMAGE}
     for directory in KUSTOMIZED:
-        (given,) = read(directory / "kustomization.yaml")
+        (given,) = read_documents(directory / "kustomization.yaml")
         assert all(f"{image['name']}:{hrrr_dask.__version__}" == IMAGE for image in given.get("images", []))
 
 
@@ -137,11 +137,11 @@ def test_a_job_has_the_scheduler_and_workers_of_the_standing_cluster():
 
 def test_the_service_leads_to_the_scheduler():
     for cluster in CLUSTERS:
-        scheduler, service, _ = manifests.made_by_the_operator(cluster)
+        scheduler, service, _ = manifests.operator_objects(cluster)
         template = scheduler["spec"]["template"]
-        manifests.check(service)
-        manifests.check(scheduler)
-        assert selected({"matchLabels": service["spec"]["selector"]}, template["metadata"]["labels"])
+        manifests.check_schema(service)
+        manifests.check_schema(scheduler)
+        assert selector_matches({"matchLabels": service["spec"]["selector"]}, template["metadata"]["labels"])
         ports = {port["name"]: port["containerPort"] for port in template["spec"]["containers"][0]["ports"]}
         assert {port["targetPort"]: port["port"] for port in service["spec"]["ports"]} == ports
 
@@ -155,7 +155,9 @@ def test_processes_listen_where_their_ports_are_said_to_be(pod):
 
 
 def test_autoscalers_scale_clusters_that_are_there_on_nodes_that_suffice():
-    (nodes,) = [group for group in read(CLUSTER / "aws" / "eksctl.yaml")[0]["managedNodeGroups"] if "spot" in group]
+    (nodes,) = [
+        group for group in read_documents(CLUSTER / "aws" / "eksctl.yaml")[0]["managedNodeGroups"] if "spot" in group
+    ]
     assert all(kind.endswith(".2xlarge") for kind in nodes["instanceTypes"]), "8 cores, of which 7 are left for workers"
     for autoscaler in of_kind("DaskAutoscaler"):
         spec = autoscaler["spec"]
@@ -176,8 +178,8 @@ def selectors() -> list[tuple[str, dict]]:
 
 @pytest.mark.parametrize(("name", "selector"), selectors())
 def test_every_selector_means_some_pods(name, selector):
-    operator = {"app.kubernetes.io/name": read(CHART / "Chart.yaml")[0]["name"]}
-    found = [labels for labels in (operator, *(pod.labels for pod in PODS)) if selected(selector, labels)]
+    operator = {"app.kubernetes.io/name": read_documents(CHART / "Chart.yaml")[0]["name"]}
+    found = [labels for labels in (operator, *(pod.labels for pod in PODS)) if selector_matches(selector, labels)]
     assert found, f"{name} selects nothing"
 
 
@@ -186,16 +188,18 @@ def test_each_part_of_a_cluster_has_one_disruption_budget(role):
     for pod in PODS:
         if pod.role == role:
             budgets = of_kind("PodDisruptionBudget")
-            assert sum(selected(budget["spec"]["selector"], pod.labels) for budget in budgets) == 1
+            assert sum(selector_matches(budget["spec"]["selector"], pod.labels) for budget in budgets) == 1
 
 
 def allowed_ports(to: Pod, sender: dict[str, str]) -> set[str]:
     """Names of ports, or `any`, at which the policies let the one in to the other."""
     found = set()
     for policy in of_kind("NetworkPolicy"):
-        if selected(policy["spec"]["podSelector"], to.labels):
+        if selector_matches(policy["spec"]["podSelector"], to.labels):
             for rule in policy["spec"].get("ingress", []):
-                if any("podSelector" in peer and selected(peer["podSelector"], sender) for peer in rule["from"]):
+                if any(
+                    "podSelector" in peer and selector_matches(peer["podSelector"], sender) for peer in rule["from"]
+                ):
                     found |= {port["port"] for port in rule.get("ports", [{"port": "any"}])}
     return found
 
@@ -207,7 +211,7 @@ def test_pods_reach_one_another_and_the_operator_reaches_the_scheduler_and_nobod
     operator = {"app.kubernetes.io/name": "dask-kubernetes-operator"}
     assert allowed_ports(scheduler, operator) == {port["name"] for port in scheduler.container["ports"]}
     assert allowed_ports(worker, operator) == allowed_ports(scheduler, {"app": "a stranger"}) == set()
-    assert selected(named("NetworkPolicy", "hrrr-nothing")["spec"]["podSelector"], {"app": "anything"})
+    assert selector_matches(get_object("NetworkPolicy", "hrrr-nothing")["spec"]["podSelector"], {"app": "anything"})
 
 
 # Safe
@@ -256,7 +260,9 @@ def test_workers_have_time_to_drain_and_only_they_are_on_spot_nodes(pod):
         assert grace < pod.spec["terminationGracePeriodSeconds"] <= 120, "a spot node ends two minutes after its notice"
         assert pod.option("--preload") == pod.option("--preload-nanny") == "hrrr_dask.preload"
         assert pod.option("--nworkers") == "1"
-    (spot,) = [group for group in read(CLUSTER / "aws" / "eksctl.yaml")[0]["managedNodeGroups"] if "spot" in group]
+    (spot,) = [
+        group for group in read_documents(CLUSTER / "aws" / "eksctl.yaml")[0]["managedNodeGroups"] if "spot" in group
+    ]
     tolerated = {one["key"] for one in pod.spec.get("tolerations", [])}
     assert ({taint["key"] for taint in spot["taints"]} <= tolerated) == (pod.role in ("worker", "update"))
 
@@ -356,7 +362,7 @@ def test_the_role_is_for_our_service_accounts():
 @pytest.fixture(scope="module")
 def series() -> dict[str, set[str]]:
     """What a scheduler says of itself: metric to its labels, as ``name="value"``."""
-    pytest.importorskip("prometheus_client", reason="pip install -e '.[dev]'")
+    needs.extra("prometheus_client")
     from distributed import Client, LocalCluster
 
     here = {"host": "127.0.0.1", "protocol": "tcp", "worker_dashboard_address": "127.0.0.1:0"}
@@ -374,7 +380,7 @@ def series() -> dict[str, set[str]]:
 
 
 def test_rules_use_metrics_and_labels_that_dask_has(series):
-    groups = named("PrometheusRule", "hrrr-dask")["spec"]["groups"]
+    groups = get_object("PrometheusRule", "hrrr-dask")["spec"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     recorded = {rule["record"] for rule in rules if "record" in rule}
     by_the_monitors = {"namespace", "dask_org_cluster_name"}
@@ -388,9 +394,9 @@ def test_rules_use_metrics_and_labels_that_dask_has(series):
                 assert {f'{label}="{value}"' for value in values.split("|")} <= series[name]
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="apt-get install prometheus")
+@needs.program("promtool")
 def test_promtool_understands_the_rules(tmp_path):
-    groups = named("PrometheusRule", "hrrr-dask")["spec"]["groups"]
+    groups = get_object("PrometheusRule", "hrrr-dask")["spec"]["groups"]
     (tmp_path / "rules.json").write_text(json.dumps({"groups": groups}))
     command = ["promtool", "check", "rules", tmp_path / "rules.json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -399,9 +405,9 @@ def test_promtool_understands_the_rules(tmp_path):
 
 def test_monitors_ask_at_ports_that_are_there():
     for cluster in CLUSTERS:
-        _, service, worker = manifests.made_by_the_operator(cluster)
+        _, service, worker = manifests.operator_objects(cluster)
         (of_services,), (of_pods,) = of_kind("ServiceMonitor"), of_kind("PodMonitor")
-        assert selected(of_services["spec"]["selector"], service["metadata"]["labels"])
+        assert selector_matches(of_services["spec"]["selector"], service["metadata"]["labels"])
         names = {port["name"] for port in service["spec"]["ports"]}
         assert {one["port"] for one in of_services["spec"]["endpoints"]} <= names
         names = {port["name"] for port in worker["spec"]["template"]["spec"]["containers"][0]["ports"]}
@@ -416,11 +422,11 @@ def test_monitors_ask_at_ports_that_are_there():
 
 @pytest.mark.parametrize("directory", KUSTOMIZED, ids=relative)
 def test_what_kustomize_makes_is_valid(directory):
-    for document in manifests.rendered(directory):
-        manifests.check(document)
+    for document in manifests.render_kustomization(directory):
+        manifests.check_schema(document)
 
 
-@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
+@needs.program("kubectl")
 @pytest.mark.parametrize("directory", KUSTOMIZED, ids=relative)
 def test_kubectl_makes_the_same(directory):
     done = subprocess.run(["kubectl", "kustomize", directory], capture_output=True, text=True, check=True)
@@ -428,11 +434,11 @@ def test_kubectl_makes_the_same(directory):
     def by_name(documents: Iterable[manifests.Document]) -> dict[tuple[str, str], manifests.Document]:
         return {(one["kind"], one["metadata"]["name"]): one for one in documents}
 
-    assert by_name(manifests.yaml.safe_load_all(done.stdout)) == by_name(manifests.rendered(directory))
+    assert by_name(manifests.yaml.safe_load_all(done.stdout)) == by_name(manifests.render_kustomization(directory))
 
 
 def test_on_a_laptop_all_pods_that_write_share_the_store():
-    found = manifests.rendered(CLUSTER / "kind")
+    found = manifests.render_kustomization(CLUSTER / "kind")
     for pod in pods(found):
         assert pod.container["image"] == "hrrr-dask:dev"
         assert "nodeSelector" not in pod.spec
