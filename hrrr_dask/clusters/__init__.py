@@ -1,7 +1,7 @@
-"""Where the workers are: on this machine, behind a scheduler's address, or in pods of Kubernetes.
+"""Connects to Dask clusters or starts them: on this machine, at a scheduler's address, or in Kubernetes pods.
 
-``parse_cluster`` makes a frozen value out of the settings, ``open_client`` a client out of that value; the rest of the
-package asks for no more.
+``parse_cluster`` makes a frozen value from the settings, and ``open_client`` a client from that value. Uses only
+`errors` and `malloc`. Promises that what it starts is stopped, whatever happens.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from hrrr_dask.errors import ConfigError
 
 __all__ = ["ask_all", "check_workers", "manifest_yaml", "open_client", "parse_cluster"]
 
-ASKED: Final = 5
-"""How often all workers are asked at most, when some of them end meanwhile."""
+MAX_ATTEMPTS: Final = 5
+"""Maximum attempts of a request to all workers, if some of them stop meanwhile."""
 
-LEFT_S: Final = 0.2
-"""Until the scheduler has noticed that a worker ended [s]."""
+RETRY_S: Final = 0.2
+"""Time for the scheduler to notice that a worker has stopped [s]."""
 
 Answer = TypeVar("Answer")
 
 
 def open_client(spec: LocalSpec | AddressSpec | KubernetesSpec) -> AbstractContextManager[Client]:
-    """Connect to a cluster, or start one; what was started here is stopped at the end.
+    """Connect to a cluster or start one; a cluster started here is stopped at the end.
 
     Parameters
     ----------
     spec : LocalSpec, AddressSpec or KubernetesSpec
-        Of :func:`parse_cluster`.
+        Result of :func:`parse_cluster`.
 
     Raises
     ------
     ConfigError
-        If what it needs is not installed or configured.
+        If something that it needs is not installed or configured.
     RunError
-        If the cluster does not start or answer, or runs other versions than this machine.
+        If the cluster does not start or respond, or has other versions than this machine.
     """
     if isinstance(spec, LocalSpec):
         return local.started(spec)
@@ -55,12 +55,12 @@ def open_client(spec: LocalSpec | AddressSpec | KubernetesSpec) -> AbstractConte
 
 
 def manifest_yaml(settings: Mapping[str, Any]) -> str:
-    """What ``--cluster kubernetes`` would send, as YAML; nothing is sent.
+    """Return the manifest of ``--cluster kubernetes`` as YAML, without sending it.
 
     Raises
     ------
     ConfigError
-        If the settings name another cluster, or it cannot be made out of them.
+        If the settings name another kind of cluster, or are invalid.
     """
     spec = parse_cluster(settings)
     if not isinstance(spec, KubernetesSpec):
@@ -74,16 +74,16 @@ def manifest_yaml(settings: Mapping[str, Any]) -> str:
 
 
 def ask_all(ask: Callable[[], Answer]) -> Answer:
-    """Do what asks every worker; again when one of them ended meanwhile.
+    """Call a function that contacts every worker; retry if a worker stopped meanwhile.
 
     Raises
     ------
     OSError
-        If that happens again and again, or the scheduler is lost.
+        If that happens repeatedly, or the scheduler is lost.
     """
-    for _ in range(ASKED - 1):
+    for _ in range(MAX_ATTEMPTS - 1):
         try:
             return ask()
-        except OSError:  # a worker that ends takes its connection with it
-            time.sleep(LEFT_S)
+        except OSError:  # a worker that stops closes its connection
+            time.sleep(RETRY_S)
     return ask()

@@ -1,4 +1,4 @@
-"""A scheduler that is there already: at an address, or where its file says."""
+"""Connects to an existing scheduler, by its address or its scheduler file."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from hrrr_dask.errors import ConfigError, RunError
 __all__ = ["connected"]
 
 CONNECT_TIMEOUT_S: Final = 20
-"""For a scheduler to answer [s]."""
+"""Timeout for the scheduler to respond [s]."""
 
 
 @contextmanager
 def connected(spec: AddressSpec) -> Iterator[Client]:
-    """Connect, check, and leave the cluster as it is.
+    """Connect to a cluster and check its versions; the cluster is not stopped.
 
     Raises
     ------
     ConfigError
-        If an encrypted one is wanted without certificates.
+        If the cluster is encrypted and certificates are missing.
     RunError
-        If no scheduler answers, or the cluster's versions are not this machine's.
+        If no scheduler responds, or the cluster has other versions than this machine.
     """
     where = spec.address or spec.scheduler_file
     if where.startswith(("tls://", "wss://")):
@@ -48,18 +48,18 @@ def connected(spec: AddressSpec) -> Iterator[Client]:
 
 
 def _check_certificates() -> None:
-    """Refuse to connect encrypted without the files that Dask's settings for it must name.
+    """Check that Dask's settings for encrypted connections name readable files.
 
     Raises
     ------
     ConfigError
-        Naming the setting, and the file if it cannot be read.
+        If not; names the setting, and the file if it cannot be read.
     """
     for name in ("ca-file", "client.cert", "client.key"):
         setting = f"distributed.comm.tls.{name}"
         path = dask.config.get(setting, None)
         if name == "client.key" and path is None:
-            continue  # it may be in the certificate's file
+            continue  # the key can be in the certificate's file
         variable = "DASK_" + setting.upper().replace(".", "__").replace("-", "_")
         if path is None:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""What the API server of Kubernetes refuses, in our words, with its reason and what to do."""
+"""Translates errors of the Kubernetes API server into errors that say what to do."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from hrrr_dask.errors import ConfigError, HrrrDaskError, RunError
 __all__ = ["HELM", "INSTALL", "RefusedError", "explained"]
 
 INSTALL: Final = "pip install 'hrrr-dask[kubernetes]'"
-"""What --cluster kubernetes needs on this machine."""
+"""Command that installs what --cluster kubernetes needs on this machine."""
 
 HELM: Final = (
     "helm install --repo https://helm.dask.org --create-namespace --namespace dask-operator "
     "--generate-name dask-kubernetes-operator"
 )
-"""What it needs in the cluster."""
+"""Command that installs what it needs in the cluster."""
 
 
 class RefusedError(RunError):
-    """The API server answered, and refused."""
+    """The API server responded and refused the request."""
 
     def __init__(self, text: str, status: int, message: str) -> None:
         super().__init__(text, status, message)
         self.status = status
         """HTTP status."""
         self.message = message
-        """The API server's own words."""
+        """Message of the API server."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -39,23 +39,23 @@ class RefusedError(RunError):
 
 @contextmanager
 def explained(what: str, namespace: str = "") -> Iterator[None]:
-    """Turn what a block raises into our errors.
+    """Translate the exceptions of a block.
 
     Parameters
     ----------
     what : str
-        That was being done, for the text.
+        Action that failed, for the text.
     namespace : str
-        Where.
+        Namespace of the action.
 
     Raises
     ------
     ConfigError
-        If nobody knows which cluster.
+        If no cluster is configured.
     RefusedError
-        If its API server refuses.
+        If the API server refuses.
     RunError
-        If it does not answer.
+        If the API server does not respond.
     """
     try:
         yield
@@ -67,7 +67,7 @@ def explained(what: str, namespace: str = "") -> Iterator[None]:
         raise RunError(
             f"Kubernetes does not answer: {what}, {type(error).__name__} {error}: see whether `kubectl get nodes` works"
         ) from error
-    except (ValueError, KeyError, OSError) as error:  # of whoever reads the kubeconfig
+    except (ValueError, KeyError, OSError) as error:  # raised while the kubeconfig is read
         raise ConfigError(
             f"no Kubernetes is configured here ({error or type(error).__name__}): set KUBECONFIG to a kubeconfig file "
             f"with a current context, so that `kubectl get nodes` works"

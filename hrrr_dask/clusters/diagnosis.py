@@ -1,4 +1,4 @@
-"""What the pods of a cluster wait for, out of what Kubernetes says of them. Pure."""
+"""Finds out why the pods of a cluster do not run, from their status and events. Pure."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ __all__ = ["Trouble", "is_ready", "story", "troubles"]
 Object = Mapping[str, Any]
 
 _IMAGE: Final = ("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
-"""Reasons that remain when the image is not pulled at the second try."""
+"""Reasons that remain after the image could not be pulled twice."""
 
 _CONFIG: Final = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 _CRASHES: Final = 2
-"""So many ends of a container are no accident."""
+"""Number of exits of a container that are not accidental."""
 
 _LAST_EVENTS: Final = 8
-"""That a story ends with."""
+"""Number of events at the end of a story."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a pod does not run."""
+    """Reason why a pod does not run."""
 
     pod: str
-    """Its name."""
+    """Name of the pod."""
     text: str
     """What was found, and what to do."""
     hopeless: bool
-    """Waiting does not mend it."""
+    """Whether waiting cannot help."""
     crashes: bool = False
-    """Its log may say why."""
+    """Whether its log may show the cause."""
 
 
 def troubles(pods: Sequence[Object]) -> list[Trouble]:
-    """Why pods do not run: those that waiting does not mend first."""
+    """Return the reasons why pods do not run, those that waiting cannot help first."""
     found = [trouble for pod in pods if not is_ready(pod) for trouble in _of_pod(pod)]
     return sorted(found, key=lambda trouble: not trouble.hopeless)
 
 
 def is_ready(pod: Object) -> bool:
-    """Whether a pod's containers answer."""
+    """Return whether the containers of a pod are ready."""
     return _condition(pod, "Ready").get("status") == "True"
 
 
 def story(pods: Sequence[Object], events: Sequence[Object]) -> str:
-    """The pods and their last events, one a line.
+    """Format the pods and their last events, one per line.
 
     Parameters
     ----------
     pods, events : sequence of mapping
-        As the API server has them.
+        Objects of the API server.
     """
     lines = [f"pod {_name(pod)}: {_phase(pod)}" for pod in pods] or ["there are no pods"]
     ordered = sorted(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))

@@ -1,4 +1,4 @@
-"""The few requests to the API server of Kubernetes that a cluster's life takes, one after the other."""
+"""Sends the few requests to the Kubernetes API server that a cluster needs, one after the other."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from hrrr_dask.clusters.manifest import API_VERSION, CLUSTER_LABEL
 __all__ = ["KubeApi"]
 
 _TIMEOUT_S: Final = 30
-"""For the API server to answer [s]."""
+"""Timeout of the API server [s]."""
 
 _LOG_LINES: Final = 15
-"""Of a container's log that an error ends with."""
+"""Lines of a container's log at the end of an error."""
 
 _RIGHTS: Final = (
     ("create", "kubernetes.dask.org", "daskclusters"),
@@ -36,26 +36,26 @@ _RIGHTS: Final = (
     ("list", "", "events"),
     ("get", "", "services"),
 )
-"""Verb, group and resource of all that is done."""
+"""Verb, group and resource of all requests."""
 
 _FROM_OUTSIDE: Final = ("create", "", "pods/portforward")
-"""And that, where the scheduler's name is not known."""
+"""Needed in addition from outside the cluster, where the scheduler's name cannot be resolved."""
 
 
 class KubeApi:
-    """A connection to the cluster that kubeconfig, or the pod that this runs in, names.
+    """Connection to the cluster of the kubeconfig, or of the pod that this process runs in.
 
     Parameters
     ----------
     namespace : str
-        Where the cluster is to be; empty for the one that kubeconfig names.
+        Namespace of the Dask cluster; empty for that of the kubeconfig.
 
     Raises
     ------
     ConfigError
         If no cluster is configured.
     RunError
-        If it does not answer.
+        If it does not respond.
     """
 
     def __init__(self, namespace: str) -> None:
@@ -82,16 +82,16 @@ class KubeApi:
 
     @property
     def namespace(self) -> str:
-        """Where the cluster is."""
+        """Namespace of the Dask cluster."""
         return self._given or str(self._api.namespace)
 
     @property
     def inside(self) -> bool:
-        """Whether this is a pod of the cluster."""
+        """Whether this process runs in a pod of the cluster."""
         return "KUBERNETES_SERVICE_HOST" in os.environ
 
     def missing_rights(self) -> list[str]:
-        """What of all that will be done this user may not do, in the words of ``kubectl auth can-i``."""
+        """Return the permissions that this user lacks, as for ``kubectl auth can-i``."""
         rights = _RIGHTS if self.inside else (*_RIGHTS, _FROM_OUTSIDE)
         return [
             f"{verb} {resource}{'.' if group else ''}{group}"
@@ -100,17 +100,17 @@ class KubeApi:
         ]
 
     def create(self, document: Mapping[str, Any]) -> None:
-        """Send one document of a manifest."""
+        """Create one document of a manifest."""
         kind = str(document["kind"])
         self._request("POST", f"creating {kind} {document['metadata']['name']}", kind.lower() + "s", body=document)
 
     def try_pod(self, name: str, pod: Mapping[str, Any]) -> None:
-        """Have the API server check a pod as if it were created, as the operator will create it.
+        """Let the API server check a pod with a dry run, as the operator will create it.
 
         Raises
         ------
         RefusedError
-            With its reason, if it would be refused.
+            If it would be refused; has the reason.
         """
         body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod}
         query = {"dryRun": "All", "fieldValidation": "Strict"}
@@ -118,7 +118,7 @@ class KubeApi:
             self._request("POST", f"checking pod {name}", "pods", version="v1", body=body, params=query)
         except RefusedError as error:
             if error.status == 403 and 'create resource "pods"' in error.message:
-                return  # the operator creates it, not this user
+                return  # the operator creates the pod, not this user
             raise
 
     def patch(self, kind: str, name: str, changes: Mapping[str, Any]) -> None:
@@ -126,29 +126,29 @@ class KubeApi:
         self._request("PATCH", f"changing {kind} {name}", f"{kind.lower()}s/{name}", body=changes)
 
     def delete(self, kind: str, name: str) -> None:
-        """Delete an object, and first what it owns: also when the operator is slow. None there is no error."""
+        """Delete an object and what it owns, even if the operator is slow. A missing object is no error."""
         first = {"propagationPolicy": "Foreground"}
         self._request("DELETE", f"deleting {kind} {name}", f"{kind.lower()}s/{name}", body=first, missing=None)
 
     def get(self, kind: str, name: str) -> Mapping[str, Any] | None:
-        """An object as it is; None when there is none."""
+        """Return an object; None if it does not exist."""
         found = self._request("GET", f"reading {kind} {name}", f"{kind.lower()}s/{name}", missing=None)
         return None if found is None else dict(found)
 
     def pods(self, cluster: str, component: str) -> list[Mapping[str, Any]]:
-        """The pods of a cluster that are its ``scheduler``, or its ``worker``."""
+        """Return the pods of a cluster that are its ``scheduler`` or its ``worker``."""
         query = {"labelSelector": f"{CLUSTER_LABEL}={cluster},dask.org/component={component}"}
         found = self._request("GET", f"listing pods of {cluster}", "pods", version="v1", params=query)
         return list(found["items"])
 
     def events(self, name: str) -> list[Mapping[str, Any]]:
-        """What happened to an object."""
+        """Return the events of an object."""
         query = {"fieldSelector": f"involvedObject.name={name}"}
         found = self._request("GET", f"listing events of {name}", "events", version="v1", params=query)
         return list(found["items"])
 
     def log(self, pod: str) -> str:
-        """The last lines of a pod's log, of its container that ended."""
+        """Return the last lines of a pod's log, of the container that exited."""
         for previous in ("true", "false"):
             query = {"tailLines": str(_LOG_LINES), "previous": previous}
             with explained(f"reading the log of {pod}", self.namespace):
@@ -196,7 +196,7 @@ class KubeApi:
         return api
 
     async def _close(self) -> None:
-        session = getattr(self._api, "_session", None)  # kr8s has no way of its own to end its connections
+        session = getattr(self._api, "_session", None)  # kr8s has no public way to close its connections
         if session is not None:
             await session.aclose()
 

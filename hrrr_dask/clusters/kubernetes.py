@@ -1,4 +1,4 @@
-"""Workers that are pods: a cluster is made for one command by Dask's operator, used, and always taken away."""
+"""Runs workers in Kubernetes pods: Dask's operator creates a cluster for one command, which is always deleted."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ except ImportError as error:
 __all__ = ["checked", "started"]
 
 POLL_S: Final = 1.0
-"""How often the pods are looked at [s]."""
+"""Interval at which the pods are checked [s]."""
 
-NOTHING_S: Final = 60.0
-"""An operator that has made no pod for so long has missed the cluster, or is not there [s]."""
+OPERATOR_TIMEOUT_S: Final = 60.0
+"""Time without any pod after which the operator has missed the cluster, or is not installed [s]."""
 
 DELETE_S: Final = 60.0
-"""For the pods of a cluster to be told to end [s]."""
+"""Time for the pods of a cluster to be told to stop [s]."""
 
 
 def checked(spec: KubernetesSpec, name: str = "") -> tuple[dict[str, Any], ...]:
-    """The manifest of a cluster, checked as far as can be done here.
+    """Return the manifest of a cluster, checked as far as possible without a cluster.
 
     Raises
     ------
     ConfigError
-        If the operator's resources are not like that, or it holds a secret.
+        If it does not match the operator's resources, or contains a secret.
     """
     manifest = documents(spec, name or _fresh(spec))
     for document in manifest:
@@ -59,17 +59,17 @@ def checked(spec: KubernetesSpec, name: str = "") -> tuple[dict[str, Any], ...]:
 
 @contextmanager
 def started(spec: KubernetesSpec) -> Iterator[Client]:
-    """Make a cluster, wait for its first worker, and take it away at the end: also when that is a failure or SIGTERM.
+    """Create a cluster, wait for its first worker, and delete it at the end, also after a failure or SIGTERM.
 
     Raises
     ------
     ConfigError
-        If the manifest is wrong, or no Kubernetes is configured.
+        If the manifest is invalid, or no Kubernetes cluster is configured.
     RunError
-        If the cluster does not come up in time, with the events of its pods; or cannot be taken away.
+        If the cluster does not start in time, with the events of its pods; or if it cannot be deleted.
     """
     checked(spec)
-    with signals.terminating_like_an_interrupt(), KubeApi(spec.namespace) as api:
+    with signals.sigterm_as_interrupt(), KubeApi(spec.namespace) as api:
         _refuse_without_rights(api)
         with _made(api, spec) as name, _connected(api, spec, name) as client:
             yield client
@@ -77,7 +77,7 @@ def started(spec: KubernetesSpec) -> Iterator[Client]:
 
 @contextmanager
 def _made(api: KubeApi, spec: KubernetesSpec) -> Iterator[str]:
-    """The name of a cluster with a ready scheduler; made once more if the operator missed it."""
+    """Yield the name of a cluster with a ready scheduler; created once more if the operator missed it."""
     for last_try in (False, True):
         name = _fresh(spec)
         with _taken_away(api, name):
@@ -92,7 +92,7 @@ def _create(api: KubeApi, spec: KubernetesSpec, name: str, *, last_try: bool) ->
     api.try_pod(f"{name}-scheduler", pods["scheduler"]["spec"])
     api.try_pod(f"{name}-worker", pods["worker"]["spec"])
     cluster, *others = manifest
-    # An operator that asks a scheduler which is not there whether it is idle is too busy to delete its cluster.
+    # An operator that polls a missing scheduler for idleness is too busy to delete its cluster.
     api.create({**cluster, "spec": cluster["spec"] | {"idleTimeout": 0}})
     for document in others:
         api.create(document)
@@ -103,7 +103,7 @@ def _create(api: KubeApi, spec: KubernetesSpec, name: str, *, last_try: bool) ->
 
 
 def _wait_for_scheduler(api: KubeApi, spec: KubernetesSpec, name: str, *, last_try: bool) -> bool:
-    """True when it is ready; False when the operator did nothing and another try is left."""
+    """Return True when the scheduler is ready, and False if the operator did nothing and another try is left."""
     began = time.monotonic()
     while True:
         pods = api.pods(name, "scheduler")
@@ -111,7 +111,7 @@ def _wait_for_scheduler(api: KubeApi, spec: KubernetesSpec, name: str, *, last_t
             return True
         _refuse_hopeless(api, name, pods)
         waited = time.monotonic() - began
-        if not pods and waited > NOTHING_S:
+        if not pods and waited > OPERATOR_TIMEOUT_S:
             if not last_try:
                 return False
             raise RunError(
@@ -162,13 +162,13 @@ def _taken_away(api: KubeApi, name: str) -> Iterator[None]:
 
 
 def _delete(api: KubeApi, name: str) -> None:
-    """Whatever signals come meanwhile: pods that are forgotten cost money."""
+    """Delete the cluster whatever signals arrive: forgotten pods cost money."""
     with signals.ignored(signal.SIGINT, signal.SIGTERM):
         began = time.monotonic()
         try:
             for kind in ("DaskAutoscaler", "DaskCluster"):
                 api.delete(kind, name)
-            while not _is_leaving(api, name):
+            while not _is_terminating(api, name):
                 if time.monotonic() - began > DELETE_S:
                     raise RunError(f"its pods still run after {DELETE_S:.0f} s")
                 time.sleep(POLL_S / 4)
@@ -179,10 +179,10 @@ def _delete(api: KubeApi, name: str) -> None:
             ) from error
 
 
-def _is_leaving(api: KubeApi, name: str) -> bool:
-    """Whether it is gone, or all its pods were told to end, which may take them some time.
+def _is_terminating(api: KubeApi, name: str) -> bool:
+    """Return whether the cluster is gone, or all its pods were told to stop, which may take them some time.
 
-    Without pods it must be gone: else the operator may be about to make them.
+    Without pods the cluster must be gone: otherwise the operator may be about to create them.
     """
     if api.get("DaskCluster", name) is None:
         return True
@@ -224,7 +224,7 @@ def _events(api: KubeApi, name: str, pods: list[Any]) -> list[Any]:
     about = [name, f"{name}-scheduler", *(pod["metadata"]["name"] for pod in pods[:3])]
     try:
         return [event for each in about for event in api.events(each)]
-    except RefusedError as error:  # the story is told without them
+    except RefusedError as error:  # the story is printed without them
         return [{"reason": "unknown", "message": str(error), "involvedObject": {"name": name}}]
 
 

@@ -1,4 +1,4 @@
-"""Workers that are processes of this machine."""
+"""Runs workers as processes of this machine."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def started(spec: LocalSpec) -> Iterator[Client]:
     Raises
     ------
     RunError
-        If they do not start.
+        If the workers do not start.
     """
-    one_heap = {"distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": HEAPS}  # glibc reads it when a process starts
+    one_heap = {"distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": HEAPS}  # glibc reads it at process start
     with dask.config.set(one_heap), _cluster(spec) as local, Client(local) as client:
-        client.register_plugin(_LeaveInterruptsToTheClient())  # for workers that are started later
+        client.register_plugin(IgnoreInterrupts())  # for workers that start later
         if spec.workers is not None and spec.workers.adaptive:
             local.adapt(minimum=spec.workers.minimum, maximum=spec.workers.maximum, interval="2s")
         yield client
@@ -44,9 +44,9 @@ def started(spec: LocalSpec) -> Iterator[Client]:
 
 @contextmanager
 def _cluster(spec: LocalSpec) -> Iterator[LocalCluster]:
-    """Worker processes that leave Ctrl-C to the client, which still needs them to commit what is extracted."""
+    """Start worker processes that leave Ctrl-C to the client, which needs them to commit what is extracted."""
     with ExitStack() as stack:
-        with signals.ignored(signal.SIGINT):  # children inherit that, and a half-started cluster cannot be closed
+        with signals.ignored(signal.SIGINT):  # children inherit it, and a half-started cluster cannot be closed
             local = stack.enter_context(_start(spec))
         yield local
 
@@ -54,12 +54,12 @@ def _cluster(spec: LocalSpec) -> Iterator[LocalCluster]:
 def _start(spec: LocalSpec) -> LocalCluster:
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)  # then another one is taken
+            warnings.filterwarnings("ignore", "Port .* is already in use", UserWarning)  # another port is taken then
             return LocalCluster(
                 n_workers=spec.workers.minimum if spec.workers else CPU_COUNT,
                 threads_per_worker=spec.threads,
                 processes=True,
-                silence_logs=logging.CRITICAL,  # an interrupt cancels tasks, of which every worker complains
+                silence_logs=logging.CRITICAL,  # an interrupt cancels tasks, about which every worker logs an error
                 dashboard_address=f"127.0.0.1:{8787 if _is_free(8787) else 0}",
             )
     except RuntimeError as error:
@@ -69,8 +69,8 @@ def _start(spec: LocalSpec) -> LocalCluster:
         ) from error
 
 
-class _LeaveInterruptsToTheClient(WorkerPlugin):  # type: ignore[misc]  # distributed says Any
-    """A terminal's Ctrl-C and timeout(1) reach the workers of this machine too: they live on to commit what is read."""
+class IgnoreInterrupts(WorkerPlugin):  # type: ignore[misc]  # distributed says Any
+    """Ignores SIGINT and SIGTERM in workers, which a terminal or timeout(1) signals too: they must commit first."""
 
     name = "hrrr-dask-leave-interrupts-to-the-client"
 

@@ -1,6 +1,6 @@
-"""What is sent to Kubernetes: a DaskCluster, and a DaskAutoscaler when the size follows the work. Pure.
+"""Builds the manifest for Kubernetes: a DaskCluster, and a DaskAutoscaler for an adaptive size. Pure.
 
-Pods are not root, write to ``/tmp`` only, and hold no secret: see :func:`hrrr_dask.clusters.secrets.refuse`.
+Pods are not root, write to ``/tmp`` only, and contain no secret: see :func:`hrrr_dask.clusters.secrets.refuse`.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from hrrr_dask.clusters.spec import KubernetesSpec
 __all__ = ["API_VERSION", "CLUSTER_LABEL", "documents", "merged"]
 
 API_VERSION: Final = "kubernetes.dask.org/v1"
-"""Of the operator's resources."""
+"""API version of the operator's resources."""
 
 CLUSTER_LABEL: Final = "dask.org/cluster-name"
-"""Label of all that the operator makes for one cluster."""
+"""Label of everything that the operator creates for one cluster."""
 
 PRELOAD: Final = "hrrr_dask.preload"
-"""Module that a worker and its nanny load first: it makes ready, and ends in good order."""
+"""Preload module of workers and nannies: loads the decoder and drains on SIGTERM."""
 
 _USER: Final = 10001
-"""That the processes run as: any but root, as the image may not say which."""
+"""User id of the processes: not root, whatever the image says."""
 
 _GRACE_S: Final = 100
-"""From the notice to the end of a worker; a spot node has two minutes [s]."""
+"""Time from the notice to the end of a worker; a spot node has two minutes [s]."""
 
 _SPOT: Final = (
     {"key": "cloud.google.com/gke-spot", "operator": "Equal", "value": "true", "effect": "NoSchedule"},
@@ -44,7 +44,8 @@ _ROUTES: Final = (
     "distributed.http.proxy",
     "distributed.http.statics",
 )
-"""Of the scheduler: dask's own and ``api``, with which an operator of any version of Dask can size the cluster."""
+"""Dask's HTTP routes of the scheduler, and ``api``, with which an operator of any Dask version can scale the
+cluster."""
 
 _ENV: Final = {
     "HOME": "/tmp",  # noqa: S108  in the pod
@@ -52,30 +53,30 @@ _ENV: Final = {
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "60s",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "120s",
 }
-"""The only place to write to, and patience: a thousand workers that start at once wait for their turn."""
+"""The only writable path, and long timeouts: a thousand workers that start at once wait for their turn."""
 
 _WORKER_ENV: Final = {
     "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
     "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
     "HRRR_DASK_GRACE_S": str(_GRACE_S - 10),
 }
-"""Nothing is spilled, as workers keep kilobytes; and how long they may hand over their work."""
+"""Nothing is spilled, because workers hold kilobytes; and the time in which they hand over their results."""
 
 
 def documents(spec: KubernetesSpec, name: str) -> tuple[dict[str, Any], ...]:
-    """Write the manifest of a cluster.
+    """Build the manifest of a cluster.
 
     Parameters
     ----------
     spec : KubernetesSpec
-        What it is to be.
+        Specification of the cluster.
     name : str
-        Of the cluster.
+        Name of the cluster.
 
     Returns
     -------
     tuple of dict
-        In the order in which they are to be created.
+        Documents in the order of their creation.
     """
     cluster = {
         "apiVersion": API_VERSION,
@@ -106,10 +107,10 @@ def documents(spec: KubernetesSpec, name: str) -> tuple[dict[str, Any], ...]:
 
 
 def merged(base: Any, over: Any) -> Any:
-    """Put one part of a manifest over another.
+    """Merge one part of a manifest over another.
 
-    Mappings are merged by key, lists whose items all have names by these, other lists follow one another; null takes
-    a key away.
+    Mappings are merged by key, lists of named items by name, and other lists are concatenated; null removes
+    a key.
 
     Examples
     --------
@@ -172,14 +173,14 @@ def _scheduler_pod(spec: KubernetesSpec) -> dict[str, Any]:
         {"name": "http-dashboard", "containerPort": 8787, "protocol": "TCP"},
     ]
     container["readinessProbe"] = _probe(period_s=1, failures=30)
-    container["livenessProbe"] = _probe(period_s=20, failures=6)  # a scheduler that is busy is slow to answer
+    container["livenessProbe"] = _probe(period_s=20, failures=6)  # a busy scheduler responds slowly
     return _pod(spec, container, 30)
 
 
 def _container(
     spec: KubernetesSpec, name: str, args: list[str], cpu: str, memory: str, env: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Without a command: an image may have an entrypoint, which is to run the arguments."""
+    """Build a container without a command: an image may have an entrypoint, which runs the arguments."""
     env = {**_ENV, **env, **spec.env}
     container: dict[str, Any] = {
         "name": name,

@@ -1,6 +1,6 @@
-"""Whether a manifest is what the operator's resources allow: an API server drops what it does not know silently.
+"""Checks a manifest against the operator's resource definitions: an API server silently drops unknown keys.
 
-The schemas are those of the operator's own custom resource definitions, which its package brings along.
+The schemas are those of the operator's own custom resource definitions, from its package.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "number": (int, float),
 }
 _LONGEST: Final = 60
-"""Of a value that an error repeats."""
+"""Maximum length of a value that an error repeats."""
 
 
 def check(document: Mapping[str, Any]) -> None:
-    """Refuse a document of a manifest that is not as its custom resource definition says.
+    """Check a document of a manifest against its custom resource definition.
 
     Raises
     ------
     ConfigError
-        Naming the first key that is unknown, missing or of the wrong type.
+        If a key is unknown, missing or of the wrong type; names the first one.
     """
     for fault in faults(document["spec"], _schema(document["kind"]), "spec"):
         raise ConfigError(f"the manifest's {document['kind']} is wrong: {fault}")
 
 
 def faults(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
-    """What of a value a schema does not allow.
+    """Yield what a schema does not allow in a value.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def faults(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
     schema : mapping
         OpenAPI v3, as in a custom resource definition.
     path : str
-        To that part, for the text.
+        Path of that part, for the text.
 
     Yields
     ------

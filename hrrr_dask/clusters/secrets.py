@@ -1,4 +1,4 @@
-"""No secret stands in a manifest, where whoever may look at pods would read it. Pure."""
+"""Refuses secrets in a manifest, which everyone who may read pods could see. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _PATH: Final = re.compile(r"_(FILE|PATH|DIR|URI|ENDPOINT)$", re.IGNORECASE)
-"""Names that say where something is, not what."""
+"""Names of variables that say where a secret is, not what it is."""
 
 _VALUE: Final = re.compile(
-    r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"  # a key of AWS
+    r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"  # an AWS key
     r"|-----BEGIN [A-Z ]*(PRIVATE KEY|CERTIFICATE)"
     r"|\beyJ[\w-]{8,}\.[\w-]{8,}\."  # a JSON Web Token
     r"|\bAccountKey=|\bSharedAccessSignature=|[?&]sig="  # Azure
@@ -28,18 +28,18 @@ _VALUE: Final = re.compile(
     r'|"private_key"'
 )
 _RANDOM: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9+/]{40}")
-"""A secret access key of AWS looks like this; a commit's digest has no capitals."""
+"""Pattern of a secret access key of AWS; a commit's digest has no capitals."""
 
 
 def refuse(manifest: Any) -> None:
     """Refuse environment variables that look like secrets, wherever in a manifest.
 
-    References to a Secret (``valueFrom``, ``secretRef``) are what they should be instead.
+    References to a Secret (``valueFrom``, ``secretRef``) are allowed.
 
     Raises
     ------
     ConfigError
-        Naming the variable, never its value.
+        If there are any; names the variable, never its value.
     """
     for variable in _variables(manifest):
         name, value = str(variable.get("name", "")), str(variable.get("value") or "")

@@ -1,4 +1,4 @@
-"""Signals while a cluster starts and ends. Handlers can only be set in the main thread; elsewhere nothing changes."""
+"""Handles signals while a cluster starts and stops; only possible in the main thread."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["ignored", "terminating_like_an_interrupt"]
+__all__ = ["ignored", "sigterm_as_interrupt"]
 
 
 @contextmanager
 def ignored(*numbers: signal.Signals) -> Iterator[None]:
-    """Ignore signals for the seconds of a block that must not be cut short; processes started in it do so for good."""
+    """Ignore signals during a block that must not be interrupted; processes started in it ignore them permanently."""
     with _handled(numbers, signal.SIG_IGN):
         yield
 
 
 @contextmanager
-def terminating_like_an_interrupt() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt, so that what was started is ended."""
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt, so that what was started is stopped."""
     with _handled((signal.SIGTERM,), _interrupt):
         yield
 

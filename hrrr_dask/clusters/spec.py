@@ -1,6 +1,6 @@
-"""What a cluster is to be, as frozen values made out of settings. Pure.
+"""Specifies a cluster as frozen values, parsed from settings. Pure.
 
-:func:`parse_cluster` is the only way in: what it lets through can be started, as far as can be known here.
+:func:`parse_cluster` is the only entry: what it accepts can be started, as far as can be checked here.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from hrrr_dask.errors import ConfigError
 __all__ = ["AddressSpec", "KubernetesSpec", "LocalSpec", "Workers", "parse_adapt", "parse_cluster"]
 
 NANNY_BYTES: Final = 256 * 2**20
-"""Of a worker's pod [B]."""
+"""Memory for the nanny in a worker's pod [B]."""
 
 _ADDRESS: Final = r"(tcp|tls|ws|wss|ucx)://\S+:\d+"
 _NAME: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_MOST_OF_NAME: Final = 40
-"""A random ending and what the operator adds must fit into the 63 characters of a label."""
+_MAX_NAME_LENGTH: Final = 40
+"""Maximum length of a name: a random suffix and the operator's additions must fit into the 63 characters of a label."""
 _CPU: Final = r"\d+(\.\d+)?|\d+m"
 _MEMORY: Final = r"\d+(\.\d+)?[KMGT]i?"
 _IMAGE: Final = r"[a-z0-9]+[-a-zA-Z0-9._:/]*(@sha256:[0-9a-f]{64})?"
@@ -32,12 +32,12 @@ _ENV_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """How many workers: as many as the work needs within a range, or always the same number."""
+    """Number of workers: a range for adaptive scaling, or a fixed number."""
 
     minimum: int
-    """At least so many."""
+    """Minimum number."""
     maximum: int
-    """At most so many."""
+    """Maximum number."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.minimum <= self.maximum:
@@ -47,72 +47,73 @@ class Workers:
 
     @property
     def adaptive(self) -> bool:
-        """Whether the number follows the work."""
+        """Whether the number adapts to the work."""
         return self.minimum < self.maximum
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSpec:
-    """Processes of this machine."""
+    """Worker processes on this machine."""
 
     workers: Workers | None = None
-    """None takes one for each core."""
+    """Number of processes; None for one per core."""
     threads: int = 1
-    """Files that each of them reads at once."""
+    """Files that each process reads concurrently."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddressSpec:
-    """A scheduler that somebody else started, and stops."""
+    """A scheduler that is started and stopped by others."""
 
     address: str = ""
-    """Such as ``tcp://10.0.0.5:8786``."""
+    """Address, such as ``tcp://10.0.0.5:8786``."""
     scheduler_file: str = ""
-    """Or where the scheduler wrote its address: a path."""
+    """Or path of the file to which the scheduler wrote its address."""
 
 
 @dataclass(frozen=True, slots=True)
 class KubernetesSpec:
-    """A cluster that Dask's operator makes out of pods for one command, and that ends with it."""
+    """A cluster of pods that Dask's operator creates for one command, and that is deleted with it."""
 
     image: str
-    """Has hrrr_dask, and the Python and Dask of this machine; its entrypoint, if any, runs what it is given."""
+    """Image with hrrr_dask, and the Python and Dask of this machine; its entrypoint, if any, must run its arguments."""
     workers: Workers
-    """Pods that read, one process in each."""
+    """Worker pods, with one process each."""
     threads: int
-    """Files that each of them reads at once."""
+    """Files that each process reads concurrently."""
     name: str = "hrrr-dask"
-    """What the names of its objects begin with."""
+    """Prefix of the names of its objects."""
     namespace: str = ""
-    """Where they are; empty: as kubeconfig or the pod says."""
+    """Namespace; empty for that of the kubeconfig or the pod."""
     cpu: str = "1"
-    """What a worker asks for, in Kubernetes' words: ``2`` or ``500m``."""
+    """CPU request of a worker in Kubernetes' spelling: ``2`` or ``500m``."""
     memory: str = "6Gi"
-    """What a worker asks for and may not exceed: ``6Gi``."""
+    """Memory request and limit of a worker: ``6Gi``."""
     scheduler_cpu: str = "1"
-    """What the scheduler asks for."""
+    """CPU request of the scheduler."""
     scheduler_memory: str = "4Gi"
-    """What the scheduler asks for and may not exceed."""
+    """Memory request and limit of the scheduler."""
     spot: bool = False
-    """Workers may be put on the spot nodes of GKE and AKS, whose taints they then tolerate; the scheduler never is."""
+    """Whether workers may run on spot nodes of GKE and AKS, whose taints they then tolerate; the scheduler never
+    does."""
     tolerations: tuple[Mapping[str, Any], ...] = ()
-    """More that workers tolerate."""
+    """Further tolerations of workers."""
     node_selector: Mapping[str, str] = field(default_factory=dict)
-    """Labels of the nodes that workers are put on."""
+    """Labels of the nodes for workers."""
     service_account: str = ""
-    """Of scheduler and workers: how they come to the store's credentials without a secret."""
+    """Service account of scheduler and workers, which gives access to the store without a secret."""
     env: Mapping[str, str] = field(default_factory=dict)
-    """Environment of scheduler and workers; no secrets."""
+    """Environment of scheduler and workers, without secrets."""
     secrets: tuple[str, ...] = ()
-    """Names of Secrets of the namespace whose keys become environment variables (``secretRef``)."""
+    """Names of Secrets in the namespace whose keys become environment variables (``secretRef``)."""
     extra_pod_spec: Mapping[str, Any] = field(default_factory=dict)
-    """Merged over the workers' pod spec: mappings by key, lists of named things by name; null takes a key away."""
+    """Merged over the workers' pod spec: mappings by key, lists of named items by name; null removes a key."""
     extra_scheduler_pod_spec: Mapping[str, Any] = field(default_factory=dict)
-    """The same for the scheduler."""
+    """Merged over the scheduler's pod spec in the same way."""
     start_timeout_s: float = 600.0
-    """For the scheduler and the first worker to be ready: nodes may have to be added first [s]."""
+    """Timeout for the scheduler and the first worker to be ready; nodes may have to be added first [s]."""
     idle_timeout_s: int = 3600
-    """After so long without work the operator deletes a cluster that was up and lost its command; 0: never [s]."""
+    """Time without work after which the operator deletes a cluster that lost its command; 0 for never [s]."""
 
     def __post_init__(self) -> None:
         if not self.image:
@@ -121,7 +122,7 @@ class KubernetesSpec:
                 "--kubernetes-option image=registry.example/hrrr-dask:1.0"
             )
         _matches("image", self.image, _IMAGE, "registry.example/hrrr-dask:1.0")
-        _matches("name", self.name, _NAME, "hrrr-dask", most=_MOST_OF_NAME)
+        _matches("name", self.name, _NAME, "hrrr-dask", most=_MAX_NAME_LENGTH)
         for key in ("namespace", "service_account"):
             _matches(key, getattr(self, key) or "x", _NAME, "weather", most=63)
         for name in self.secrets:
@@ -135,13 +136,13 @@ class KubernetesSpec:
 
     @property
     def worker_bytes(self) -> int:
-        """What the worker's process may take; the rest of its pod is for the nanny, which watches it [B]."""
+        """Memory limit of the worker's process; the rest of its pod is for the nanny, which enforces it [B]."""
         whole = int(parse_bytes(self.memory + "B"))
         return max(whole - NANNY_BYTES, whole * 3 // 4)
 
 
 def parse_cluster(settings: Mapping[str, Any]) -> LocalSpec | AddressSpec | KubernetesSpec:
-    """Read the settings ``cluster``, ``workers``, ``adapt``, ``threads`` and ``kubernetes``.
+    """Parse the settings ``cluster``, ``workers``, ``adapt``, ``threads`` and ``kubernetes``.
 
     Parameters
     ----------
@@ -151,7 +152,7 @@ def parse_cluster(settings: Mapping[str, Any]) -> LocalSpec | AddressSpec | Kube
     Raises
     ------
     ConfigError
-        Saying what to write, before anything is started or read.
+        If one is invalid, before anything is started or read.
     """
     cluster = settings["cluster"]
     workers = _workers(settings["workers"], settings["adapt"])
@@ -180,12 +181,12 @@ def parse_cluster(settings: Mapping[str, Any]) -> LocalSpec | AddressSpec | Kube
 
 
 def parse_adapt(text: str) -> Workers:
-    """Read ``MIN:MAX``.
+    """Parse ``MIN:MAX``.
 
     Raises
     ------
     ConfigError
-        If it is no range of whole numbers from 1 on.
+        If it is not a range of whole numbers from 1 on.
 
     Examples
     --------

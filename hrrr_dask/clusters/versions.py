@@ -1,4 +1,4 @@
-"""Whether the whole cluster runs what this machine does: one hrrr_dask, one Python and one Dask."""
+"""Checks that the whole cluster has the same versions of hrrr_dask, Python and Dask as this machine."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ __all__ = ["check_workers", "mismatches"]
 
 _OURS: Final = "hrrr-dask"
 _PARTS: Final[Mapping[str, int | None]] = {_OURS: None, "python": 2, "dask": 2, "distributed": 2}
-"""Package to how many parts of its version must be the same; None: all of it."""
+"""Package to the number of parts of its version that must be equal; None for all."""
 
 _NAMED: Final = 3
-"""Members of a cluster that an error names."""
+"""Maximum number of members of a cluster that an error names."""
 
 
 def check_workers(client: Client) -> None:
-    """Refuse a cluster that has no hrrr_dask, another version of it, or another Python or Dask than this machine.
+    """Refuse a cluster without hrrr_dask, or with another version of it, of Python or of Dask than this machine.
 
-    Workers that join later are not seen here: pods of one image have one version.
+    Workers that join later are not checked: pods of one image have the same versions.
 
     Raises
     ------
     RunError
-        Naming them, and saying what an image must have.
+        If there are any; names them, and what an image must have.
     """
     found = client.get_versions(packages=[_OURS])
     here = dict(found["client"]["packages"]) | {_OURS: hrrr_dask.__version__}
@@ -47,14 +47,14 @@ def check_workers(client: Client) -> None:
 
 
 def mismatches(here: Mapping[str, str], members: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Which members have other versions, and which.
+    """Return the members that have other versions, and their versions.
 
     Parameters
     ----------
     here : mapping of str to str
         Package to its version on this machine.
     members : mapping
-        Member to the same, None where a package is missing.
+        Member to its versions, None where a package is missing.
 
     Examples
     --------

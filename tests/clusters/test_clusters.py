@@ -88,7 +88,7 @@ def test_interrupts_are_ignored_only_while_a_cluster_starts():
 
 def test_sigterm_is_an_interrupt_while_a_cluster_is_ours():
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), signals.terminating_like_an_interrupt():
+    with pytest.raises(KeyboardInterrupt), signals.sigterm_as_interrupt():
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -162,7 +162,7 @@ def test_a_scheduler_that_is_gone_is_named(tmp_path, monkeypatch):
 
 
 def test_workers_that_end_while_all_are_asked_are_not_asked_again(monkeypatch):
-    monkeypatch.setattr(clusters, "LEFT_S", 0)
+    monkeypatch.setattr(clusters, "RETRY_S", 0)
     answers = [CommClosedError("ended"), OSError("refused"), {"a": 1}]
 
     def ask():
@@ -172,7 +172,7 @@ def test_workers_that_end_while_all_are_asked_are_not_asked_again(monkeypatch):
         return answer
 
     assert clusters.ask_all(ask) == {"a": 1}
-    answers += [CommClosedError("ended")] * clusters.ASKED
+    answers += [CommClosedError("ended")] * clusters.MAX_ATTEMPTS
     with pytest.raises(CommClosedError):
         clusters.ask_all(ask)
     assert answers == []

@@ -67,7 +67,7 @@ class Script:
 
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
-    for name in ("POLL_S", "NOTHING_S", "DELETE_S"):
+    for name in ("POLL_S", "OPERATOR_TIMEOUT_S", "DELETE_S"):
         monkeypatch.setattr(kubernetes, name, 0.0)
 
 
@@ -116,9 +116,9 @@ def test_a_failure_is_not_hidden_by_a_cluster_that_stays():
 def test_a_cluster_without_pods_is_waited_for_as_they_may_still_come():
     api = Script([READY])
     api.there.add(("DaskCluster", "x"))
-    assert not kubernetes._is_leaving(api, "x")
+    assert not kubernetes._is_terminating(api, "x")
     api.there.clear()
-    assert kubernetes._is_leaving(api, "x")
+    assert kubernetes._is_terminating(api, "x")
 
 
 def test_a_cluster_whose_pods_all_end_is_left_alone():
@@ -127,7 +127,7 @@ def test_a_cluster_whose_pods_all_end_is_left_alone():
     ending = {"metadata": {"deletionTimestamp": "2024-01-01T00:00:00Z"}}
     for pods, leaving in (([ending], True), ([ending, pod()], False)):
         api.pods = lambda *_, pods=pods: pods
-        assert kubernetes._is_leaving(api, "x") == leaving
+        assert kubernetes._is_terminating(api, "x") == leaving
 
 
 def with_it(api):
