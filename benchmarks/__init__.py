@@ -1,1 +1,1 @@
-"""What the package costs, measured against the plain way of doing the same; see README.md."""
+"""Benchmarks: what the package costs compared with other ways to get the same result; see README.md."""

@@ -1,6 +1,6 @@
 """Runs benchmarks by name, one after the other; ``--list`` names them.
 
-A benchmark's own options are those of ``python -m benchmarks.NAME --help``.
+See ``python -m benchmarks.NAME --help`` for the options of one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run_named(names: Sequence[str], shared: Sequence[str], report: Path | None) -> None:
-    """Run some benchmarks with the options that they share; those that one does not know are not for it."""
+    """Run benchmarks with the options that they share; options unknown to one are ignored for it."""
     answers: dict[str, Answer] = {}
     missing: list[str] = []
     for name in dict.fromkeys(names):
@@ -46,14 +46,14 @@ def run_named(names: Sequence[str], shared: Sequence[str], report: Path | None) 
             continue
         print(f"\n# {name}\n")
         benchmark.show(answers[name])
-        if report:  # what is measured stays, whatever happens to the next one
+        if report:  # keep what is measured, whatever happens to the next one
             report.write_text(json.dumps(answers, indent=1))
     if missing:
         sys.exit(f"not measured: {', '.join(missing)}")
 
 
 def write_readme(report: Path, readme: Path) -> None:
-    """Put the table of a report into the README."""
+    """Write the table of a report into the README."""
     try:
         text = put_table(readme.read_text(), make_table(json.loads(report.read_text())))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The case of :mod:`benchmarks.one_file`: a synthetic file, points on its grid, and the job for our path."""
+"""The case of :mod:`benchmarks.one_file`: a synthetic file, points on its grid, and the job for our pipeline."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from hrrr_dask.testing.group_packing import repack_in_short_groups
 __all__ = ["FILE", "make_job", "prepare", "scatter_points"]
 
 FILE: Final = GribFile(datetime(2024, 7, 1, 12), 6)
-"""By day, so that the solar fields are fields."""
+"""In daytime, so that solar fields are not constant."""
 
 N_POINTS: Final = 500
 
 
 def prepare(work: Path, window: GridWindow, engine: str = "eccodes") -> Path:
-    """Write the file, the points on its grid and our job, unless an earlier run did.
+    """Write the file, the points on its grid and the job, unless an earlier run has.
 
     Parameters
     ----------
     work : Path
         Directory to keep them in.
     window : GridWindow
-        Which cells the file has.
+        Cells of the file.
     engine : str
-        Our decoder.
+        Decoding engine.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def prepare(work: Path, window: GridWindow, engine: str = "eccodes") -> Path:
 
 
 def _pack_as_ncep(archive: Path) -> None:
-    """Give the messages of the file groups as short as those of NOAA's."""
+    """Repack the messages of the file in groups as short as those of NOAA's."""
     grib, index = archive / object_key(FILE), archive / inventory_key(FILE)
     data, inventory, offset, chance = grib.read_bytes(), "", 0, np.random.default_rng(2024)
     lines = [line.split(":", 2) for line in index.read_text().splitlines()]
@@ -78,7 +78,7 @@ def _pack_as_ncep(archive: Path) -> None:
 
 
 def make_job(archive: Path, window: GridWindow, engine: str) -> Job:
-    """What ``backfill`` would send to its workers for the eleven default variables and the points."""
+    """Make the job that ``backfill`` would send to its workers, for the eleven default variables and the points."""
     settings = resolve_settings(cycles=[FILE.init_time.hour], lead_hours=[FILE.lead_hours], engine=engine)
     selection, sources, fetch = parse_selection(settings), (parse_source(str(archive)),), FetchSettings()
     points = scatter_points(window)
@@ -100,7 +100,7 @@ def make_job(archive: Path, window: GridWindow, engine: str) -> Job:
 
 
 def scatter_points(window: GridWindow, share: float = 1.0) -> Points:
-    """The same 500 places within a window, whenever asked; a share of its rows, from the south, has them all."""
+    """Return 500 points within a window, always the same; ``share`` limits them to the southern rows."""
     chance = np.random.default_rng(2024)
     rows, columns = (chance.uniform(1, size - 2, N_POINTS) for size in (share * window.ny, window.nx))
     latitude, longitude = window.latlon(rows, columns)

@@ -1,10 +1,10 @@
-"""A backfill through servers that fail and processes that are killed, resumed until done, ends as an undisturbed one.
+"""Fills stores through failing servers and killed processes, and compares them with undisturbed ones.
 
-Run ``python -m benchmarks.chaos --faults 1000 --kills 200 --seed 1``. Three servers of one archive answer wrongly by
-scripts drawn by lot. Rounds follow one another until so many wrong answers were given and so many processes killed; in
-each a new store is filled, by commands that are killed at places and moments drawn by lot, and by one that is let live.
-Then the store must be, bit for bit, what an undisturbed run makes of the healthy archive, but for files that no server
-ever had: NaN there, with a reason. The ledger must list every attempt, and ``status`` say what the ledger says.
+Run ``python -m benchmarks.chaos --faults 1000 --kills 200 --seed 1``. Three servers of one archive inject random
+faults. Rounds follow until enough faults were served and enough processes killed. Each round fills a new store by
+commands that are killed at random places and times, and by one that is not. Then the store must be bit for bit that
+of an undisturbed run on the healthy archive, except files that no server ever had: those are NaN with a reason. The
+ledger must list every attempt, and ``status`` must match the ledger.
 
 Most kills are of processes without a cluster, forked from one that has imported everything; some are of a real
 scheduler, real workers and the real command.
@@ -33,39 +33,39 @@ from benchmarks.turns import Player
 __all__ = ["collect", "parser", "readme_rows", "show"]
 
 ROUND_FAULTS: Final = (0.05, 0.5)
-"""Faults of one server's script in one round, of each file and inventory that it has: few, so that most of what was
-committed is not touched again, or many.
+"""Faults of one server in one round, as a share of its files and inventories: few, so that most of what was committed
+is not read again, or many.
 """
 
 PLACES: Final[tuple[Where, ...]] = ("write", "write", "written", "commit", "committed", "file", "moment")
-"""Where processes are killed, as often as it stands here."""
+"""Places where processes are killed, weighted by repetition."""
 
 CALM_RUNS: Final = 25
-"""How often a store is tried without kills, at most, until nothing is missing but what is lost."""
+"""Maximum number of undisturbed runs until only lost files are missing."""
 
 CLUSTER_DELAY_S: Final = 0.03
-"""How long servers take for an answer where a cluster reads, so that there is time to kill [s]."""
+"""Response time of servers that a cluster reads, so that there is time for kills [s]."""
 
 
 @dataclass
 class Figures:
-    """What has happened."""
+    """Counts of everything that happened."""
 
     faults: Counter[str] = field(default_factory=Counter)
-    """Wrong answers, by mode."""
+    """Faults served, by mode."""
     kills: Counter[str] = field(default_factory=Counter)
     """Processes killed, by place or kind."""
     ended: Counter[str] = field(default_factory=Counter)
     """Commands, by how they ended."""
     requests: int = 0
-    """Answered by the servers."""
+    """Requests answered by the servers."""
     stores: int = 0
-    """Filled, checked and found right."""
+    """Stores filled, checked and found correct."""
     lost_files: int = 0
-    """That no server had, over all stores."""
+    """Files that no server had, over all stores."""
 
     def add(self, sources: Sources) -> None:
-        """Take over the counts of a round."""
+        """Add the counts of a round."""
         self.faults += sources.served
         self.requests += sources.requests
         self.lost_files += len(sources.lost)
@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def collect(given: argparse.Namespace) -> Answer:
-    """Play it; any store that is wrong ends it with an error."""
+    """Run all rounds; raises if any store is wrong."""
     if given.quick:
         given.faults, given.kills, given.clusters, given.files = 20, 5, 0, 24
     clusters = given.kills // 10 if given.clusters is None else given.clusters
@@ -122,7 +122,7 @@ def show(answer: Answer) -> None:
 
 
 def readme_rows(answer: Answer) -> list[Row]:
-    """Nothing: it is no ratio."""
+    """No rows: the figures are no ratios."""
     del answer
     return []
 
@@ -139,7 +139,7 @@ class _Game:
         return round(self._chance.choice(ROUND_FAULTS) * 2 * len(self._case.archive.files))
 
     def round(self, player: Player) -> None:
-        """Fill a store by processes that are killed, then by some that are not, and check it."""
+        """Fill a store by processes that are killed, then by undisturbed ones, and check it."""
         undisturbed = self._whole(player)
         store, log = self._new_store()
         with served_badly(self._case, self._draw_faults(), self._chance.randrange(1 << 30)) as sources:
@@ -152,7 +152,7 @@ class _Game:
             self._check(store, undisturbed, sources, log)
 
     def cluster_rounds(self, n_kills: int) -> None:
-        """Fill stores by real clusters until so much was killed."""
+        """Fill stores by real clusters until enough was killed."""
         environment = {
             f"DASK_HRRR__FETCH__{name.upper().replace('-', '_')}": str(value) for name, value in FETCH.items()
         }
@@ -172,7 +172,7 @@ class _Game:
                 say(f"{self._figures.stores} stores, {self._figures.kills.total()} kills by clusters")
 
     def _command(self, cluster: Cluster, store: Path, sources: Sources) -> bool:
-        """One command with a cluster; whether it came to its end."""
+        """Run one command with a cluster; returns whether it completed."""
         kills: list[str] = []
         while not kills or kills[-1] == "worker":
             kills.append(self._chance.choice(KINDS))
@@ -202,7 +202,7 @@ class _Game:
         return self._work / f"{number}.zarr", log
 
     def _settings(self, store: Path, sources: Sources) -> dict[str, Any]:
-        """Of a backfill; the order of the sources is drawn each time, and whether gaps are tried again."""
+        """Settings of a backfill with a random order of the sources, and randomly with retries of gaps."""
         order = self._chance.sample(sources.urls, len(sources.urls))
         return self._case.settings | {
             "store": str(store),
@@ -234,7 +234,7 @@ class _Game:
         return Kill(where, self._chance.randrange(within[where]))
 
     def _calm(self, player: Player, store: Path, sources: Sources, log: Path) -> None:
-        """Try without kills until only what is lost is missing."""
+        """Run without kills until only lost files are missing."""
         for _ in range(CALM_RUNS):
             came = self._run(player, store, sources, log, kill=None)
             if came.outcome == "done" or (came.outcome == "done-with-gaps" and self._only_lost(store, sources)):

@@ -1,4 +1,4 @@
-"""The case of :mod:`benchmarks.chaos`: a synthetic archive, and three servers that serve it badly."""
+"""The case of :mod:`benchmarks.chaos`: a synthetic archive, and three servers that inject faults."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ CYCLES: Final = (0, 6, 12, 18)
 LEADS: Final = (1, 2, 3)
 
 SOURCES: Final = 3
-"""Servers of the same archive, each with faults of its own."""
+"""Number of servers of the same archive, each with its own faults."""
 
 LOST: Final = 0.02
-"""Share of the files that none of them ever has."""
+"""Share of files that no server ever has."""
 
 FETCH: Final = {"attempts": 3, "timeout-s": 0.5, "connect-timeout-s": 5.0, "backoff-s": 0.01, "max-backoff-s": 0.05}
-"""A stalled answer costs half a second, and enough faults in a row make a gap."""
+"""A stalled response costs half a second, and enough faults in a row make a gap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is backfilled."""
+    """Archive, points and size of a backfill."""
 
     archive: SyntheticArchive
-    """Healthy, on disk."""
+    """The undamaged archive on disk."""
     points: Path
-    """Points file."""
+    """The points file."""
     days: int
-    """Of the archive, and partitions of a store."""
+    """Days of the archive, and partitions of a store."""
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Of a backfill, but for its store and its sources."""
+        """Settings of a backfill without store and sources."""
         return {
             "points": str(self.points),
             "start": f"{START:%Y-%m-%d}",
@@ -82,33 +82,33 @@ class Sources:
     """The servers of one round."""
 
     servers: tuple[FaultServer, ...]
-    """Running."""
+    """The running servers."""
     lost: frozenset[GribFile]
-    """Files that none of them ever has right."""
+    """Files that no server ever has intact."""
 
     @property
     def urls(self) -> list[str]:
-        """Where they listen."""
+        """URLs of the servers."""
         return [server.url for server in self.servers]
 
     @property
     def served(self) -> Counter[str]:
-        """Wrong answers so far, by mode."""
+        """Faults served so far, by mode."""
         counts = sum((server.served for server in self.servers), Counter[str]())
         del counts["ok"]
         return counts
 
     @property
     def requests(self) -> int:
-        """Answered so far, well or wrongly."""
+        """Requests answered so far, with or without faults."""
         return sum(server.requests.total() for server in self.servers)
 
 
 @contextmanager
 def served_badly(case: Case, n_faults: int, seed: int, delay_s: float = 0.0) -> Iterator[Sources]:
-    """Serve the archive at several places; each has so many faults.
+    """Serve the archive from several servers, each with its own faults.
 
-    The first file of the archive is well everywhere: the grid of a new store is taken from it.
+    The first file of the archive is intact everywhere, because it determines the grid of a new store.
     """
     chance = random.Random(seed)
     first, *others = case.archive.files

@@ -1,4 +1,4 @@
-"""Whether a store that went through :mod:`benchmarks.chaos` is what an undisturbed run makes, and its ledger true."""
+"""Checks that a store from :mod:`benchmarks.chaos` equals that of an undisturbed run, and that its ledger is true."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from hrrr_dask.records import GribFile
 __all__ = ["Undisturbed", "WrongError", "check_store"]
 
 PUBLISHED: Final = np.datetime64("2024-01-01T07:05:09")
-"""What the servers say of every object."""
+"""Last-Modified of every object on the servers."""
 
 _STAGED = re.compile(r"#\d+$")
-"""What a process leaves that is killed while it writes a file; obstore and Zarr do not see it."""
+"""Temporary file of a process that was killed while writing; obstore and Zarr ignore it."""
 
 
 class WrongError(AssertionError):
-    """The store is not what it should be."""
+    """The store differs from what it should be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undisturbed:
-    """A store that nothing happened to."""
+    """The store of an undisturbed run."""
 
     objects: dict[str, str]
     """Key to digest."""
     data: xr.Dataset
-    """In memory."""
+    """The dataset, in memory."""
 
     @classmethod
     def of(cls, store: Path) -> Undisturbed:
-        """Look at it."""
+        """Read a store."""
         with hrrr_dask.open_dataset(str(store)) as data:
             return cls(objects_of(store), data.load())
 
 
 def objects_of(store: Path) -> dict[str, str]:
-    """Key to digest of what readers see, but for dates; of the root without how it came to be."""
+    """Return the digests of what readers see, without dates and the history in the root document."""
     found = {}
     for path in sorted(path for path in store.rglob("*") if path.is_file() and not _STAGED.search(path.name)):
         key, data = path.relative_to(store).as_posix(), path.read_bytes()

@@ -1,6 +1,6 @@
-"""Processes that backfill without a cluster and are killed: forked from one that has imported everything.
+"""Backfill processes without a cluster that are killed, forked from one that has imported everything.
 
-Only what does not start threads is imported before a fork.
+Only modules that start no threads are imported before a fork.
 """
 
 from __future__ import annotations
@@ -30,57 +30,57 @@ LEDGER: Final = ".hrrr/ledger/"
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Where or when a process ends."""
+    """Place or time at which a process is killed."""
 
     where: Where
-    """Before a write or after one that nobody heard of, between store and ledger or ledger and status, before a file is
-    read, or whenever.
+    """Before a write or after one whose result is lost, between store and ledger or ledger and status, before a file
+    is read, or at any time.
     """
     number: float
-    """Of the write, the commit or the file, from 0; for a moment how far into the run [s]."""
+    """Number of the write, the commit or the file, from 0; for a time, seconds after the start [s]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a process is to do."""
+    """Work of a process."""
 
     verb: Verb
-    """What the command would be called."""
+    """Name of the command."""
     settings: dict[str, Any]
-    """Its arguments."""
+    """Arguments of the command."""
     kill: Kill | None
-    """None for a process that is let live."""
+    """None for a process that is not killed."""
     log: Path
-    """Gets a line before and after each write of an entry of the ledger."""
+    """Gets a line before and after each write of a ledger entry."""
     seed: int
-    """Of the order in which files are read."""
+    """Seed of the order in which files are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of it."""
+    """Result of a process."""
 
     killed: bool
-    """By the kill."""
+    """Whether it was killed."""
     outcome: str = ""
-    """Of a backfill, or the class of what it raised."""
+    """Outcome of a backfill, or class of the exception."""
     text: str = ""
-    """What it raised, in words."""
+    """Text of the exception."""
 
 
 IMPORTED: Final = ("api", "audit.status", "decode.eccodes_engine", "job.backfill")
-"""Modules of the package without which nothing is done; they bring the libraries."""
+"""Modules that import everything that a command needs."""
 
 
 def prepare() -> Callable[[Task], Answer]:
-    """Import everything that a process needs; gives the function that runs one."""
+    """Import everything that a process needs; returns the function that runs one."""
     for name in IMPORTED:
         import_module(f"hrrr_dask.{name}")
     return run_one
 
 
 def run_one(task: Task) -> Answer:
-    """Fork, let the child work, and kill it if its time comes."""
+    """Fork, let the child work, and kill it at its time."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -113,7 +113,7 @@ def _wait(child: int, kill: Kill | None) -> int:
 def _be_the_child(task: Task, answers: int) -> None:
     try:
         answer = _work(task)
-    except BaseException:  # noqa: BLE001  told to the parent, who fails
+    except BaseException:  # noqa: BLE001  reported to the parent, which fails
         answer = Answer(killed=False, outcome="crash", text=traceback.format_exc())
     with os.fdopen(answers, "wb") as pipe:
         pipe.write(pickle.dumps(answer))
@@ -144,7 +144,7 @@ def _work(task: Task) -> Answer:
 
 
 class _Guard:
-    """Kills its own process at the place that was named."""
+    """Kills its own process at the given place."""
 
     def __init__(self, task: Task) -> None:
         self._kill = task.kill
@@ -154,7 +154,7 @@ class _Guard:
         self._seen = {"write": 0, "commit": 0, "file": 0}
 
     def watch_writes(self) -> None:
-        """Count what is put and removed."""
+        """Count writes and deletions."""
         import obstore as library
 
         obstore: Any = library
@@ -179,7 +179,7 @@ class _Guard:
         obstore.put, obstore.delete = watched(obstore.put), watched(obstore.delete)
 
     def one_step(self, partition: Any, job: Any) -> Any:
-        """Read and write one step of a partition, in any order."""
+        """Read and write one step of a partition, in random order."""
         from hrrr_dask.job.pipeline import extract_file, write_partition
 
         extracts = []

@@ -1,4 +1,4 @@
-"""A real scheduler, real workers and the real command, of which any is killed at any moment."""
+"""A real scheduler, real workers and the real command, any of which is killed at random times."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from typing import Any, Final, Self
 __all__ = ["KINDS", "Cluster", "Ended"]
 
 KINDS: Final = (*["worker"] * 7, "scheduler", "command", "term")
-"""What is killed, as often as it stands here. After all but a worker the command ends: ``term`` is SIGTERM, after which
-it commits what is read."""
+"""What is killed, weighted by repetition. Except for a worker, the command ends: ``term`` is SIGTERM, after which it
+commits what is read."""
 
 WORKERS: Final = 2
 PATIENCE_S: Final = 240.0
-"""How long a command may take, or a worker to come back [s]."""
+"""Timeout for a command, and for a worker to come back [s]."""
 
 _CLI: Final = str(Path(sys.executable).with_name("hrrr-dask"))
 
 
 class Ended:
-    """How a command ended."""
+    """Result of a command."""
 
     def __init__(self, code: int, said: str, done: Sequence[str]) -> None:
         self.code = code
         self.said = said
         self.done = tuple(done)
-        """Kinds of the kills that it saw."""
+        """Kinds of kills that happened."""
 
 
 class Cluster:
-    """A scheduler and two workers on this machine, started again when they were killed.
+    """A scheduler and two workers on this machine, restarted after kills.
 
     Parameters
     ----------
     work : Path
-        Where their logs go.
+        Directory of their logs.
     environment : dict
-        Of all processes.
+        Environment of all processes.
     """
 
     def __init__(self, work: Path, environment: dict[str, str]) -> None:
@@ -67,7 +67,7 @@ class Cluster:
         self._log.close()
 
     def run(self, store: Path, settings: dict[str, Any], kills: Sequence[str], chance: random.Random) -> Ended:
-        """Run the command, kill what is named at moments drawn by lot, and wait for its end."""
+        """Run the command, kill processes at random times, and wait for its end."""
         local = "command" in kills
         if not local:
             self._ready()
@@ -90,7 +90,7 @@ class Cluster:
         done: list[str] = []
         before, until = _entries(store), time.monotonic() + PATIENCE_S
         while kills and process.poll() is None and _entries(store) == before and time.monotonic() < until:
-            time.sleep(0.02)  # so that the command is at work
+            time.sleep(0.02)  # so that the command is working
         for kind in kills:
             time.sleep(chance.uniform(0.0, 0.6))
             if process.poll() is None and self._kill_one(kind, process, local, chance):
@@ -110,7 +110,7 @@ class Cluster:
         return True
 
     def _kill_worker(self, process: subprocess.Popen[bytes], local: bool, chance: random.Random) -> bool:
-        """Wait for one to be there, if need be; false if the command ended before."""
+        """Wait for a worker if needed and kill it; False if the command ended before."""
         parents = [process.pid] if local else [nanny.pid for nanny in self._nannies]
         while process.poll() is None:
             if workers := [pid for parent in parents for pid in _workers_of(parent)]:
@@ -123,7 +123,7 @@ class Cluster:
     def _ready(self) -> None:
         """Start what does not run."""
         if self._scheduler is None or self._scheduler.poll() is not None:
-            self._end(*self._nannies)  # those that lost their scheduler are no longer of use
+            self._end(*self._nannies)  # workers without their scheduler are useless
             self._nannies = []
             port = self.address.rpartition(":")[2]
             words = ["scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]
@@ -169,7 +169,7 @@ def _entries(store: Path) -> int:
 
 
 def _workers_of(pid: int) -> list[int]:
-    """Worker processes that a nanny, or a command with a cluster of its own, has started."""
+    """Return the worker processes of a nanny, or of a command with its own cluster."""
     found = []
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
@@ -185,7 +185,7 @@ def _command_line(pid: int) -> bytes:
 
 
 def _words(settings: dict[str, Any]) -> list[str]:
-    """The command line of a backfill; nested settings are in the environment."""
+    """Build the command line of a backfill; nested settings are in the environment."""
     words = [_CLI, "backfill"]
     for name, value in settings.items():
         if name in ("fetch", "engine"):

@@ -1,6 +1,6 @@
-"""From the start of a process to its first decoded points, by engine, with a warm and an empty cache of compiled code.
+"""Time from process start to the first decoded points, by engine, with a warm and an empty cache of compiled code.
 
-Run ``python -m benchmarks cold_start``. It is what a worker, or a short command, pays before it does anything twice.
+Run ``python -m benchmarks cold_start``. Every worker and every short command pays this once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from benchmarks.measuring import (
 from benchmarks.running import Answer, Row, make_parser, run_alone, working
 
 BASELINE: Final = "python, numpy"
-"""Of every engine's start."""
+"""Baseline of every engine's start."""
 
 CACHES: Final = ("warm", "empty")
 
@@ -39,20 +39,20 @@ N_CELLS: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One process."""
+    """Start of one process."""
 
     wall_s: float
-    """From before it was started to its word that the points are decoded [s]."""
+    """Time from the start of the process until the points are decoded [s]."""
     cpu_s: float
-    """User and system time of it until then, all threads [s]."""
+    """User and system time until then, all threads [s]."""
     peak_bytes: int
-    """Most resident memory until then [B]."""
+    """Peak resident memory until then [B]."""
     cached_bytes: int
-    """What its cache of compiled code holds then [B]."""
+    """Size of its cache of compiled code then [B]."""
 
 
 def decode_first(engine: str, message: str) -> dict[str, Any]:
-    """In the process that is measured: import the engine, decode, and say what that took."""
+    """Run in the measured process: import the engine, decode, and report the costs."""
     import numpy as np
 
     values = b""
@@ -65,12 +65,12 @@ def decode_first(engine: str, message: str) -> dict[str, Any]:
 
 
 def start_once(engine: str, message: Path, cache: Path) -> tuple[Start, str]:
-    """Start a process as a worker is, and wait for its word.
+    """Start a process like a worker, and wait for its report.
 
     Raises
     ------
     RuntimeError
-        If it fails.
+        If the process fails.
     """
     code = "import sys; from benchmarks.measuring import call_here; call_here(*sys.argv[1:])"
     given = json.dumps({"engine": engine, "message": str(message)})
@@ -92,7 +92,7 @@ def start_once(engine: str, message: Path, cache: Path) -> tuple[Start, str]:
 
 
 def race(engines: list[str], message: Path, repeats: int) -> dict[tuple[str, str], list[Start]]:
-    """Start the engines in turn, with a warm and an empty cache, again and again.
+    """Start the engines in turn, with a warm and an empty cache, repeatedly.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def race(engines: list[str], message: Path, repeats: int) -> dict[tuple[str, str
     found: dict[tuple[str, str], list[Start]] = {}
     with TemporaryDirectory(prefix="warm-") as warm:
         _, wanted = start_once("eccodes", message, Path(warm))
-        for engine in engines:  # unmeasured: fills the cache
+        for engine in engines:  # not measured: fills the cache
             start_once(engine, message, Path(warm))
         for _ in range(repeats):
             for engine in [BASELINE, *engines]:

@@ -1,4 +1,4 @@
-"""A loopback proxy before an S3 server that counts requests and bytes, and can make each request wait.
+"""A counting proxy: counts requests and bytes to an S3 server on loopback, and can delay each request.
 
 It runs in a process of its own and is the only way to the server that a measured reader knows, so that the counts are
 exact: a request counts when its last header arrived, a byte before it is passed on.

@@ -1,7 +1,7 @@
-"""Points out of one whole message of HRRR: what it costs here, and in the packages that others use.
+"""Compares the cost of decoding points from one whole HRRR message with that of other packages.
 
-Run ``python -m benchmarks decode``. The contenders take turns on the same bytes, and their values are compared bit for
-bit after every turn.
+Run ``python -m benchmarks decode``. The contenders decode the same bytes in turn, and their values are compared bit
+for bit after every turn.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ COUNTS: Final = (1, 100, 3000)
 """Numbers of points between which the cost of complex packing should not differ."""
 
 EVEN: Final = 1.15
-"""Most that the dearest of them may cost over the cheapest."""
+"""Maximum ratio between the costs of different numbers of points."""
 
 GOALS: Final = {
     "5.3": {REFERENCE: 12.0, "cfgrib": 18.0, "gribberish": 12.0},
     "5.0": {REFERENCE: 300.0},
 }
-"""Packing and peer to how many times our CPU time the peer's should be at least."""
+"""Minimum ratio of a peer's CPU time to ours that we aim for, by packing and peer."""
 
 
 # In a contender's process

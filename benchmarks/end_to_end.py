@@ -1,7 +1,7 @@
-"""A backfill of full-size files from a web server: files a second, requests, bytes, and CPU time by stage.
+"""Measures a backfill of full-size files from a web server: files a second, requests, bytes, and CPU time by stage.
 
-Run ``python -m benchmarks end_to_end``. Two local workers read synthetic files from nginx on loopback into a store
-in a directory; what the stages cost is measured in one process beside it, in turn.
+Run ``python -m benchmarks end_to_end``. Two local workers read synthetic files from nginx on loopback into a store in a
+directory; one process measures the stages one after the other.
 """
 
 from __future__ import annotations

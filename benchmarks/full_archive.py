@@ -1,4 +1,4 @@
-"""An archive of files as large as the grid allows, quickly: one file's fields, in each file under its own times."""
+"""Writes an archive of full-size files quickly: all files have the fields of one file, with their own times."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Spoilt inventories, messages, points files and archives, by the hundred thousand: nothing wrong may be accepted.
+"""Tries hundreds of thousands of corrupt inputs (inventories, messages, points, archives): nothing wrong may pass.
 
-A case is spoilt by chance, from the seed and its number alone, so that it can be had again. Cases run in a child
-process: a crash ends it, and so do a hang, by an alarm, and an allocation beyond the limit; the parent notes the case
-and goes on with the next one.
+A case depends only on the seed and its number, so that it can be repeated. Cases run in a child process, which may
+crash, hang (an alarm stops it) or exceed its memory; the parent records the case and continues with the next one.
 """
 
 from __future__ import annotations
@@ -32,45 +31,45 @@ KINDS: Final = {
     "points": ("benchmarks.fuzz_points", "PointsCases"),
     "file": ("benchmarks.fuzz_files", "FileCases"),
 }
-"""What is spoilt, and the class that spoils it."""
+"""Kinds of input, and the class that corrupts each."""
 
 CASE_S: Final = 20
-"""Longest that a case may take, on a busy machine [s]."""
+"""Time limit of a case on a busy machine [s]."""
 
 QUICK_CASES: Final = 200
 
 
 class Cases(Protocol):
-    """A kind of input, and what must come of it when it is spoilt."""
+    """A kind of input, and the expected results for corrupt input."""
 
     limit_bytes: int
-    """What a child may allocate on top of what it has before its first case [B]."""
+    """Memory that a child may allocate beyond what it has before its first case [B]."""
 
     def __init__(self, shared: Path, work: Path) -> None:
-        """Take good input from ``shared``, or make it; ``work`` is a directory of its own."""
+        """Take valid input from ``shared``, or make it; ``work`` is a scratch directory."""
 
     def case(self, chance: random.Random) -> str:
-        """Spoil, try, compare; what came of it in a few words.
+        """Corrupt an input, try it, and compare; returns the result in a few words.
 
         Raises
         ------
         Exception
-            Any at all: then something is wrong.
+            Any exception means that something is wrong.
         """
 
 
 def open_cases(kind: str, shared: Path, work: Path) -> Cases:
-    """The cases of one kind."""
+    """Make the cases of one kind."""
     module, name = KINDS[kind]
     cases: Cases = getattr(import_module(module), name)(shared, work)
     return cases
 
 
 def run_case(cases: Cases, kind: str, seed: int, number: int) -> tuple[str, str]:
-    """What came of one case, and what is wrong with that."""
+    """Run one case; returns its result, and what is wrong with it."""
     try:
         return cases.case(random.Random(f"{seed}/{kind}/{number}")), ""
-    except Exception:  # noqa: BLE001  whatever it is, it should not have come out
+    except Exception:  # noqa: BLE001  any exception here is a finding
         return "wrong", traceback.format_exc(limit=-4)
 
 
@@ -86,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def collect(given: argparse.Namespace) -> Answer:
-    """Run all cases; the answer is what came of them."""
+    """Run all cases and collect their results."""
     count = QUICK_CASES if given.quick else given.cases
     answer: Answer = {"seed": given.seed, "kinds": {}}
     with working(given.work) as work:
@@ -96,7 +95,7 @@ def collect(given: argparse.Namespace) -> Answer:
 
 
 def show(answer: Answer) -> None:
-    """Print for people, and fail where something is wrong."""
+    """Print the results, and fail if something is wrong."""
     for kind, found in answer["kinds"].items():
         outcomes = ", ".join(f"{name} {count:,}" for name, count in sorted(found["outcomes"].items()))
         print(f"{kind}: {found['cases']:,} cases in {found['wall_s']:.0f} s: {outcomes}")
@@ -111,13 +110,13 @@ def show(answer: Answer) -> None:
 
 
 def readme_rows(answer: Answer) -> list[Row]:
-    """Nothing of it is a ratio."""
+    """No rows: the figures are no ratios."""
     del answer
     return []
 
 
 def _run_kind(kind: str, given: argparse.Namespace, numbers: range, work: Path) -> dict[str, Any]:
-    """All cases of a kind, in as many child processes as it takes."""
+    """Run all cases of a kind, in as many child processes as needed."""
     began, place = time.perf_counter(), work / kind
     place.mkdir(exist_ok=True)
     total: dict[str, Any] = {"cases": len(numbers), "outcomes": Counter(), "wrong": [], "slowest_s": 0, "peak_bytes": 0}
@@ -143,7 +142,7 @@ def _run_kind(kind: str, given: argparse.Namespace, numbers: range, work: Path) 
 
 
 def _receive(mine: Any, total: dict[str, Any]) -> None:
-    """Add what a child tells until it ends."""
+    """Add the results that a child reports until it ends."""
     while True:
         try:
             outcomes, wrong, slowest_s, peak_bytes = mine.recv()
@@ -156,9 +155,9 @@ def _receive(mine: Any, total: dict[str, Any]) -> None:
 
 
 def _child(kind: str, seed: int, numbers: range, shared: Path, work: Path, at: Any, told: Any) -> None:
-    """Run cases one after the other and tell now and then what came of them."""
+    """Run cases one after the other and report results now and then."""
     cases = open_cases(kind, shared, work)
-    for number in range(-20, 0):  # compiles, imports, opens what every case needs
+    for number in range(-20, 0):  # compiles, imports and opens what every case needs
         run_case(cases, kind, seed, number)
     before = resident("VmRSS")
     allowed = resident("VmSize") + cases.limit_bytes

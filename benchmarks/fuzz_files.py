@@ -1,7 +1,7 @@
-"""Spoilt archives: inventory, file or both, read as a back-fill reads them, from a directory.
+"""Corrupt archives: inventory, file or both, read from a directory as a backfill reads them.
 
-What is given must be the value that went in, or be what ecCodes reads out of the spoilt bytes, which are then still the
-message that was wanted; everything else must be a gap with a reason, or an error of the file's.
+A value must be the original one, or the one that ecCodes decodes from the corrupt bytes if they are still the wanted
+message; everything else must be a gap with a reason, or an error of the file.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ WANTED: Final = {CATALOG[name].selector: name for name in NAMES}
 
 
 class _Archive:
-    """A file as it was, and all that is known of it."""
+    """A valid file and its known content."""
 
     def __init__(self, window: GridWindow) -> None:
         self.content, self.inventory = encode_file(FILE, window, WITH_DECOYS)
@@ -62,7 +62,7 @@ class _Archive:
 
 
 class FileCases:
-    """One spoilt archive after the other."""
+    """Corrupt archives."""
 
     limit_bytes = 1 << 29
 
@@ -74,7 +74,7 @@ class FileCases:
         self._engine = get_engine("auto")
 
     def case(self, chance: random.Random) -> str:
-        """Spoil, read, compare; gives what came of it."""
+        """Corrupt, read, and compare; returns the result."""
         archive = self._large if chance.random() < 0.05 else self._small
         content, inventory, draw = archive.content, archive.inventory.encode(), chance.random()
         if draw < 0.6:
@@ -108,7 +108,7 @@ class FileCases:
 
 
 def _spoilt(archive: _Archive, chance: random.Random) -> bytes:
-    """One message of the file spoilt, or the file as a whole."""
+    """Corrupt one message of the file, or the whole file."""
     content = archive.content
     if chance.random() < 0.3:
         return spoil_bytes(content, content, chance)
@@ -120,7 +120,7 @@ def _spoilt(archive: _Archive, chance: random.Random) -> bytes:
 def _compare_with_eccodes(
     archive: _Archive, selector: Selector, message: bytes, content: bytes, values: NDArray[np.float32]
 ) -> None:
-    """Other values than went in: then ecCodes must read them out of what lies there, and it must be that message."""
+    """Check values that differ from the original: ecCodes must decode them too, from the wanted message."""
     start = content.find(message)
     whole = content[start : start + int.from_bytes(message[8:16], "big")]
     try:

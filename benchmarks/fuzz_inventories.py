@@ -1,6 +1,6 @@
-"""Spoilt inventories: a record that is selected must stand in the text, with its element, level, run and place.
+"""Corrupt inventories: a selected record must be in the text, with its element, level, run and offset.
 
-The oracle takes the text apart at line breaks and colons, without the package.
+The oracle splits the text at line breaks and colons, without the package.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ RUN: Final = datetime(2024, 7, 1, 18)
 
 
 class InventoryCases:
-    """One spoilt or made-up inventory after the other.
+    """Corrupt and random inventories.
 
     Parameters
     ----------
     shared : Path
-        NOAA's own, if they are there.
+        NOAA's inventories, if they exist.
     """
 
     limit_bytes = 1 << 28
@@ -44,7 +44,7 @@ class InventoryCases:
             self._good.append((run, path.read_text()))
 
     def case(self, chance: random.Random) -> str:
-        """Spoil one, read it, select; gives what came of it."""
+        """Corrupt an inventory, read it, select; returns the result."""
         run, text = chance.choice(self._good)
         if chance.random() < 0.1:
             text = _made(run, chance)

@@ -1,6 +1,6 @@
-"""Spoilt messages: what the checks let through must be what was wanted, with the values that ecCodes reads.
+"""Corrupt messages: what passes the checks must be the wanted message, with the values that ecCodes decodes.
 
-The oracle is ecCodes on the whole spoilt message; it shares no code with the checks or with the compiled decoder.
+The oracle is ecCodes on the whole corrupt message; it shares no code with the checks or with the compiled kernels.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ LEVELS_WITH_A_VALUE: Final = (100, 103)
 
 
 class WrongError(AssertionError):
-    """Something was accepted that is not so, or failed in a way in which nothing may fail."""
+    """Something wrong was accepted, or failed in a way that is not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """A message that is in order, and what it was asked for as."""
+    """A valid message and its metadata."""
 
     data: bytes
     """The whole of it."""
@@ -71,12 +71,12 @@ class Good:
 
 
 class MessageCases:
-    """One spoilt message after the other.
+    """Corrupt messages.
 
     Parameters
     ----------
     shared : Path
-        NOAA's own messages, if they are there.
+        NOAA's messages, if they exist.
     """
 
     limit_bytes = 1 << 29
@@ -88,7 +88,7 @@ class MessageCases:
         self._engines = [get_engine(name) for name in ("auto",) * 9 + ("eccodes",)]
 
     def case(self, chance: random.Random) -> str:
-        """Spoil one, try it, compare; gives what came of it."""
+        """Corrupt a message, try it, and compare; returns the result."""
         draw = chance.random()
         good = chance.choice(self._large if self._large and draw < 0.004 else self._small)
         if draw > 0.97:
@@ -97,7 +97,7 @@ class MessageCases:
         return self.attempt(good, data, chance)
 
     def attempt(self, good: Good, data: bytes, chance: random.Random) -> str:
-        """Take a message for what the good one was."""
+        """Decode corrupt bytes as if they were the valid message."""
         stop = chance.choice((len(data), len(data), len(data), len(good.data), None))
         record = Record(
             good.record.element, good.record.level, good.record.window, good.record.reference_time, ByteRange(0, stop)

@@ -1,6 +1,6 @@
-"""Spoilt points files: what is accepted must be the coordinates that the text says.
+"""Corrupt points files: accepted coordinates must be those in the text.
 
-The oracle reads the text anew, without the package: lines and quotes by hand, decimal numbers by a pattern of its own.
+The oracle parses the text without the package: lines and quotes by hand, decimal numbers by its own pattern.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAMES: Final = {"lat": "lat", "latitude": "lat", "lon": "lon", "lng": "lon", "lo
 
 
 class PointsCases:
-    """One spoilt or made-up points file after the other."""
+    """Corrupt and random points files."""
 
     limit_bytes = 1 << 29
 
@@ -33,7 +33,7 @@ class PointsCases:
         self._path = work / "points.csv"
 
     def case(self, chance: random.Random) -> str:
-        """Make a file, spoil it, read it, compare; gives what came of it."""
+        """Make a file, corrupt it, read it, and compare; returns the result."""
         text = _made(chance)
         data = spoil_text(text, _made(chance), chance) if chance.random() < 0.9 else text.encode(errors="replace")
         self._path.write_bytes(data)

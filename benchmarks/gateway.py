@@ -1,7 +1,7 @@
-"""A real S3 on this machine: one node of Ceph with its RADOS Gateway, on the loopback interface, data in RAM.
+"""A real S3 server on this machine: one node of Ceph with its RADOS Gateway on loopback, with data in RAM.
 
 Unlike moto it reads ranges without touching the rest of an object, checks signatures and serves thousands of requests a
-second. A monitor, one object store in memory and the gateway run as children of this process, and end with it.
+second. A monitor, one object store in memory and the gateway run as children of this process, and stop with it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The year of :mod:`benchmarks.store_read`: one variable's values, and the layouts that they are written in.
+"""The data of :mod:`benchmarks.store_read`: a year of one variable, and the layouts in which it is written.
 
-The layouts share every document and coordinate of the package's own template, and the codec; only the variable's chunks
-differ.
+All layouts share the documents, coordinates and codec of the package's own template; only the variable's chunks differ.
 """
 
 from __future__ import annotations

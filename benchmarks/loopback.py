@@ -1,4 +1,4 @@
-"""Servers on this machine's loopback interface: free ports, whether one answers, how one is stopped."""
+"""Servers on the loopback interface: free ports, readiness, shutdown."""
 
 from __future__ import annotations
 

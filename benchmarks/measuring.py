@@ -1,6 +1,7 @@
-"""How the benchmarks measure: a process of its own for each measurement, CPU time, peak memory, medians of turns.
+"""How benchmarks measure: one process for each measurement, CPU time, peak memory, medians over turns.
 
-Only the standard library here: a contender's process loads this module, and its imports would be everybody's.
+Only the standard library is imported here: contenders load this module, and its imports would be counted for all of
+them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Two thousand full-size files through one worker process: what it keeps in memory after 50, 500, 1,000 and 2,000.
+"""Measures the memory of one worker process after 50, 500, 1,000 and 2,000 full-size files.
 
-Run ``python -m benchmarks memory``. Memory at the end should be at most a fifth above that after the first fifty.
+Run ``python -m benchmarks memory``. At the end, memory should be at most a fifth above that after the first fifty.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How good input is spoiled: bytes, lines of text, and the lengths that a GRIB2 message says of itself."""
+"""Corrupts valid input: bytes, lines of text, and the lengths and numbers in a GRIB2 message."""
 
 from __future__ import annotations
 

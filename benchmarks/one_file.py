@@ -1,7 +1,7 @@
-"""One file, eleven variables, 500 points: what it costs here, and what it costs through cfgrib.
+"""Compares the cost of one file, eleven variables and 500 points with that of cfgrib.
 
-Run ``python -m benchmarks one_file``. Every measurement has a process of its own, and nothing is
-printed before all contenders have given the same values.
+Run ``python -m benchmarks one_file``. Every measurement runs in its own process, and nothing is printed before all
+contenders have returned the same values.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One file that stands for thousands: a web server whose files all have the same fields, each under its own times.
+"""A web server with thousands of files that share the fields of one file, each with its own times.
 
-Only headers and inventory differ; they are made when a file is asked for. ``python -m benchmarks.patched FILE.pickle``
-serves on a free port, which it prints.
+Only headers and inventory differ; they are made on request. ``python -m benchmarks.patched FILE.pickle`` serves on a
+free port, which it prints.
 """
 
 from __future__ import annotations

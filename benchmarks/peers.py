@@ -1,6 +1,6 @@
-"""Ways to get the values of one message at some cells: ours, and those of other packages.
+"""Ways to decode the values of one message at some cells: ours, and those of other packages.
 
-Each function imports what it needs and gives a function that prepares a message; what that gives is measured.
+Each function imports what it needs and returns a function that prepares a message; what that returns is measured.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The README's table of ratios, out of what ``python -m benchmarks --json FILE`` wrote."""
+"""Writes the README's table of ratios from the output of ``python -m benchmarks --json FILE``."""
 
 from __future__ import annotations
 

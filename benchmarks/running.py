@@ -1,4 +1,4 @@
-"""What every benchmark offers, so that ``python -m benchmarks`` can run it by name."""
+"""The interface of every benchmark, with which ``python -m benchmarks`` runs it by name."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Half a million files through the run loop, a plan of the whole archive, and a ledger of two million files.
+"""Runs half a million files through the run loop, plans the whole archive, and reads a ledger of two million files.
 
-Run ``python -m benchmarks.scale``. Nothing is read from anywhere: the workers' two stages return at once, so that what
-is left is what the run loop, the scheduler and the workers cost for each file. Every part has a process of its own.
+Run ``python -m benchmarks.scale``. Nothing is read: the two stages return immediately, so that only the costs of run
+loop, scheduler and workers for each file remain. Every part runs in its own process.
 """
 
 from __future__ import annotations

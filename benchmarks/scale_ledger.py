@@ -1,4 +1,4 @@
-"""A ledger of millions of files, for :mod:`benchmarks.scale`: written straight from columns, then states."""
+"""A ledger of millions of files for :mod:`benchmarks.scale`, written directly from columns, then reduced."""
 
 from __future__ import annotations
 

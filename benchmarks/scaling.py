@@ -1,8 +1,7 @@
-"""How long years of the archive take and what they cost, by the number of workers, and which limit is reached first.
+"""Estimates hours and dollars for years of the archive by the number of workers, and the limit reached first.
 
-Run ``python -m benchmarks.scaling``. On paper only: files, bytes, requests and CPU time are those of the package's own
-plan and cost model, speeds are figures of ``benchmarks/README.md``, limits of S3 are what AWS says.
-docs/scaling.md has the tables.
+Run ``python -m benchmarks.scaling``. Nothing is measured: files, bytes, requests and CPU time are from the package's
+plan and cost model, speeds from ``benchmarks/README.md``, limits of S3 from AWS. docs/scaling.md has the tables.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""One process's part of :mod:`benchmarks.end_to_end`: a backfill on two workers, and its stages one after the other.
+"""The measured process of :mod:`benchmarks.end_to_end`: a backfill on two workers, and its stages one after the other.
 
-What each stage costs is CPU time of the process, all threads, while the stage runs: nothing runs beside it here.
+The cost of a stage is the CPU time of the process, all threads, while only that stage runs.
 """
 
 from __future__ import annotations

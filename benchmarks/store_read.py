@@ -1,7 +1,8 @@
-"""A year of one variable at 1,000 points: what reading it costs in our layout, and in two that are simpler to write.
+"""Compares the cost of reading a year of one variable at 1,000 points in our layout and in two simpler ones.
 
-Run ``python -m benchmarks.store_read``. The same values are written three times to a real S3 on this machine (a Ceph
-gateway) and read with ``xarray.open_zarr`` through a proxy that counts; nothing is printed unless all values are equal.
+Run ``python -m benchmarks.store_read``. The same values are written three times to a real S3 server on this machine
+(a Ceph gateway) and read with ``xarray.open_zarr`` through a counting proxy; nothing is printed unless all values are
+equal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Processes that take turns: each belongs to one contender, lives as long as the race, and is idle while others work.
+"""Processes that measure in turn: each belongs to one contender, and is idle while others work.
 
 Only the standard library here, as in :mod:`benchmarks.measuring`.
 """

@@ -1,4 +1,4 @@
-"""A directory behind a web server: nginx on the loopback interface stands for the public bucket, and counts."""
+"""Serves a directory with nginx on loopback, as a stand-in for the public bucket, and counts requests."""
 
 from __future__ import annotations
 

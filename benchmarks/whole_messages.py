@@ -1,4 +1,4 @@
-"""GRIB2 messages of whole grids, one file each: NOAA's own where they are, else synthetic ones of the same size."""
+"""GRIB2 messages of whole grids, one file each: NOAA's if they exist, else synthetic ones of the same size."""
 
 from __future__ import annotations
 
