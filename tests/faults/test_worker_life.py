@@ -137,7 +137,7 @@ def backfill(work, client, notes, watch, read=read_and_note):
     store = notes.with_name("x.zarr")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job_backfill, "run", run_slowly)
-        report = hrrr_dask.backfill(store=str(store), client=client, show=watch, **work.requested)
+        report = hrrr_dask.backfill(store=str(store), client=client, show=watch, **work.asked)
     assert (report.outcome, report.files_read) == ("done", FILES)
     assert object_digests(store) == work.undisturbed
     read = [line.split() for line in notes.read_text().splitlines()]
@@ -311,7 +311,7 @@ def test_a_file_that_takes_more_memory_than_a_worker_has_is_the_only_gap(work, n
     killable.run_on_scheduler(suspect_after, 0)
     monkeypatch.setattr(job_backfill, "run", lambda *arguments: run(*arguments, Stages(read_greedily)))
     store = str(notes.with_name("x.zarr"))
-    report = hrrr_dask.backfill(store=store, client=killable, **work.requested)
+    report = hrrr_dask.backfill(store=store, client=killable, **work.asked)
     assert (report.gaps, report.first_files_with_gaps) == ({"poisoned": 1}, (GREEDY,))
     assert report.exit_code == 3
     frame = to_dataframe(store)
@@ -325,7 +325,7 @@ def test_without_its_scheduler_a_command_ends_in_words_and_with_another_one_it_d
     store = tmp_path / "x.zarr"
     with remote(tmp_path / "remote") as (address, processes):
         started = subprocess.Popen(
-            cli_command("backfill", store=store, cluster=address, json=True, **work.requested),
+            cli_command("backfill", store=store, cluster=address, json=True, **work.asked),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -347,7 +347,7 @@ def test_without_its_scheduler_a_command_ends_in_words_and_with_another_one_it_d
 
     with scheduler() as another:
         address = another.scheduler.address
-        code, report, stderr = run_cli("backfill", store=store, cluster=address, json=True, **work.requested)
+        code, report, stderr = run_cli("backfill", store=store, cluster=address, json=True, **work.asked)
     assert (code, report["files_done_before"], report["files_read"]) == (0, committed, FILES - committed), stderr
     assert object_digests(store) == work.undisturbed
 
