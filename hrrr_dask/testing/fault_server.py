@@ -108,12 +108,9 @@ class FaultServer(ThreadedServer):
                 self.objects[path] = self.objects[path][::-1]
             self._versions[path] += mode == "reissued"
         time.sleep(self._delay_s)
-        return mode
-
-    def end(self) -> None:
-        """Count the end of a request."""
         with self._lock:
-            self._at_once -= 1
+            self._at_once -= 1  # before the response: after it, the client may already send its next request
+        return mode
 
     def content(self, path: str, mode: str) -> bytes | None:
         """Return the object as modified by a mode; None if it does not exist."""
@@ -169,8 +166,6 @@ class _Handler(Handler):
             self._respond(server, path, mode)
         except ConfigError as error:  # the mode cannot be applied to the object
             self._send(500, str(error).encode())
-        finally:
-            server.end()
 
     def _respond(self, server: FaultServer, path: str, mode: str) -> None:
         if mode == "reset":
