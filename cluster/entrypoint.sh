@@ -1,8 +1,8 @@
 #!/bin/sh
-# Runs a command as a pod should: with kernels that fit, and so that it ends when it is told to.
+# Runs a command in a pod: selects the compiled kernels for this processor, and passes signals on.
 #
-# The kernels in the image are compiled for two kinds of x86 processors, with AVX-512 and without: name the one that is
-# here, so that numba finds them. On any other it compiles for what it sees.
+# The image has kernels compiled for two kinds of x86 processors, with and without AVX-512. numba finds them if these
+# variables name the kind; on any other processor it compiles the kernels again.
 set -eu
 flags=" $(sed -n '/^flags/{s/^[^:]*: //p;q}' /proc/cpuinfo) "
 
@@ -19,21 +19,22 @@ if [ -z "${NUMBA_CPU_NAME:-}" ] && has avx2 bmi1 bmi2 fma f16c movbe abm; then
   export NUMBA_CPU_NAME NUMBA_CPU_FEATURES
 fi
 
-# The first process of a container ignores every signal that it has no handler for, and Python has one for SIGTERM only
-# when the work has begun. So this is the first process, passes the signal on, and gives the command's exit code.
+# The first process of a container ignores every signal without a handler, and the Python command installs one for
+# SIGTERM only when its work starts. So this script is the first process, passes signals on, and exits with the
+# command's code.
 child=
-told=
-trap 'told=1; [ -z "$child" ] || kill -TERM "$child" 2> /dev/null || :' TERM INT
-exec 3<&0 # what runs beside the shell would have nothing to read
+signalled=
+trap 'signalled=1; [ -z "$child" ] || kill -TERM "$child" 2> /dev/null || :' TERM INT
+exec 3<&0 # a background job has no stdin by default
 "$@" <&3 3<&- &
 child=$!
-[ -z "$told" ] || kill -TERM "$child" 2> /dev/null || :
+[ -z "$signalled" ] || kill -TERM "$child" 2> /dev/null || :
 code=0
 wait "$child" || code=$?
-while [ -n "$told" ]; do # a signal may have ended the wait, and not the command
-  told=
+while [ -n "$signalled" ]; do # a signal may have interrupted the wait, not the command
+  signalled=
   again=0
   wait "$child" || again=$?
-  [ "$again" = 127 ] || code=$again # 127: the first wait had the command's own code
+  [ "$again" = 127 ] || code=$again # 127: the first wait already returned the command's code
 done
 exit "$code"

@@ -1,4 +1,4 @@
-"""What the scripts here share: lines for a pod's log, an end in good order, exit codes that Kubernetes understands."""
+"""Shared by the scripts: progress as log lines, a clean stop on SIGTERM, and exit codes for Kubernetes."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from hrrr_dask.job.loop import Progress
     from hrrr_dask.report.results import Report
 
-EVERY_S = 30.0
-"""Between two lines about the progress [s]."""
+INTERVAL_S = 30.0
+"""Interval between two lines of progress [s]."""
 
-WITH_GAPS = 3
-"""Exit code of ``hrrr-dask`` when all is done and the archive lacked something."""
+EXIT_WITH_GAPS = 3
+"""Exit code of ``hrrr-dask`` if everything is done and the archive has gaps."""
 
 
 class LogLines:
-    """Says how far a run is, a line now and then: a progress bar would not show in ``kubectl logs``."""
+    """Writes progress as occasional lines, because ``kubectl logs`` does not display a progress bar."""
 
-    def __init__(self, out: TextIO = sys.stderr, every_s: float = EVERY_S) -> None:
-        self._out, self._every_s = out, every_s
-        self._began = time.monotonic()
-        self._said_at, self._state = -every_s, (False, False)
+    def __init__(self, out: TextIO = sys.stderr, interval_s: float = INTERVAL_S) -> None:
+        self._out, self._interval_s = out, interval_s
+        self._start_time = time.monotonic()
+        self._written_at, self._state = -interval_s, (False, False)
 
     def __call__(self, progress: Progress) -> None:
-        """Say it if it is time, or if the workers went or came or the end began."""
-        now, state = time.monotonic() - self._began, (progress.waiting, progress.draining)
-        if now - self._said_at < self._every_s and state == self._state:
+        """Write a line if the interval has passed, or if workers were lost, came back, or the run is stopping."""
+        now, state = time.monotonic() - self._start_time, (progress.waiting, progress.draining)
+        if now - self._written_at < self._interval_s and state == self._state:
             return
-        self._said_at, self._state = now, state
+        self._written_at, self._state = now, state
         doing = "committing what is read; " if progress.draining else "no workers; " if progress.waiting else ""
         gaps = f", {progress.gaps:,} values missing" if progress.gaps else ""
         rate = progress.files_done / max(now, 1e-3)
@@ -47,32 +47,32 @@ class LogLines:
         self._out.flush()
 
 
-def answer(action: Callable[[], Report], *, gaps_are_done: bool) -> int:
-    """Do it, print the report as JSON, and give the exit code.
+def run_and_report(action: Callable[[], Report], *, gaps_are_done: bool) -> int:
+    """Run an action, print its report as JSON, and return the exit code.
 
     Parameters
     ----------
     action : callable
-        Makes the report.
+        Returns the report.
     gaps_are_done : bool
-        Whether a run that ended with gaps succeeded, for Kubernetes knows only 0 and others.
+        Whether gaps are a success: for Kubernetes, every exit code except 0 is a failure.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the first process of a pod it would ignore it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the first process of a container ignores it by default
     try:
         report = action()
     except HrrrDaskError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("stopped; the same command again does the rest\n")
+        sys.stderr.write("stopped; run the same command again to do the rest\n")
         return 1
     json.dump({"outcome": report.outcome, **dataclasses.asdict(report)}, sys.stdout)
     sys.stdout.write("\n")
-    return 0 if gaps_are_done and report.exit_code == WITH_GAPS else report.exit_code
+    return 0 if gaps_are_done and report.exit_code == EXIT_WITH_GAPS else report.exit_code
 
 
-def settings(pairs: list[str]) -> dict[str, Any]:
-    """``lead_hours=0-36`` or ``partition_days=7``, as ``hrrr_dask.backfill`` takes them."""
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """Parse settings such as ``lead_hours=0-36`` into keyword arguments of ``hrrr_dask.backfill``."""
     return {name: _number_or_text(value) for name, _, value in (pair.partition("=") for pair in pairs)}
 
 

@@ -1,8 +1,8 @@
-"""Read the newest runs that a store does not have yet; the command of ``update/cronjob.yaml``.
+"""Update a store with the newest runs of the archive; the command of ``update/cronjob.yaml``.
 
     python cluster/update.py s3://my-bucket/farms.zarr --workers 1
 
-It is ``hrrr-dask update``, with progress in lines and an exit code that Kubernetes understands.
+It is ``hrrr-dask update`` with progress as log lines and an exit code for Kubernetes.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pods import LogLines, answer, settings
+from pods import LogLines, parse_settings, run_and_report
 
 import hrrr_dask
 
 
 def main() -> int:
-    """Update, report; the exit code is that of ``hrrr-dask update``."""
+    """Update and report; return the exit code of ``hrrr-dask update``."""
     given = _parser().parse_args()
 
     def update() -> hrrr_dask.Report:
-        return hrrr_dask.update(given.store, workers=given.workers, show=LogLines(), **settings(given.setting))
+        return hrrr_dask.update(given.store, workers=given.workers, show=LogLines(), **parse_settings(given.setting))
 
-    return answer(update, gaps_are_done=given.gaps_are_done)
+    return run_and_report(update, gaps_are_done=given.gaps_are_done)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("store", help="directory or s3://bucket/prefix of a store that is there")
-    parser.add_argument("--workers", type=int, default=1, help="processes that read (default 1)")
+    parser.add_argument("store", help="directory or s3://bucket/prefix of an existing store")
+    parser.add_argument("--workers", type=int, default=1, help="number of reading processes (default 1)")
     parser.add_argument("--setting", action="append", default=[], metavar="NAME=VALUE", help="such as source=google")
-    parser.add_argument("--gaps-are-done", action="store_true", help="exit with 0, not 3, when the archive had gaps")
+    parser.add_argument("--gaps-are-done", action="store_true", help="exit with 0 instead of 3 if the archive has gaps")
     return parser
 
 

@@ -19,7 +19,7 @@ from hrrr_dask.clusters.spec import AddressSpec, KubernetesSpec, LocalSpec, pars
 from hrrr_dask.clusters.versions import check_workers
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["ask_all", "check_workers", "manifest_yaml", "open_client", "parse_cluster"]
+__all__ = ["check_workers", "manifest_yaml", "open_client", "parse_cluster", "retry_worker_calls"]
 
 MAX_ATTEMPTS: Final = 5
 """Maximum attempts of a request to all workers, if some of them stop meanwhile."""
@@ -27,7 +27,7 @@ MAX_ATTEMPTS: Final = 5
 RETRY_S: Final = 0.2
 """Time for the scheduler to notice that a worker has stopped [s]."""
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 def open_client(spec: LocalSpec | AddressSpec | KubernetesSpec) -> AbstractContextManager[Client]:
@@ -46,12 +46,12 @@ def open_client(spec: LocalSpec | AddressSpec | KubernetesSpec) -> AbstractConte
         If the cluster does not start or respond, or has other versions than this machine.
     """
     if isinstance(spec, LocalSpec):
-        return local.started(spec)
+        return local.start_cluster(spec)
     if isinstance(spec, AddressSpec):
-        return address.connected(spec)
+        return address.connect(spec)
     from hrrr_dask.clusters import kubernetes  # noqa: PLC0415  an optional dependency
 
-    return kubernetes.started(spec)
+    return kubernetes.start_cluster(spec)
 
 
 def manifest_yaml(settings: Mapping[str, Any]) -> str:
@@ -65,15 +65,15 @@ def manifest_yaml(settings: Mapping[str, Any]) -> str:
     spec = parse_cluster(settings)
     if not isinstance(spec, KubernetesSpec):
         raise ConfigError(
-            f"--dry-run prints the manifest of --cluster kubernetes, and there is none for {settings['cluster']}: "
-            f"`hrrr-dask plan` says what would be done"
+            f"--dry-run prints the manifest of --cluster kubernetes, and --cluster {settings['cluster']} has none: "
+            f"`hrrr-dask plan` prints what would be done"
         )
     from hrrr_dask.clusters import kubernetes  # noqa: PLC0415  an optional dependency
 
-    return yaml.safe_dump_all(kubernetes.checked(spec), sort_keys=False)
+    return yaml.safe_dump_all(kubernetes.build_checked_manifest(spec), sort_keys=False)
 
 
-def ask_all(ask: Callable[[], Answer]) -> Answer:
+def retry_worker_calls(call: Callable[[], Result]) -> Result:
     """Call a function that contacts every worker; retry if a worker stopped meanwhile.
 
     Raises
@@ -83,7 +83,7 @@ def ask_all(ask: Callable[[], Answer]) -> Answer:
     """
     for _ in range(MAX_ATTEMPTS - 1):
         try:
-            return ask()
+            return call()
         except OSError:  # a worker that stops closes its connection
             time.sleep(RETRY_S)
-    return ask()
+    return call()

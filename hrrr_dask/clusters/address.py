@@ -14,14 +14,14 @@ from hrrr_dask.clusters.spec import AddressSpec
 from hrrr_dask.clusters.versions import check_workers
 from hrrr_dask.errors import ConfigError, RunError
 
-__all__ = ["connected"]
+__all__ = ["connect"]
 
 CONNECT_TIMEOUT_S: Final = 20
 """Timeout for the scheduler to respond [s]."""
 
 
 @contextmanager
-def connected(spec: AddressSpec) -> Iterator[Client]:
+def connect(spec: AddressSpec) -> Iterator[Client]:
     """Connect to a cluster and check its versions; the cluster is not stopped.
 
     Raises
@@ -39,8 +39,8 @@ def connected(spec: AddressSpec) -> Iterator[Client]:
         client = Client(**target, timeout=CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError, ValueError) as error:
         raise RunError(
-            f"no Dask scheduler answers at {where}: check it, that it runs, and with tls:// that both sides "
-            f"know the same authority ({error})"
+            f"no Dask scheduler responds at {where}: check that the address is right, that the scheduler runs, and for "
+            f"tls:// that both sides trust the same authority ({error})"
         ) from error
     with client:
         check_workers(client)
@@ -66,4 +66,4 @@ def _check_certificates() -> None:
                 f"an encrypted cluster needs Dask's setting {setting}: name the PEM file there or in {variable}"
             )
         if not os.access(path, os.R_OK):
-            raise ConfigError(f"Dask's setting {setting} names {path}, which cannot be read: mend it")
+            raise ConfigError(f"Dask's setting {setting} names {path}, which cannot be read: correct it")

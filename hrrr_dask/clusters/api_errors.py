@@ -11,16 +11,13 @@ import kr8s
 
 from hrrr_dask.errors import ConfigError, HrrrDaskError, RunError
 
-__all__ = ["HELM", "INSTALL", "RefusedError", "explained"]
+__all__ = ["INSTALL_OPERATOR", "RefusedError", "translate_errors"]
 
-INSTALL: Final = "pip install 'hrrr-dask[kubernetes]'"
-"""Command that installs what --cluster kubernetes needs on this machine."""
-
-HELM: Final = (
+INSTALL_OPERATOR: Final = (
     "helm install --repo https://helm.dask.org --create-namespace --namespace dask-operator "
     "--generate-name dask-kubernetes-operator"
 )
-"""Command that installs what it needs in the cluster."""
+"""Command that installs Dask's operator in a cluster."""
 
 
 class RefusedError(RunError):
@@ -38,7 +35,7 @@ class RefusedError(RunError):
 
 
 @contextmanager
-def explained(what: str, namespace: str = "") -> Iterator[None]:
+def translate_errors(what: str, namespace: str = "") -> Iterator[None]:
     """Translate the exceptions of a block.
 
     Parameters
@@ -65,7 +62,7 @@ def explained(what: str, namespace: str = "") -> Iterator[None]:
         raise _refusal(what, namespace, error) from error
     except (httpx.TransportError, kr8s.APITimeoutError, kr8s.ConnectionClosedError) as error:
         raise RunError(
-            f"Kubernetes does not answer: {what}, {type(error).__name__} {error}: see whether `kubectl get nodes` works"
+            f"Kubernetes does not respond: {what}, {type(error).__name__} {error}: check that `kubectl get nodes` works"
         ) from error
     except (ValueError, KeyError, OSError) as error:  # raised while the kubeconfig is read
         raise ConfigError(
@@ -78,7 +75,7 @@ def _refusal(what: str, namespace: str, error: kr8s.ServerError) -> RefusedError
     status = error.response.status_code if error.response is not None else 0
     message = " ".join(str(error).split())
     return RefusedError(
-        f"{what}: Kubernetes says {status}, {message}: {_remedy(status, message, namespace)}", status, message
+        f"{what}: Kubernetes returned {status}, {message}: {_remedy(status, message, namespace)}", status, message
     )
 
 
@@ -86,15 +83,15 @@ def _remedy(status: int, message: str, namespace: str) -> str:
     if status == 401:
         return "log in again, so that `kubectl get nodes` works"
     if status == 403 and "exceeded quota" in message:
-        return "ask for fewer or smaller workers, or have the namespace's quota raised"
+        return "request fewer or smaller workers, or have the namespace's quota raised"
     if status == 403 and "PodSecurity" in message:
-        return "bring the pods in line with kubernetes.extra-pod-spec, or take another namespace"
+        return "adapt the pods with kubernetes.extra-pod-spec, or use another namespace"
     if status == 403:
-        return "have an administrator of the cluster grant that right, or take another kubernetes.namespace"
+        return "have an administrator of the cluster grant that right, or use another kubernetes.namespace"
     if status == 404 and message.startswith("namespaces "):
-        return f"make it, kubectl create namespace {namespace}, or set kubernetes.namespace to one that is there"
+        return f"create it, kubectl create namespace {namespace}, or set kubernetes.namespace to an existing one"
     if status == 404:
-        return f"Dask's operator is not installed in that cluster: {HELM}"
+        return f"Dask's operator is not installed in that cluster: {INSTALL_OPERATOR}"
     if status in (400, 409, 422):
-        return "mend the settings under kubernetes: that it names; --dry-run prints the manifest"
-    return "give the same command again later"
+        return "correct the settings below kubernetes: that it names; --dry-run prints the manifest"
+    return "run the same command again later"

@@ -1,4 +1,4 @@
-"""Finds out why the pods of a cluster do not run, from their status and events. Pure."""
+"""Diagnoses why the pods of a Kubernetes cluster do not run, from their status and events. Pure."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["Trouble", "is_ready", "story", "troubles"]
+__all__ = ["PodProblem", "describe_pods", "find_problems", "is_ready"]
 
 Object = Mapping[str, Any]
 
-_IMAGE: Final = ("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+_IMAGE_REASONS: Final = ("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 """Reasons that remain after the image could not be pulled twice."""
 
-_CONFIG: Final = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
-_CRASHES: Final = 2
-"""Number of exits of a container that are not accidental."""
+_CONFIG_REASONS: Final = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+_MIN_CRASHES: Final = 2
+"""Number of exits of a container after which it is not expected to recover."""
 
 _LAST_EVENTS: Final = 8
-"""Number of events at the end of a story."""
+"""Number of events that a description ends with."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class PodProblem:
     """Reason why a pod does not run."""
 
     pod: str
     """Name of the pod."""
     text: str
     """What was found, and what to do."""
-    hopeless: bool
+    permanent: bool
     """Whether waiting cannot help."""
     crashes: bool = False
     """Whether its log may show the cause."""
 
 
-def troubles(pods: Sequence[Object]) -> list[Trouble]:
-    """Return the reasons why pods do not run, those that waiting cannot help first."""
-    found = [trouble for pod in pods if not is_ready(pod) for trouble in _of_pod(pod)]
-    return sorted(found, key=lambda trouble: not trouble.hopeless)
+def find_problems(pods: Sequence[Object]) -> list[PodProblem]:
+    """Return the reasons why pods do not run, permanent ones first."""
+    found = [problem for pod in pods if not is_ready(pod) for problem in _pod_problems(pod)]
+    return sorted(found, key=lambda problem: not problem.permanent)
 
 
 def is_ready(pod: Object) -> bool:
@@ -46,7 +46,7 @@ def is_ready(pod: Object) -> bool:
     return _condition(pod, "Ready").get("status") == "True"
 
 
-def story(pods: Sequence[Object], events: Sequence[Object]) -> str:
+def describe_pods(pods: Sequence[Object], events: Sequence[Object]) -> str:
     """Format the pods and their last events, one per line.
 
     Parameters
@@ -54,7 +54,7 @@ def story(pods: Sequence[Object], events: Sequence[Object]) -> str:
     pods, events : sequence of mapping
         Objects of the API server.
     """
-    lines = [f"pod {_name(pod)}: {_phase(pod)}" for pod in pods] or ["there are no pods"]
+    lines = [f"pod {_name(pod)}: {_phase(pod)}" for pod in pods] or ["no pods exist"]
     ordered = sorted(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
     for event in ordered[-_LAST_EVENTS:]:
         about = event.get("involvedObject", {}).get("name", "")
@@ -62,45 +62,45 @@ def story(pods: Sequence[Object], events: Sequence[Object]) -> str:
     return "\n".join(f"  {line}" for line in lines)
 
 
-def _of_pod(pod: Object) -> Iterator[Trouble]:
+def _pod_problems(pod: Object) -> Iterator[PodProblem]:
     scheduled = _condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
-        yield Trouble(
+        yield PodProblem(
             _name(pod),
-            f"no node has room for it ({scheduled.get('message', scheduled.get('reason', 'unschedulable'))}): ask for "
-            f"less with kubernetes.cpu and kubernetes.memory, add nodes, or look at kubernetes.node-selector and "
+            f"no node has room for it ({scheduled.get('message', scheduled.get('reason', 'unschedulable'))}): request "
+            f"less with kubernetes.cpu and kubernetes.memory, add nodes, or check kubernetes.node-selector and "
             f"kubernetes.tolerations",
-            hopeless=False,
+            permanent=False,
         )
     for status in pod.get("status", {}).get("containerStatuses", ()):
-        yield from _of_container(_name(pod), status)
+        yield from _container_problems(_name(pod), status)
 
 
-def _of_container(pod: str, status: Object) -> Iterator[Trouble]:
+def _container_problems(pod: str, status: Object) -> Iterator[PodProblem]:
     waiting = status.get("state", {}).get("waiting", {})
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
-    said = f"{reason}: {message}" if message else reason
-    if reason in _IMAGE:
-        yield Trouble(
+    text = f"{reason}: {message}" if message else reason
+    if reason in _IMAGE_REASONS:
+        yield PodProblem(
             pod,
-            f"image {status.get('image')} cannot be pulled ({said}): check kubernetes.image; a private registry needs "
+            f"image {status.get('image')} cannot be pulled ({text}): check kubernetes.image; a private registry needs "
             f"imagePullSecrets in kubernetes.extra-pod-spec and kubernetes.extra-scheduler-pod-spec",
-            hopeless=True,
+            permanent=True,
         )
-    elif reason in _CONFIG:
-        yield Trouble(
+    elif reason in _CONFIG_REASONS:
+        yield PodProblem(
             pod,
-            f"its container cannot be made ({said}): check kubernetes.secrets and kubernetes.extra-pod-spec",
-            hopeless=True,
+            f"its container cannot be created ({text}): check kubernetes.secrets and kubernetes.extra-pod-spec",
+            permanent=True,
         )
-    elif status.get("restartCount", 0) >= _CRASHES:
+    elif status.get("restartCount", 0) >= _MIN_CRASHES:
         ended = status.get("lastState", {}).get("terminated", {})
         why = f"{ended.get('reason', 'Error')}, exit code {ended.get('exitCode', '?')}"
-        yield Trouble(
+        yield PodProblem(
             pod,
-            f"its container ends again and again ({why}): see whether image {status.get('image')} has hrrr_dask and "
-            f"dask, and enough memory",
-            hopeless=True,
+            f"its container exits repeatedly ({why}): check that image {status.get('image')} has hrrr_dask and "
+            f"dask, and that the memory suffices",
+            permanent=True,
             crashes=True,
         )
 

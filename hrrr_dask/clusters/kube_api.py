@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import kr8s
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from hrrr_dask.clusters.api_errors import RefusedError, explained
+from hrrr_dask.clusters.api_errors import RefusedError, translate_errors
 from hrrr_dask.clusters.manifest import API_VERSION, CLUSTER_LABEL
 
 __all__ = ["KubeApi"]
@@ -23,7 +23,7 @@ _TIMEOUT_S: Final = 30
 _LOG_LINES: Final = 15
 """Lines of a container's log at the end of an error."""
 
-_RIGHTS: Final = (
+_PERMISSIONS: Final = (
     ("create", "kubernetes.dask.org", "daskclusters"),
     ("get", "kubernetes.dask.org", "daskclusters"),
     ("patch", "kubernetes.dask.org", "daskclusters"),
@@ -59,7 +59,7 @@ class KubeApi:
     """
 
     def __init__(self, namespace: str) -> None:
-        self._given = namespace
+        self._namespace = namespace
         self._stack = ExitStack()
         self._portal: BlockingPortal
         self._api: Any = None
@@ -68,7 +68,7 @@ class KubeApi:
         self._portal = self._stack.enter_context(start_blocking_portal())
         self._stack.callback(lambda: self._portal.call(self._close))
         try:
-            with explained("connecting to the cluster"):
+            with translate_errors("connecting to the cluster"):
                 self._api = self._portal.call(self._connect)
         except BaseException:
             self._stack.close()
@@ -83,20 +83,20 @@ class KubeApi:
     @property
     def namespace(self) -> str:
         """Namespace of the Dask cluster."""
-        return self._given or str(self._api.namespace)
+        return self._namespace or str(self._api.namespace)
 
     @property
     def inside(self) -> bool:
         """Whether this process runs in a pod of the cluster."""
         return "KUBERNETES_SERVICE_HOST" in os.environ
 
-    def missing_rights(self) -> list[str]:
+    def missing_permissions(self) -> list[str]:
         """Return the permissions that this user lacks, as for ``kubectl auth can-i``."""
-        rights = _RIGHTS if self.inside else (*_RIGHTS, _FROM_OUTSIDE)
+        permissions = _PERMISSIONS if self.inside else (*_PERMISSIONS, _FROM_OUTSIDE)
         return [
             f"{verb} {resource}{'.' if group else ''}{group}"
-            for verb, group, resource in rights
-            if not self._may(verb, group, resource)
+            for verb, group, resource in permissions
+            if not self._is_allowed(verb, group, resource)
         ]
 
     def create(self, document: Mapping[str, Any]) -> None:
@@ -104,7 +104,7 @@ class KubeApi:
         kind = str(document["kind"])
         self._request("POST", f"creating {kind} {document['metadata']['name']}", kind.lower() + "s", body=document)
 
-    def try_pod(self, name: str, pod: Mapping[str, Any]) -> None:
+    def validate_pod(self, name: str, pod: Mapping[str, Any]) -> None:
         """Let the API server check a pod with a dry run, as the operator will create it.
 
         Raises
@@ -151,30 +151,30 @@ class KubeApi:
         """Return the last lines of a pod's log, of the container that exited."""
         for previous in ("true", "false"):
             query = {"tailLines": str(_LOG_LINES), "previous": previous}
-            with explained(f"reading the log of {pod}", self.namespace):
+            with translate_errors(f"reading the log of {pod}", self.namespace):
                 text = self._portal.call(self._text, f"pods/{pod}/log", query)
             if text:
                 return text
         return ""
 
-    def _may(self, verb: str, group: str, resource: str) -> bool:
+    def _is_allowed(self, verb: str, group: str, resource: str) -> bool:
         name, _, part = resource.partition("/")
-        asked = {"namespace": self.namespace, "verb": verb, "group": group, "resource": name, "subresource": part}
+        attributes = {"namespace": self.namespace, "verb": verb, "group": group, "resource": name, "subresource": part}
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": asked},
+            "spec": {"resourceAttributes": attributes},
         }
-        with explained("asking for rights", self.namespace):
-            answer = self._portal.call(
+        with translate_errors("checking permissions", self.namespace):
+            response = self._portal.call(
                 self._call, "POST", "selfsubjectaccessreviews", "authorization.k8s.io/v1", review, {}, None
             )
-        return bool(answer["status"].get("allowed"))
+        return bool(response["status"].get("allowed"))
 
     def _request(
         self,
         method: str,
-        what: str,
+        action: str,
         url: str,
         *,
         version: str = API_VERSION,
@@ -183,7 +183,7 @@ class KubeApi:
         missing: object = ...,
     ) -> Any:
         try:
-            with explained(what, self.namespace):
+            with translate_errors(action, self.namespace):
                 return self._portal.call(self._call, method, url, version, body, params or {}, self.namespace)
         except RefusedError as error:
             if error.status == 404 and missing is not ...:

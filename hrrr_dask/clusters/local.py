@@ -18,11 +18,11 @@ from hrrr_dask.clusters.spec import LocalSpec
 from hrrr_dask.errors import RunError
 from hrrr_dask.malloc import HEAPS
 
-__all__ = ["started"]
+__all__ = ["start_cluster"]
 
 
 @contextmanager
-def started(spec: LocalSpec) -> Iterator[Client]:
+def start_cluster(spec: LocalSpec) -> Iterator[Client]:
     """Start worker processes of this machine, and stop them at the end.
 
     Yields
@@ -46,7 +46,7 @@ def started(spec: LocalSpec) -> Iterator[Client]:
 def _cluster(spec: LocalSpec) -> Iterator[LocalCluster]:
     """Start worker processes that leave Ctrl-C to the client, which needs them to commit what is extracted."""
     with ExitStack() as stack:
-        with signals.ignored(signal.SIGINT):  # children inherit it, and a half-started cluster cannot be closed
+        with signals.ignore_signals(signal.SIGINT):  # children inherit it, and a half-started cluster cannot be closed
             local = stack.enter_context(_start(spec))
         yield local
 
@@ -64,7 +64,7 @@ def _start(spec: LocalSpec) -> LocalCluster:
             )
     except RuntimeError as error:
         raise RunError(
-            "the workers of this machine did not start. In a script the call must stand below "
+            "the workers of this machine did not start. In a script the call must be below "
             "if __name__ == '__main__': because each worker imports the script"
         ) from error
 

@@ -1,6 +1,6 @@
 """Builds the manifest for Kubernetes: a DaskCluster, and a DaskAutoscaler for an adaptive size. Pure.
 
-Pods are not root, write to ``/tmp`` only, and contain no secret: see :func:`hrrr_dask.clusters.secrets.refuse`.
+Pods are not root, write to ``/tmp`` only, and contain no secret: see :func:`hrrr_dask.clusters.secrets.refuse_secrets`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 import hrrr_dask
 from hrrr_dask.clusters.spec import KubernetesSpec
 
-__all__ = ["API_VERSION", "CLUSTER_LABEL", "documents", "merged"]
+__all__ = ["API_VERSION", "CLUSTER_LABEL", "build_manifest", "merge"]
 
 API_VERSION: Final = "kubernetes.dask.org/v1"
 """API version of the operator's resources."""
@@ -63,7 +63,7 @@ _WORKER_ENV: Final = {
 """Nothing is spilled, because workers hold kilobytes; and the time in which they hand over their results."""
 
 
-def documents(spec: KubernetesSpec, name: str) -> tuple[dict[str, Any], ...]:
+def build_manifest(spec: KubernetesSpec, name: str) -> tuple[dict[str, Any], ...]:
     """Build the manifest of a cluster.
 
     Parameters
@@ -86,11 +86,11 @@ def documents(spec: KubernetesSpec, name: str) -> tuple[dict[str, Any], ...]:
             "idleTimeout": spec.idle_timeout_s,
             "worker": {
                 "replicas": spec.workers.minimum,
-                "spec": merged(_worker_pod(spec), spec.extra_pod_spec),
+                "spec": merge(_worker_pod(spec), spec.extra_pod_spec),
             },
             "scheduler": {
                 "metadata": {"annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}},
-                "spec": merged(_scheduler_pod(spec), spec.extra_scheduler_pod_spec),
+                "spec": merge(_scheduler_pod(spec), spec.extra_scheduler_pod_spec),
                 "service": _service(name),
             },
         },
@@ -106,7 +106,7 @@ def documents(spec: KubernetesSpec, name: str) -> tuple[dict[str, Any], ...]:
     return cluster, autoscaler
 
 
-def merged(base: Any, over: Any) -> Any:
+def merge(base: Any, over: Any) -> Any:
     """Merge one part of a manifest over another.
 
     Mappings are merged by key, lists of named items by name, and other lists are concatenated; null removes
@@ -114,7 +114,7 @@ def merged(base: Any, over: Any) -> Any:
 
     Examples
     --------
-    >>> merged({"a": 1, "b": [{"name": "x", "c": 1}]}, {"a": None, "b": [{"name": "x", "d": 2}]})
+    >>> merge({"a": 1, "b": [{"name": "x", "c": 1}]}, {"a": None, "b": [{"name": "x", "d": 2}]})
     {'b': [{'name': 'x', 'c': 1, 'd': 2}]}
     """
     if isinstance(base, Mapping) and isinstance(over, Mapping):
@@ -123,14 +123,14 @@ def merged(base: Any, over: Any) -> Any:
             if value is None:
                 found.pop(key, None)
             else:
-                found[key] = merged(base.get(key), value)
+                found[key] = merge(base.get(key), value)
         return found
     if isinstance(base, Sequence) and isinstance(over, Sequence) and not isinstance(base, str):
         if not all(isinstance(item, Mapping) and "name" in item for item in (*base, *over)):
             return [*base, *over]
         items = {item["name"]: item for item in base}
         for item in over:
-            items[item["name"]] = merged(items.get(item["name"], {}), item)
+            items[item["name"]] = merge(items.get(item["name"], {}), item)
         return list(items.values())
     return over
 

@@ -15,7 +15,7 @@ import yaml
 
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["check", "faults"]
+__all__ = ["check", "find_faults"]
 
 _CRDS: Final = "operator/deployment/helm/dask-kubernetes-operator/crds"
 
@@ -39,11 +39,11 @@ def check(document: Mapping[str, Any]) -> None:
     ConfigError
         If a key is unknown, missing or of the wrong type; names the first one.
     """
-    for fault in faults(document["spec"], _schema(document["kind"]), "spec"):
+    for fault in find_faults(document["spec"], _schema(document["kind"]), "spec"):
         raise ConfigError(f"the manifest's {document['kind']} is wrong: {fault}")
 
 
-def faults(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
+def find_faults(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
     """Yield what a schema does not allow in a value.
 
     Parameters
@@ -63,7 +63,7 @@ def faults(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
     Examples
     --------
     >>> schema = {"type": "object", "properties": {"image": {"type": "string"}}}
-    >>> list(faults({"image": 1, "imgae": "x"}, schema, "spec"))
+    >>> list(find_faults({"image": 1, "imgae": "x"}, schema, "spec"))
     ['spec.image is string, not 1', 'spec.imgae is unknown: did you mean image?']
     """
     if "type" not in schema:  # such as a quantity: a number or text
@@ -73,21 +73,21 @@ def faults(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
         return
     if isinstance(value, list | tuple):
         for at, item in enumerate(value):
-            yield from faults(item, schema.get("items", {}), f"{path}[{at}]")
+            yield from find_faults(item, schema.get("items", {}), f"{path}[{at}]")
     elif isinstance(value, Mapping):
-        yield from _faults_of_keys(value, schema, path)
+        yield from _find_key_faults(value, schema, path)
 
 
-def _faults_of_keys(value: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> Iterator[str]:
+def _find_key_faults(value: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> Iterator[str]:
     known, rest = schema.get("properties", {}), schema.get("additionalProperties")
     for key in schema.get("required", ()):
         if key not in value:
             yield f"{path}.{key} is missing"
     for key, item in value.items():
         if key in known:
-            yield from faults(item, known[key], f"{path}.{key}")
+            yield from find_faults(item, known[key], f"{path}.{key}")
         elif isinstance(rest, Mapping):
-            yield from faults(item, rest, f"{path}.{key}")
+            yield from find_faults(item, rest, f"{path}.{key}")
         elif known and not schema.get("x-kubernetes-preserve-unknown-fields"):
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"

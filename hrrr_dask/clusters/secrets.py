@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["refuse"]
+__all__ = ["refuse_secrets"]
 
 _NAME: Final = re.compile(
     r"secret|token|passw|passphrase|credential|bearer|private|(api|access|account|storage|shared|ssh)_?key"
@@ -31,7 +31,7 @@ _RANDOM: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9+/]{40}")
 """Pattern of a secret access key of AWS; a commit's digest has no capitals."""
 
 
-def refuse(manifest: Any) -> None:
+def refuse_secrets(manifest: Any) -> None:
     """Refuse environment variables that look like secrets, wherever in a manifest.
 
     References to a Secret (``valueFrom``, ``secretRef``) are allowed.
@@ -46,7 +46,7 @@ def refuse(manifest: Any) -> None:
         looks = _VALUE.search(value) or _RANDOM.fullmatch(value) or (_NAME.search(name) and not _PATH.search(name))
         if value and looks:
             raise ConfigError(
-                f"environment variable {name} looks like a secret, and a manifest is no place for one: put it into a "
+                f"environment variable {name} looks like a secret, which a manifest must not contain: put it into a "
                 f"Secret (kubectl create secret generic NAME --from-env-file FILE) and name that in kubernetes.secrets"
             )
 

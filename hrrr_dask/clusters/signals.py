@@ -9,20 +9,20 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["ignored", "sigterm_as_interrupt"]
+__all__ = ["ignore_signals", "sigterm_as_interrupt"]
 
 
 @contextmanager
-def ignored(*numbers: signal.Signals) -> Iterator[None]:
+def ignore_signals(*numbers: signal.Signals) -> Iterator[None]:
     """Ignore signals during a block that must not be interrupted; processes started in it ignore them permanently."""
-    with _handled(numbers, signal.SIG_IGN):
+    with _set_handlers(numbers, signal.SIG_IGN):
         yield
 
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
     """Let SIGTERM raise KeyboardInterrupt, so that what was started is stopped."""
-    with _handled((signal.SIGTERM,), _interrupt):
+    with _set_handlers((signal.SIGTERM,), _interrupt):
         yield
 
 
@@ -31,7 +31,7 @@ def _interrupt(_: int, __: FrameType | None) -> None:
 
 
 @contextmanager
-def _handled(numbers: tuple[signal.Signals, ...], handler: Callable[..., Any] | signal.Handlers) -> Iterator[None]:
+def _set_handlers(numbers: tuple[signal.Signals, ...], handler: Callable[..., Any] | signal.Handlers) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return

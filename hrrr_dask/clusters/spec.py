@@ -42,7 +42,7 @@ class Workers:
     def __post_init__(self) -> None:
         if not 1 <= self.minimum <= self.maximum:
             raise ConfigError(
-                f"{self.minimum} to {self.maximum} workers is no range: write --adapt MIN:MAX with 1 <= MIN <= MAX"
+                f"{self.minimum} to {self.maximum} workers is not a range: write --adapt MIN:MAX with 1 <= MIN <= MAX"
             )
 
     @property
@@ -171,7 +171,7 @@ def parse_cluster(settings: Mapping[str, Any]) -> LocalSpec | AddressSpec | Kube
     if cluster.endswith(".json"):
         if not Path(cluster).is_file():
             raise ConfigError(
-                f"there is no scheduler file {cluster}: start `dask scheduler --scheduler-file {cluster}` first"
+                f"scheduler file {cluster} does not exist: start `dask scheduler --scheduler-file {cluster}` first"
             )
         return AddressSpec(scheduler_file=cluster)
     raise ConfigError(
@@ -195,13 +195,13 @@ def parse_adapt(text: str) -> Workers:
     """
     match = re.fullmatch(r"\s*(\d{1,6})\s*:\s*(\d{1,6})\s*", text)
     if match is None:
-        raise ConfigError(f"--adapt {text!r} is no range: write MIN:MAX, such as 2:200 (in YAML in quotes)")
+        raise ConfigError(f"--adapt {text!r} is not a range: write MIN:MAX, such as 2:200 (in YAML in quotes)")
     return Workers(int(match[1]), int(match[2]))
 
 
 def _workers(number: int, adapt: str) -> Workers | None:
     if adapt and number:
-        raise ConfigError(f"--workers {number} and --adapt {adapt} exclude one another: give one of them")
+        raise ConfigError(f"--workers {number} and --adapt {adapt} exclude each other: give one of them")
     if adapt:
         return parse_adapt(adapt)
     return Workers(number, number) if number else None
@@ -209,7 +209,7 @@ def _workers(number: int, adapt: str) -> Workers | None:
 
 def _kubernetes(settings: Mapping[str, Any], workers: Workers | None, threads: int) -> KubernetesSpec:
     if workers is None:
-        raise ConfigError("--cluster kubernetes needs to know how many pods: give --workers N or --adapt MIN:MAX")
+        raise ConfigError("--cluster kubernetes needs the number of pods: give --workers N or --adapt MIN:MAX")
     given = {key.replace("-", "_"): value for key, value in settings["kubernetes"].items()}
     given |= {key: tuple(given[key]) for key in ("tolerations", "secrets")}
     spec = KubernetesSpec(workers=workers, threads=threads, **given)
@@ -227,4 +227,4 @@ def _matches(key: str, value: str, pattern: str, example: str, most: int = 250) 
     if not re.fullmatch(pattern, value) or len(value) > most:
         setting = "kubernetes." + key.replace("_", "-")
         longest = f", of at most {most} characters" if len(value) > most else ""
-        raise ConfigError(f"setting {setting} {value!r} is not what Kubernetes takes: write it like {example}{longest}")
+        raise ConfigError(f"setting {setting} {value!r} is not valid in Kubernetes: write it like {example}{longest}")

@@ -10,13 +10,13 @@ from distributed import Client
 import hrrr_dask
 from hrrr_dask.errors import RunError
 
-__all__ = ["check_workers", "mismatches"]
+__all__ = ["check_workers", "find_mismatches"]
 
-_OURS: Final = "hrrr-dask"
-_PARTS: Final[Mapping[str, int | None]] = {_OURS: None, "python": 2, "dask": 2, "distributed": 2}
+_PACKAGE: Final = "hrrr-dask"
+_PARTS: Final[Mapping[str, int | None]] = {_PACKAGE: None, "python": 2, "dask": 2, "distributed": 2}
 """Package to the number of parts of its version that must be equal; None for all."""
 
-_NAMED: Final = 3
+_MAX_NAMED: Final = 3
 """Maximum number of members of a cluster that an error names."""
 
 
@@ -30,23 +30,24 @@ def check_workers(client: Client) -> None:
     RunError
         If there are any; names them, and what an image must have.
     """
-    found = client.get_versions(packages=[_OURS])
-    here = dict(found["client"]["packages"]) | {_OURS: hrrr_dask.__version__}
+    found = client.get_versions(packages=[_PACKAGE])
+    here = dict(found["client"]["packages"]) | {_PACKAGE: hrrr_dask.__version__}
     members = {address: packages["packages"] for address, packages in found["workers"].items()}
     if found["scheduler"]:
         members = {"the scheduler": found["scheduler"]["packages"], **members}
-    wrong = mismatches(here, members)
+    wrong = find_mismatches(here, members)
     if not wrong:
         return
-    some = "; ".join(f"{who} has {what}" for who, what in list(wrong.items())[:_NAMED])
-    wanted = ", ".join(f"{_spelled(package)} {_head(here[package], parts)}" for package, parts in _PARTS.items())
+    some = "; ".join(f"{who} has {what}" for who, what in list(wrong.items())[:_MAX_NAMED])
+    versions = {_display_name(package): _version_prefix(here[package], parts) for package, parts in _PARTS.items()}
+    wanted = ", ".join(f"{name} {version}" for name, version in versions.items())
     raise RunError(
-        f"{len(wrong)} of {len(members)} members of the cluster do not run what this machine does: {some}. "
+        f"{len(wrong)} of {len(members)} members of the cluster have other versions than this machine: {some}. "
         f"Build their image with, or install there, {wanted}; or run this command in that image"
     )
 
 
-def mismatches(here: Mapping[str, str], members: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def find_mismatches(here: Mapping[str, str], members: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return the members that have other versions, and their versions.
 
     Parameters
@@ -59,7 +60,7 @@ def mismatches(here: Mapping[str, str], members: Mapping[str, Mapping[str, Any]]
     Examples
     --------
     >>> mine = {"hrrr-dask": "1.0", "python": "3.11.7", "dask": "2026.8.0", "distributed": "2026.8.0"}
-    >>> mismatches(mine, {"tcp://w": mine | {"python": "3.11.9", "dask": "2026.7.1"}})
+    >>> find_mismatches(mine, {"tcp://w": mine | {"python": "3.11.9", "dask": "2026.7.1"}})
     {'tcp://w': 'dask 2026.7.1'}
     """
     wrong = {who: ", ".join(_differences(here, there)) for who, there in members.items()}
@@ -69,13 +70,13 @@ def mismatches(here: Mapping[str, str], members: Mapping[str, Mapping[str, Any]]
 def _differences(here: Mapping[str, str], there: Mapping[str, Any]) -> Iterator[str]:
     for package, parts in _PARTS.items():
         found = there.get(package)
-        if _head(found, parts) != _head(here[package], parts):
-            yield f"{_spelled(package)} {found}" if found else f"no {_spelled(package)}"
+        if _version_prefix(found, parts) != _version_prefix(here[package], parts):
+            yield f"{_display_name(package)} {found}" if found else f"no {_display_name(package)}"
 
 
-def _head(version: str | None, parts: int | None) -> str:
+def _version_prefix(version: str | None, parts: int | None) -> str:
     return ".".join((version or "").split(".")[:parts])
 
 
-def _spelled(package: str) -> str:
-    return {_OURS: "hrrr_dask", "python": "Python"}.get(package, package)
+def _display_name(package: str) -> str:
+    return {_PACKAGE: "hrrr_dask", "python": "Python"}.get(package, package)

@@ -21,7 +21,7 @@ from typing import Any, Final
 from distributed import Client, Future
 from distributed.comm import CommClosedError
 
-from hrrr_dask.clusters import ask_all
+from hrrr_dask.clusters import retry_worker_calls
 from hrrr_dask.errors import RunError
 from hrrr_dask.job.batching import ASSUMED_FILE_S, files_per_task, has_room
 from hrrr_dask.job.in_flight import SubmittedStep, SuspectFiles, Task, count_in_flight, next_to_write
@@ -131,7 +131,7 @@ def run(
     loop = _Loop(client, Work.of(job, stages), progress, show)
     client.subscribe_topic(topic_of(job), loop.on_event)
     try:
-        ask_all(lambda: client.register_plugin(WarmStart(job.engine)))
+        retry_worker_calls(lambda: client.register_plugin(WarmStart(job.engine)))
         with _interrupts(loop.interrupt):
             return loop.drive(partitions)
     except (CommClosedError, TimeoutError, CancelledError) as error:  # cancelled only if it is lost

@@ -1,9 +1,10 @@
-"""Where the workers are: what is refused before anything is started, and what a cluster of this machine does."""
+"""Parsing of cluster settings, checks of versions, signals, and connections to clusters."""
 
 from __future__ import annotations
 
 import os
 import signal
+from unittest.mock import Mock
 
 import pytest
 from distributed import Client, LocalCluster
@@ -13,7 +14,7 @@ from distributed.versions import get_versions
 from hrrr_dask import backfill, clusters
 from hrrr_dask.clusters import check_workers, open_client, parse_cluster, signals
 from hrrr_dask.clusters.spec import AddressSpec, LocalSpec, Workers, parse_adapt
-from hrrr_dask.clusters.versions import mismatches
+from hrrr_dask.clusters.versions import find_mismatches
 from hrrr_dask.config.settings import resolve_settings
 from hrrr_dask.errors import ConfigError, RunError
 
@@ -22,48 +23,56 @@ def parsed(**settings):
     return parse_cluster(resolve_settings(**settings))
 
 
-def test_this_machine_is_a_cluster():
-    assert parsed(cluster="local", workers=3, threads=2) == LocalSpec(Workers(3, 3), 2)
-    assert parsed(cluster="local", adapt="1:4") == LocalSpec(Workers(1, 4), 4)
+@pytest.mark.parametrize(
+    ("settings", "spec"),
+    [
+        ({"cluster": "local", "workers": 3, "threads": 2}, LocalSpec(Workers(3, 3), 2)),
+        ({"cluster": "local", "adapt": "1:4"}, LocalSpec(Workers(1, 4), 4)),
+        ({"cluster": "tcp://10.0.0.5:8786"}, AddressSpec(address="tcp://10.0.0.5:8786")),
+        ({"cluster": "tls://scheduler.example:8786"}, AddressSpec(address="tls://scheduler.example:8786")),
+    ],
+)
+def test_settings_are_parsed_to_a_spec(settings, spec):
+    assert parsed(**settings) == spec
+
+
+def test_the_default_number_of_workers_is_left_to_the_cluster():
     assert parsed().workers is None
 
 
-@pytest.mark.parametrize("address", ["tcp://10.0.0.5:8786", "tls://scheduler.example:8786"])
-def test_addresses_are_clusters(address):
-    assert parsed(cluster=address) == AddressSpec(address=address)
-
-
-def test_a_schedulers_file_is_a_cluster(tmp_path):
+def test_a_scheduler_file_must_exist(tmp_path):
     file = tmp_path / "scheduler.json"
-    with pytest.raises(ConfigError, match=r"there is no scheduler file .*: start `dask scheduler --scheduler-file"):
+    with pytest.raises(ConfigError, match=r"scheduler file .* does not exist: start `dask scheduler --scheduler-file"):
         parsed(cluster=str(file))
     file.write_text("{}")
     assert parsed(cluster=str(file)) == AddressSpec(scheduler_file=str(file))
 
 
 @pytest.mark.parametrize("cluster", ["", "Local", "10.0.0.5:8786", "tcp://10.0.0.5", "kubernets"])
-def test_anything_else_is_refused_with_what_to_write(cluster):
+def test_an_unknown_cluster_is_refused(cluster):
     with pytest.raises(ConfigError, match=r"write 'local', 'kubernetes', a scheduler's address, tcp://HOST:8786"):
         parsed(cluster=cluster)
 
 
 @pytest.mark.parametrize("adapt", ["2", "0:3", "4:2", "a:b", "1:2:3", "-1:2"])
-def test_a_range_of_workers_is_two_rising_numbers(adapt):
+def test_an_invalid_range_of_workers_is_refused(adapt):
     with pytest.raises(ConfigError, match=r"write (--adapt )?MIN:MAX"):
         parse_adapt(adapt)
 
 
-def test_a_number_and_a_range_of_workers_exclude_one_another():
-    with pytest.raises(ConfigError, match="exclude one another"):
-        parsed(workers=2, adapt="1:3")
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"workers": 2}, "exclude each other"),
+        ({"cluster": "tcp://x:1"}, "--adapt is for clusters that are started here, not for tcp://x:1"),
+    ],
+)
+def test_adapt_is_refused_with_a_fixed_number_and_for_an_existing_cluster(settings, text):
+    with pytest.raises(ConfigError, match=text):
+        parsed(adapt="1:3", **settings)
 
 
-def test_nobody_elses_cluster_is_adapted():
-    with pytest.raises(ConfigError, match="--adapt is for clusters that are started here, not for tcp://x:1"):
-        parsed(cluster="tcp://x:1", adapt="1:3")
-
-
-def test_a_bad_cluster_is_refused_before_the_archive_is_read(tmp_path):
+def test_an_unknown_cluster_is_refused_before_the_archive_is_read(tmp_path):
     points = tmp_path / "points.csv"
     points.write_text("32.3,-100.3\n")
     with pytest.raises(ConfigError, match="cluster 'nowhere' is unknown"):
@@ -71,7 +80,7 @@ def test_a_bad_cluster_is_refused_before_the_archive_is_read(tmp_path):
     assert not (tmp_path / "x.zarr").exists()
 
 
-def test_an_empty_store_is_refused(tmp_path):
+def test_an_empty_store_url_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="the store's URL is empty"):
         backfill(tmp_path / "points.csv", "2024-07-01", "2024-07-01", " ")
 
@@ -79,14 +88,14 @@ def test_an_empty_store_is_refused(tmp_path):
 # Signals
 
 
-def test_interrupts_are_ignored_only_while_a_cluster_starts():
+def test_ignored_signals_are_restored():
     before = signal.getsignal(signal.SIGINT)
-    with signals.ignored(signal.SIGINT):
+    with signals.ignore_signals(signal.SIGINT):
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_sigterm_is_an_interrupt_while_a_cluster_is_ours():
+def test_sigterm_raises_keyboard_interrupt_within_the_block():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), signals.sigterm_as_interrupt():
         signal.raise_signal(signal.SIGTERM)
@@ -98,37 +107,36 @@ def test_sigterm_is_an_interrupt_while_a_cluster_is_ours():
 HERE = {"hrrr-dask": "1.0", "python": "3.11.7.final.0", "dask": "2026.8.0", "distributed": "2026.8.0"}
 
 
-def test_only_what_matters_must_be_the_same():
-    assert mismatches(HERE, {"w": HERE | {"python": "3.11.9.final.0", "dask": "2026.8.1", "numpy": "1"}}) == {}
-    assert mismatches(HERE, {"w": HERE | {"python": "3.13.1.final.0"}}) == {"w": "Python 3.13.1.final.0"}
-    assert mismatches(HERE, {"w": HERE | {"hrrr-dask": "1.0.1"}}) == {"w": "hrrr_dask 1.0.1"}
-    assert mismatches(HERE, {"w": HERE | {"hrrr-dask": None}}) == {"w": "no hrrr_dask"}
+def test_versions_are_compared_as_far_as_they_must_match():
+    assert find_mismatches(HERE, {"w": HERE | {"python": "3.11.9.final.0", "dask": "2026.8.1", "numpy": "1"}}) == {}
+    assert find_mismatches(HERE, {"w": HERE | {"python": "3.13.1.final.0"}}) == {"w": "Python 3.13.1.final.0"}
+    assert find_mismatches(HERE, {"w": HERE | {"hrrr-dask": "1.0.1"}}) == {"w": "hrrr_dask 1.0.1"}
+    assert find_mismatches(HERE, {"w": HERE | {"hrrr-dask": None}}) == {"w": "no hrrr_dask"}
 
 
-class Versions:
-    """A client of a cluster whose members have these."""
+class FakeClient:
+    """A client of a cluster whose worker has other versions."""
 
     def __init__(self, **changes):
-        here = get_versions(["hrrr-dask"])
-        self.there = {**here, "packages": here["packages"] | changes}
-        self.here = here
+        self.here = get_versions(["hrrr-dask"])
+        self.worker = {**self.here, "packages": self.here["packages"] | changes}
 
     def get_versions(self, packages):
-        return {"client": self.here, "scheduler": self.here, "workers": {"tcp://w:1": self.there}}
+        return {"client": self.here, "scheduler": self.here, "workers": {"tcp://w:1": self.worker}}
 
 
-def test_a_cluster_of_another_version_is_refused_and_told_which_image_to_build():
-    check_workers(Versions())
+def test_a_cluster_with_other_versions_is_refused_with_the_versions_to_install():
+    check_workers(FakeClient())
     with pytest.raises(RunError, match=r"1 of 2 members .*: tcp://w:1 has distributed 2020\.1\.0\. Build their image"):
-        check_workers(Versions(distributed="2020.1.0"))
+        check_workers(FakeClient(distributed="2020.1.0"))
     with pytest.raises(RunError, match=r"tcp://w:1 has no hrrr_dask.* install there, hrrr_dask \d\S+, Python 3\.\d+, "):
-        check_workers(Versions(**{"hrrr-dask": None}))
+        check_workers(FakeClient(**{"hrrr-dask": None}))
 
 
-# Clusters that run
+# Running clusters
 
 
-def test_a_local_cluster_adapts_to_the_work():
+def test_a_local_cluster_adapts_its_size_to_the_work():
     with open_client(LocalSpec(Workers(1, 2), 1)) as client:
         assert len(client.nthreads()) == 1
         assert client.run(os.environ.get, "MALLOC_ARENA_MAX").popitem()[1] == "1"
@@ -144,7 +152,7 @@ def slow(number):
     return number
 
 
-def test_a_schedulers_file_is_enough_to_connect(tmp_path):
+def test_a_client_connects_by_a_scheduler_file(tmp_path):
     file = tmp_path / "scheduler.json"
     with LocalCluster(
         n_workers=1, processes=False, host="127.0.0.1", protocol="tcp", dashboard_address=":0"
@@ -155,24 +163,17 @@ def test_a_schedulers_file_is_enough_to_connect(tmp_path):
             assert client.submit(sum, [1, 2]).result() == 3
 
 
-def test_a_scheduler_that_is_gone_is_named(tmp_path, monkeypatch):
+def test_the_error_names_a_scheduler_that_does_not_respond(monkeypatch):
     monkeypatch.setattr("hrrr_dask.clusters.address.CONNECT_TIMEOUT_S", 1)
-    with pytest.raises(RunError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+    with pytest.raises(RunError, match=r"no Dask scheduler responds at tcp://127\.0\.0\.1:9"):
         open_client(AddressSpec(address="tcp://127.0.0.1:9")).__enter__()
 
 
-def test_workers_that_end_while_all_are_asked_are_not_asked_again(monkeypatch):
+def test_a_call_to_all_workers_is_retried_if_one_stops_up_to_a_limit(monkeypatch):
     monkeypatch.setattr(clusters, "RETRY_S", 0)
-    answers = [CommClosedError("ended"), OSError("refused"), {"a": 1}]
-
-    def ask():
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    assert clusters.ask_all(ask) == {"a": 1}
-    answers += [CommClosedError("ended")] * clusters.MAX_ATTEMPTS
+    call = Mock(side_effect=[CommClosedError("stopped"), OSError("refused"), {"a": 1}])
+    assert clusters.retry_worker_calls(call) == {"a": 1}
+    call = Mock(side_effect=[CommClosedError("stopped")] * clusters.MAX_ATTEMPTS)
     with pytest.raises(CommClosedError):
-        clusters.ask_all(ask)
-    assert answers == []
+        clusters.retry_worker_calls(call)
+    assert call.call_count == clusters.MAX_ATTEMPTS

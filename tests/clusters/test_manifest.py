@@ -1,8 +1,10 @@
-"""What is sent to Kubernetes, and what is refused before it is; no cluster is needed."""
+"""The manifest sent to Kubernetes, and settings that are refused before; no cluster is needed."""
 
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 
 import dask.config
 import pytest
@@ -12,8 +14,8 @@ from support import needs
 
 from hrrr_dask.cli.commands import cli
 from hrrr_dask.clusters import manifest_yaml, parse_cluster, schema
-from hrrr_dask.clusters.manifest import documents, merged
-from hrrr_dask.clusters.secrets import refuse
+from hrrr_dask.clusters.manifest import build_manifest, merge
+from hrrr_dask.clusters.secrets import refuse_secrets
 from hrrr_dask.config.settings import resolve_settings
 from hrrr_dask.errors import ConfigError
 
@@ -24,7 +26,7 @@ IMAGE = "registry.example/hrrr-dask:1.0"
 
 
 @pytest.fixture(autouse=True)
-def no_settings_of_this_machine():
+def no_user_settings():
     with dask.config.set({"hrrr": {}}):
         yield
 
@@ -38,7 +40,7 @@ def spec(**kubernetes):
 
 
 def cluster(**kubernetes):
-    return documents(spec(**kubernetes), "x")[0]["spec"]
+    return build_manifest(spec(**kubernetes), "x")[0]["spec"]
 
 
 def worker(**kubernetes):
@@ -60,7 +62,7 @@ EVERYTHING = {
 }
 
 
-def test_everything_of_the_settings_arrives():
+def test_all_settings_are_in_the_manifest():
     found = cluster(**EVERYTHING)
     pod, scheduler = found["worker"]["spec"], found["scheduler"]["spec"]
     container = pod["containers"][0]
@@ -79,16 +81,16 @@ def test_everything_of_the_settings_arrives():
     assert {"name": "DEBUG", "value": "1"} in container["env"]
     assert container["envFrom"] == [{"secretRef": {"name": "store-credentials"}}]
     assert (container["image"], container["workingDir"]) == (IMAGE, "/tmp")
-    assert documents(spec(**EVERYTHING), "x")[0]["metadata"]["namespace"] == "weather"
+    assert build_manifest(spec(**EVERYTHING), "x")[0]["metadata"]["namespace"] == "weather"
 
 
-def test_the_scheduler_is_not_put_where_it_may_be_taken_away():
+def test_the_scheduler_does_not_run_on_spot_nodes():
     assert not {"tolerations", "nodeSelector"} & cluster(**EVERYTHING)["scheduler"]["spec"].keys()
 
 
 @pytest.mark.parametrize("kubernetes", [{}, EVERYTHING], ids=["least", "most"])
 @pytest.mark.parametrize("part", ["worker", "scheduler"])
-def test_pods_are_what_kubernetes_takes_and_are_confined(part, kubernetes):
+def test_pods_are_valid_and_restricted(part, kubernetes):
     pod = cluster(**kubernetes)[part]["spec"]
     whole = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": pod}
     kubernetes_validate.validate(whole, "1.33.0", strict=True)
@@ -106,7 +108,7 @@ def test_pods_are_what_kubernetes_takes_and_are_confined(part, kubernetes):
     assert container["readinessProbe"]["httpGet"]["path"] == "/health"
 
 
-def test_a_worker_has_the_memory_of_its_pod_less_what_its_nanny_takes():
+def test_a_worker_has_the_memory_of_its_pod_minus_that_of_the_nanny():
     args = worker(memory="6Gi")["containers"][0]["args"]
     assert args[:2] == ["dask", "worker"], "distributed ships no dask-worker"
     assert int(args[args.index("--memory-limit") + 1]) == 6 * 2**30 - 256 * 2**20
@@ -114,24 +116,24 @@ def test_a_worker_has_the_memory_of_its_pod_less_what_its_nanny_takes():
     assert args[args.index("--name") + 1] == "$(DASK_WORKER_NAME)", "the operator scales down by that name"
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_workers_preload_the_module_that_drains_them_if_there_is_one(there, monkeypatch):
-    monkeypatch.setattr("hrrr_dask.clusters.manifest.PRELOAD", "json" if there else "hrrr_dask.nothing")
-    assert ("--preload" in worker()["containers"][0]["args"]) == there
+@pytest.mark.parametrize("exists", [True, False])
+def test_workers_preload_the_drain_module_if_it_exists(exists, monkeypatch):
+    monkeypatch.setattr("hrrr_dask.clusters.manifest.PRELOAD", "json" if exists else "hrrr_dask.nothing")
+    assert ("--preload" in worker()["containers"][0]["args"]) == exists
 
 
-def test_a_range_is_an_autoscalers_and_a_number_is_fixed():
-    first, scaler = documents(spec(adapt="2:200"), "x")
+def test_a_range_of_workers_adds_an_autoscaler():
+    first, scaler = build_manifest(spec(adapt="2:200"), "x")
     assert first["spec"]["worker"]["replicas"] == 2
     assert scaler["spec"] == {"cluster": "x", "minimum": 2, "maximum": 200}
-    [only] = documents(spec(adapt="3:3"), "x")
+    [only] = build_manifest(spec(adapt="3:3"), "x")
     assert only["spec"]["worker"]["replicas"] == 3
 
 
-def test_parts_are_merged_by_key_and_by_name():
-    assert merged({"a": {"b": 1, "c": 2}}, {"a": {"b": None, "d": 3}}) == {"a": {"c": 2, "d": 3}}
-    assert merged([1], [2]) == [1, 2]
-    assert merged({"securityContext": {"runAsUser": 1000}}, {"securityContext": {"runAsUser": None}}) == {
+def test_specs_are_merged_by_key_and_by_name():
+    assert merge({"a": {"b": 1, "c": 2}}, {"a": {"b": None, "d": 3}}) == {"a": {"c": 2, "d": 3}}
+    assert merge([1], [2]) == [1, 2]
+    assert merge({"securityContext": {"runAsUser": 1000}}, {"securityContext": {"runAsUser": None}}) == {
         "securityContext": {}
     }
 
@@ -144,7 +146,7 @@ def test_parts_are_merged_by_key_and_by_name():
     [
         ({"imag": "x"}, r"setting kubernetes\.imag is unknown: did you mean kubernetes\.image\?"),
         ({"image": ""}, r"kubernetes\.image is missing: name an image"),
-        ({"image": "Not An Image"}, r"kubernetes\.image 'Not An Image' is not what Kubernetes takes"),
+        ({"image": "Not An Image"}, r"kubernetes\.image 'Not An Image' is not valid in Kubernetes"),
         ({"memory": "6GB"}, r"kubernetes\.memory '6GB' .*: write it like 6Gi"),
         ({"memory": "2Gi"}, r"leaves it 1879 MB: give more, or .*--memory-limit-mb 1879"),
         ({"cpu": "two"}, r"kubernetes\.cpu 'two' .* like 2 or 500m"),
@@ -160,12 +162,12 @@ def test_parts_are_merged_by_key_and_by_name():
         ({"extra_pod_spec": "x"}, r"kubernetes\.extra-pod-spec is a mapping"),
     ],
 )  # fmt: skip
-def test_a_bad_setting_is_refused_with_what_to_write(kubernetes, text):
+def test_an_invalid_setting_is_refused(kubernetes, text):
     with pytest.raises(ConfigError, match=text):
         spec(**kubernetes)
 
 
-def test_how_many_pods_must_be_said():
+def test_the_number_of_pods_is_required():
     with pytest.raises(ConfigError, match="give --workers N or --adapt MIN:MAX"):
         spec(adapt=None)
 
@@ -179,13 +181,13 @@ def test_how_many_pods_must_be_said():
         ({"volumes": [{"emptyDir": {}}]}, r"volumes\[1\]\.name is missing"),
     ],
 )  # fmt: skip
-def test_what_the_operators_resources_do_not_know_is_refused_and_not_dropped(extra, text):
+def test_keys_outside_the_operators_schema_are_refused(extra, text):
     with pytest.raises(ConfigError, match=text):
         manifest_yaml(settings(extra_pod_spec=extra))
 
 
-def test_what_every_pod_spec_of_ours_uses_is_known_to_the_schema():
-    for document in documents(spec(**EVERYTHING), "x"):
+def test_the_manifest_matches_the_operators_schema():
+    for document in build_manifest(spec(**EVERYTHING), "x"):
         schema.check(document)
 
 
@@ -204,10 +206,10 @@ SECRETS = [
 
 
 @pytest.mark.parametrize(("name", "value"), SECRETS)
-def test_a_secret_in_the_environment_is_refused_without_repeating_it(name, value):
-    for place in ({"env": {name: value}}, {"extra_pod_spec": {"initContainers": [container_with(name, value)]}}):
+def test_a_secret_in_the_environment_is_refused_without_repeating_its_value(name, value):
+    for option in ({"env": {name: value}}, {"extra_pod_spec": {"initContainers": [container_with(name, value)]}}):
         with pytest.raises(ConfigError, match=f"environment variable {name} looks like a secret") as refused:
-            manifest_yaml(settings(**place))
+            manifest_yaml(settings(**option))
         assert value not in str(refused.value).replace(name, "")
 
 
@@ -226,19 +228,19 @@ def container_with(name, value):
         ("MONKEY", "x"),
     ],
 )
-def test_what_is_no_secret_passes(name, value):
-    refuse(documents(spec(env={name: value}), "x"))
+def test_harmless_variables_are_accepted(name, value):
+    refuse_secrets(build_manifest(spec(env={name: value}), "x"))
 
 
-def test_a_reference_to_a_secret_is_what_it_should_be():
+def test_a_reference_to_a_secret_is_accepted():
     reference = {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
     manifest_yaml(settings(extra_pod_spec={"containers": [{"name": "worker", "env": [reference]}]}))
 
 
-# Where settings come from
+# Sources of settings
 
 
-def test_settings_come_from_the_environment_too():
+def test_settings_are_read_from_the_environment():
     variables = {"DASK_HRRR__KUBERNETES__IMAGE": IMAGE, "DASK_HRRR__KUBERNETES__CPU": "0.5"}
     variables |= {"DASK_HRRR__KUBERNETES__ENV": "{'TZ': 'UTC'}", "DASK_HRRR__ADAPT": "2:20"}
     with dask.config.set({"hrrr": dask.config.collect_env(variables)["hrrr"]}):
@@ -246,7 +248,7 @@ def test_settings_come_from_the_environment_too():
     assert (found.image, found.cpu, dict(found.env), found.workers.maximum) == (IMAGE, "0.5", {"TZ": "UTC"}, 20)
 
 
-def test_settings_of_one_call_are_not_those_of_the_next():
+def test_settings_do_not_leak_into_the_next_call():
     spec(env={"A": "1"}, node_selector={"a": "b"})
     assert not spec().env
     assert not spec().node_selector
@@ -263,12 +265,12 @@ def dry_run(*options, cluster="kubernetes"):
 @pytest.fixture
 def no_sockets(monkeypatch):
     def connect(*_):
-        raise AssertionError("a dry run reached for the network")
+        raise AssertionError("a dry run used the network")
 
     monkeypatch.setattr(socket.socket, "connect", connect)
 
 
-def test_a_dry_run_prints_the_manifest_and_does_nothing(no_sockets):
+def test_a_dry_run_prints_the_manifest_without_network(no_sockets):
     options = [f"image={IMAGE}", "memory=8Gi", "env.TZ=UTC", "idle-timeout-s=60", "spot=true"]
     done = dry_run("--adapt", "2:200", *(word for option in options for word in ("--kubernetes-option", option)))
     assert done.exit_code == 0, done.output
@@ -279,20 +281,17 @@ def test_a_dry_run_prints_the_manifest_and_does_nothing(no_sockets):
     assert {"name": "TZ", "value": "UTC"} in first["spec"]["worker"]["spec"]["containers"][0]["env"]
 
 
-def test_a_dry_run_refuses_what_the_run_would():
+def test_a_dry_run_refuses_invalid_settings():
     done = dry_run("--workers", "2", "--kubernetes-option", "imag=x")
     assert (done.exit_code, "did you mean kubernetes.image?" in done.stderr) == (2, True)
 
 
 def test_other_clusters_have_no_manifest():
     done = dry_run(cluster="local")
-    assert (done.exit_code, "there is none for local: `hrrr-dask plan` says" in done.stderr) == (2, True)
+    assert (done.exit_code, "--cluster local has none: `hrrr-dask plan` prints" in done.stderr) == (2, True)
 
 
-def test_without_the_extra_the_error_says_what_to_install():
-    import subprocess
-    import sys
-
+def test_the_error_without_the_extra_has_the_install_command():
     code = (
         "import sys; sys.modules['dask_kubernetes'] = None; from hrrr_dask.clusters import manifest_yaml\n"
         "from hrrr_dask.config.settings import resolve_settings\n"

@@ -1,13 +1,11 @@
-"""A cluster's life as its pods allow, without a Kubernetes: scripted answers of the API server."""
+"""Creation and deletion of a cluster, and diagnosis of its pods, with a fake API server."""
 
 from __future__ import annotations
-
-from contextlib import contextmanager
 
 import pytest
 from support import needs
 
-from hrrr_dask.clusters.diagnosis import is_ready, story, troubles
+from hrrr_dask.clusters.diagnosis import describe_pods, find_problems, is_ready
 from hrrr_dask.errors import RunError
 
 needs.extra("dask_kubernetes")
@@ -23,27 +21,27 @@ def pod(name="x-scheduler", **status):
     return {"metadata": {"name": name}, "status": {"phase": "Pending"} | status}
 
 
-class Script:
-    """An API server: for each cluster that is created, in turn, what is listed as its pods."""
+class FakeApi:
+    """An API server that lists the given pods for each created cluster in turn; ``keeps`` disables deletion."""
 
     namespace, inside = "default", True
 
-    def __init__(self, *pods, stays=False):
-        self._pods, self._stays = list(pods), stays
-        self.created, self.there, self.deleted, self.patched = [], set(), [], []
+    def __init__(self, *pods, keeps=False):
+        self._pods, self._keeps = list(pods), keeps
+        self.created, self.existing, self.deleted, self.patched = [], set(), [], []
 
-    def try_pod(self, name, pod):
+    def validate_pod(self, name, pod):
         pass
 
     def create(self, document):
         name = document["metadata"]["name"]
-        assert document["spec"].get("idleTimeout", 0) == 0, "the operator would ask a scheduler that is not there"
+        assert document["spec"].get("idleTimeout", 0) == 0, "the operator would poll a missing scheduler"
         self.created.append((document["kind"], name))
-        self.there.add((document["kind"], name))
+        self.existing.add((document["kind"], name))
 
     def pods(self, cluster, component):
         if cluster in {name for _, name in self.deleted}:
-            return [pod(component)] if self._stays else []
+            return [pod(component)] if self._keeps else []
         clusters = [name for kind, name in self.created if kind == "DaskCluster"]
         return self._pods[clusters.index(cluster)] if cluster in clusters else []
 
@@ -58,15 +56,15 @@ class Script:
 
     def delete(self, kind, name):
         self.deleted.append((kind, name))
-        if not self._stays:
-            self.there.discard((kind, name))
+        if not self._keeps:
+            self.existing.discard((kind, name))
 
     def get(self, kind, name):
-        return {"metadata": {}} if (kind, name) in self.there else None
+        return {"metadata": {}} if (kind, name) in self.existing else None
 
 
 @pytest.fixture(autouse=True)
-def fast(monkeypatch):
+def no_waiting(monkeypatch):
     for name in ("POLL_S", "OPERATOR_TIMEOUT_S", "DELETE_S"):
         monkeypatch.setattr(kubernetes, name, 0.0)
 
@@ -75,89 +73,82 @@ def names(api):
     return [name for kind, name in api.created if kind == "DaskCluster"]
 
 
-def test_what_the_operator_missed_is_made_once_more_under_another_name():
-    api = Script([], [READY])
-    with kubernetes._made(api, SPEC) as name:
+def test_a_cluster_that_the_operator_missed_is_created_again_under_another_name():
+    api = FakeApi([], [READY])
+    with kubernetes._create_cluster(api, SPEC) as name:
         first, second = names(api)
         assert name == second != first
-        assert api.there == {("DaskCluster", second), ("DaskAutoscaler", second)}, "the first is gone"
+        assert api.existing == {("DaskCluster", second), ("DaskAutoscaler", second)}, "the first is deleted"
         assert api.patched == [("DaskCluster", second, {"spec": {"idleTimeout": 3600}})]
-    assert api.there == set()
+    assert api.existing == set()
 
 
-def test_an_operator_that_does_nothing_twice_is_said():
-    api = Script([], [])
-    with pytest.raises(RunError, match=r"made no pod of cluster .*, twice: see whether it runs .*helm install"):
-        kubernetes._made(api, SPEC).__enter__()
-    assert (len(names(api)), api.there) == (2, set())
+def test_the_creation_fails_if_the_operator_does_nothing_twice():
+    api = FakeApi([], [])
+    with pytest.raises(RunError, match=r"created no pod of cluster .*, twice: check that it runs .*helm install"):
+        kubernetes._create_cluster(api, SPEC).__enter__()
+    assert (len(names(api)), api.existing) == (2, set())
 
 
 @pytest.mark.parametrize("failure", [KeyError("x"), KeyboardInterrupt()], ids=["failure", "interrupt"])
-def test_a_cluster_is_taken_away_whatever_happens(failure):
-    api = Script([READY])
-    with pytest.raises(type(failure)), kubernetes._made(api, SPEC):
+def test_a_cluster_is_deleted_after_a_failure_or_interrupt(failure):
+    api = FakeApi([READY])
+    with pytest.raises(type(failure)), kubernetes._create_cluster(api, SPEC):
         raise failure
-    assert api.there == set()
+    assert api.existing == set()
 
 
-def test_a_cluster_that_stays_is_named_with_the_command_that_deletes_it():
-    api = Script([READY], stays=True)
-    with pytest.raises(RunError, match=r"may cost money: kubectl delete daskcluster \S+ --namespace default"):
-        with_it(api)
+def test_the_error_of_a_failed_deletion_has_the_command_to_delete_the_cluster():
+    api = FakeApi([READY], keeps=True)
+    with (
+        pytest.raises(RunError, match=r"may cost money: kubectl delete daskcluster \S+ --namespace default"),
+        kubernetes._create_cluster(api, SPEC),
+    ):
+        pass
 
 
-def test_a_failure_is_not_hidden_by_a_cluster_that_stays():
-    api = Script([READY], stays=True)
-    with pytest.raises(KeyError) as failure, kubernetes._made(api, SPEC):
+def test_a_failed_deletion_does_not_hide_an_earlier_error():
+    api = FakeApi([READY], keeps=True)
+    with pytest.raises(KeyError) as failure, kubernetes._create_cluster(api, SPEC):
         raise KeyError("x")
     assert "kubectl delete daskcluster" in failure.value.__notes__[0]
 
 
-def test_a_cluster_without_pods_is_waited_for_as_they_may_still_come():
-    api = Script([READY])
-    api.there.add(("DaskCluster", "x"))
-    assert not kubernetes._is_terminating(api, "x")
-    api.there.clear()
-    assert kubernetes._is_terminating(api, "x")
+TERMINATING = {"metadata": {"deletionTimestamp": "2024-01-01T00:00:00Z"}}
 
 
-def test_a_cluster_whose_pods_all_end_is_left_alone():
-    api = Script([READY])
-    api.there.add(("DaskCluster", "x"))
-    ending = {"metadata": {"deletionTimestamp": "2024-01-01T00:00:00Z"}}
-    for pods, leaving in (([ending], True), ([ending, pod()], False)):
-        api.pods = lambda *_, pods=pods: pods
-        assert kubernetes._is_terminating(api, "x") == leaving
+@pytest.mark.parametrize(
+    ("exists", "pods", "terminating"),
+    [(True, [], False), (True, [TERMINATING], True), (True, [TERMINATING, pod()], False), (False, [], True)],
+)
+def test_a_cluster_is_terminating_if_it_is_gone_or_all_its_pods_terminate(exists, pods, terminating):
+    api = FakeApi()
+    api.existing |= {("DaskCluster", "x")} if exists else set()
+    api.pods = lambda *_: pods
+    assert kubernetes._is_terminating(api, "x") == terminating
 
 
-def with_it(api):
-    with kubernetes._made(api, SPEC):
-        pass
-
-
-@contextmanager
-def waiting_for_a_worker(api, spec):
+def wait_for_worker(api):
     api.create({"kind": "DaskCluster", "metadata": {"name": "x"}, "spec": {}})
-    kubernetes._wait_for_worker(api, spec, "x", dict)
-    yield
+    kubernetes._wait_for_worker(api, SPEC, "x", dict)
 
 
-def test_workers_that_do_not_come_are_said_with_their_reason():
+def test_the_timeout_of_workers_has_the_reason():
     text = "0/3 nodes are available: 3 Insufficient cpu."
     unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": text}
-    api = Script([pod("x-worker", conditions=[unscheduled])])
+    api = FakeApi([pod("x-worker", conditions=[unscheduled])])
     with pytest.raises(RunError, match=r"a worker of cluster x is not ready after 0 s .*3 Insufficient cpu"):
-        waiting_for_a_worker(api, SPEC).__enter__()
+        wait_for_worker(api)
 
 
-def test_a_worker_that_crashes_is_said_with_the_end_of_its_log():
+def test_the_error_of_a_crashing_worker_has_the_last_lines_of_its_log():
     crashed = {"restartCount": 2, "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}, "image": "i:1"}
-    api = Script([pod("x-worker", containerStatuses=[crashed])])
+    api = FakeApi([pod("x-worker", containerStatuses=[crashed])])
     with pytest.raises(RunError, match=r"(?s)\(Error, exit code 1\).*image i:1.*ModuleNotFoundError: hrrr_dask"):
-        waiting_for_a_worker(api, SPEC).__enter__()
+        wait_for_worker(api)
 
 
-# What pods say
+# Diagnosis
 
 
 def waiting(reason, message=""):
@@ -165,29 +156,29 @@ def waiting(reason, message=""):
     return pod(containerStatuses=[{"name": "c", "image": "i:1", "restartCount": 0, "state": state}])
 
 
-def test_a_first_failed_pull_may_still_heal_and_a_second_does_not():
-    assert troubles([waiting("ErrImagePull")]) == []
-    [trouble] = troubles([waiting("ImagePullBackOff", "not found")])
-    assert trouble.hopeless
-    assert "image i:1 cannot be pulled (ImagePullBackOff: not found): check kubernetes.image" in trouble.text
+def test_a_failed_pull_is_permanent_only_after_the_second_attempt():
+    assert find_problems([waiting("ErrImagePull")]) == []
+    [problem] = find_problems([waiting("ImagePullBackOff", "not found")])
+    assert problem.permanent
+    assert "image i:1 cannot be pulled (ImagePullBackOff: not found): check kubernetes.image" in problem.text
 
 
-def test_a_single_crash_is_no_trouble_and_neither_is_starting():
+def test_a_single_crash_and_a_starting_container_are_no_problems():
     once = pod(containerStatuses=[{"restartCount": 1, "state": {}}])
-    assert troubles([once, waiting("ContainerCreating"), READY]) == []
+    assert find_problems([once, waiting("ContainerCreating"), READY]) == []
 
 
-def test_the_hopeless_come_first():
+def test_permanent_problems_come_first():
     full = pod("full", conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}])
-    found = troubles([full, waiting("CreateContainerConfigError", 'secret "s" not found')])
-    assert [trouble.hopeless for trouble in found] == [True, False]
+    found = find_problems([full, waiting("CreateContainerConfigError", 'secret "s" not found')])
+    assert [problem.permanent for problem in found] == [True, False]
 
 
-def test_a_story_has_the_pods_and_the_last_events_in_their_order():
+def test_a_description_has_the_pods_and_the_last_events_by_time():
     times = {at: f"2024-01-01T00:00:{at:02d}Z" for at in range(12, 0, -1)}
     events = [{"lastTimestamp": time, "reason": f"R{at}", "message": "a\nb"} for at, time in times.items()]
-    lines = story([READY | {"metadata": {"name": "p"}}], events).splitlines()
+    lines = describe_pods([READY | {"metadata": {"name": "p"}}], events).splitlines()
     assert lines[0] == "  pod p: Running, ready"
     assert [line.split(": ")[1] for line in lines[1:]] == [f"R{at}" for at in range(5, 13)]
-    assert story([], []) == "  there are no pods"
+    assert describe_pods([], []) == "  no pods exist"
     assert is_ready(READY)

@@ -1,4 +1,4 @@
-"""A cluster behind TLS: an authority made here, certificates by Dask's own settings, and what is said without them."""
+"""Clusters with TLS: certificates from Dask's settings, and errors without them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
 TLS = "distributed.comm.tls."
 
 
-def authority(directory):
-    """A certificate that signs itself, in one file with its key; returns the path."""
+def write_certificate(directory):
+    """Write a self-signed certificate and its key to one file; return the path."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hrrr-dask test")])
     now = datetime.now(UTC)
@@ -49,8 +49,8 @@ def authority(directory):
 
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory):
-    """A scheduler with a worker that speak TLS only, and the file that they know."""
-    path = authority(tmp_path_factory.mktemp("tls") / "theirs")
+    """Address of a scheduler that requires TLS, and the path of its certificate."""
+    path = write_certificate(tmp_path_factory.mktemp("tls") / "theirs")
     roles = {f"tls_{role}_{part}": path for role in ("scheduler", "worker", "client") for part in ("cert", "key")}
     security = Security(tls_ca_file=path, require_encryption=True, **roles)
     here = {"protocol": "tls://", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
@@ -58,7 +58,7 @@ def encrypted(tmp_path_factory):
         yield cluster.scheduler_address, path
 
 
-def test_with_dasks_own_settings_for_certificates_a_cluster_behind_tls_is_like_any_other(encrypted):
+def test_a_client_connects_with_the_certificates_of_dasks_settings(encrypted):
     address, path = encrypted
     assert address.startswith("tls://")
     with (
@@ -69,8 +69,8 @@ def test_with_dasks_own_settings_for_certificates_a_cluster_behind_tls_is_like_a
 
 
 @pytest.mark.parametrize("missing", ["ca-file", "client.cert"])
-def test_without_certificates_the_setting_that_is_missing_is_named(missing, tmp_path):
-    path = authority(tmp_path / "ours")
+def test_the_error_names_a_missing_setting(missing, tmp_path):
+    path = write_certificate(tmp_path / "ours")
     settings = {TLS + "ca-file": path, TLS + "client.cert": path, TLS + missing: None}
     variable = "DASK_DISTRIBUTED__COMM__TLS__" + missing.upper().replace(".", "__").replace("-", "_")
     with (
@@ -81,19 +81,19 @@ def test_without_certificates_the_setting_that_is_missing_is_named(missing, tmp_
         pass
 
 
-def test_a_certificate_that_cannot_be_read_is_named(tmp_path):
+def test_the_error_names_an_unreadable_certificate(tmp_path):
     settings = {TLS + "ca-file": str(tmp_path / "none.pem"), TLS + "client.cert": None}
     with dask.config.set(settings), pytest.raises(ConfigError, match=r"names .*none\.pem, which cannot be read"):
         open_client(AddressSpec(address="tls://127.0.0.1:9")).__enter__()
 
 
-def test_a_client_of_another_authority_is_told_so(encrypted, tmp_path, monkeypatch):
+def test_a_client_with_another_authority_is_refused(encrypted, tmp_path, monkeypatch):
     address, _ = encrypted
     monkeypatch.setattr("hrrr_dask.clusters.address.CONNECT_TIMEOUT_S", 2)
-    path = authority(tmp_path / "others")
+    path = write_certificate(tmp_path / "others")
     settings = {TLS + "ca-file": path, TLS + "client.cert": path}
     with (
         dask.config.set(settings),
-        pytest.raises(RunError, match="with tls:// that both sides know the same authority"),
+        pytest.raises(RunError, match="for tls:// that both sides trust the same authority"),
     ):
         open_client(AddressSpec(address=address)).__enter__()

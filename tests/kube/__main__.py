@@ -1,4 +1,4 @@
-"""Run a Kubernetes until SIGTERM: ``python -m kube DIRECTORY``. It writes a kubeconfig there when it answers."""
+"""Run the cluster until SIGTERM: ``python -m kube DIRECTORY``. It writes a kubeconfig there when it is ready."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def main(directory: Path, definitions: Path, network: Network, cpus: float
     store = Store()
     for path in sorted(definitions.glob("*.yaml")):
         for document in yaml.load_all(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-            store.create(store.of("CustomResourceDefinition"), None, document)
+            store.create(store.find_resource("CustomResourceDefinition"), None, document)
     pods, hosts = directory / "pods", directory / "hosts"
     pods.mkdir()
     runner = web.AppRunner(Api(store, Streams(pods)).app(), access_log=None, shutdown_timeout=1)
@@ -50,7 +50,7 @@ async def main(directory: Path, definitions: Path, network: Network, cpus: float
 
 
 def write_kubeconfigs(directory: Path, port: int) -> None:
-    """One for each user; the administrator's last, as whoever waits waits for it."""
+    """Write a kubeconfig for each user, the administrator's last, because clients wait for it."""
     for user in (VIEWER, ADMIN):
         config = {
             "apiVersion": "v1",

@@ -11,8 +11,8 @@ from jsonpatch import JsonPatchException
 
 from kube import rights
 from kube.discovery import Discovery
-from kube.patches import patched
-from kube.selectors import at, chosen, matches
+from kube.patches import apply_patch
+from kube.selectors import filter_items, get_path, matches
 from kube.store import RefusedError, Store
 
 BOOKMARK_S = 15.0
@@ -25,7 +25,7 @@ class Api:
         self._store, self._streams = store, streams
 
     def app(self):
-        app = web.Application(client_max_size=2**24, middlewares=[self._answer_refusals])
+        app = web.Application(client_max_size=2**24, middlewares=[self._respond_to_refusals])
         app.add_routes(Discovery(self._store).routes())
         for prefix in ("/api/{version:v1}", "/apis/{group}/{version}"):
             for middle in ("", "/namespaces/{namespace}"):
@@ -34,7 +34,7 @@ class Api:
         return app
 
     @web.middleware
-    async def _answer_refusals(self, request, handler):
+    async def _respond_to_refusals(self, request, handler):
         try:
             return await handler(request)
         except RefusedError as refusal:
@@ -43,9 +43,9 @@ class Api:
             return web.json_response(status, status=refusal.code)
 
     async def handle(self, request):
-        place = request.match_info
-        version = "/".join(filter(None, (place.get("group"), place["version"])))
-        namespace, plural, name, part = (place.get(key) for key in ("namespace", "plural", "name", "part"))
+        parameters = request.match_info
+        version = "/".join(filter(None, (parameters.get("group"), parameters["version"])))
+        namespace, plural, name, part = (parameters.get(key) for key in ("namespace", "plural", "name", "part"))
         if plural == "namespaces" and (version, part) in self._store.resources:
             namespace, plural, name, part = name, part, None, None
         if version.startswith("authorization"):
@@ -80,15 +80,15 @@ class Api:
     async def _review(self, request):
         body = await _body(request)
         token = rights.token_of(request)
-        asked = body["spec"].get("resourceAttributes", {})
-        body["status"] = {"allowed": rights.allowed(token, asked.get("verb", "get"))}
+        requested = body["spec"].get("resourceAttributes", {})
+        body["status"] = {"allowed": rights.allowed(token, requested.get("verb", "get"))}
         return web.json_response(body, status=201)
 
     async def _all(self, request, resource, namespace):
         store, query = self._store, request.query
         if request.method == "GET" and query.get("watch") in ("true", "1"):
             return await self._watch(request, resource, namespace)
-        items = chosen(store.list(resource, namespace), query)
+        items = filter_items(store.list(resource, namespace), query)
         if request.method == "GET":
             meta = {"resourceVersion": str(store.number)}
             listed = {"kind": f"{resource.kind}List", "apiVersion": resource.version, "metadata": meta, "items": items}
@@ -120,8 +120,8 @@ class Api:
 
         def change(old):
             try:
-                return patched(kind, old, body)
-            except JsonPatchException as error:  # its test of a version failed, above all
+                return apply_patch(kind, old, body)
+            except JsonPatchException as error:  # mainly if its test of a version failed
                 raise RefusedError(422, "Invalid", f"the server rejected our request: {error}") from error
 
         if kind == "application/apply-patch+yaml" and store.key(resource, namespace, name) not in store.items:
@@ -133,10 +133,10 @@ class Api:
         path = ("spec", "worker") if resource.group == "kubernetes.dask.org" else ("spec",)
 
         def changed(item):
-            place = item
+            part = item
             for key in path:
-                place = place[key]
-            place["replicas"] = replicas
+                part = part[key]
+            part["replicas"] = replicas
             return item
 
         if request.method != "GET":
@@ -144,11 +144,11 @@ class Api:
             self._store.update(resource, namespace, name, changed)
         item = self._store.get(resource, namespace, name)
         meta = {key: item["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
-        spec = {"replicas": at(item, ".".join((*path, "replicas")))}
+        spec = {"replicas": get_path(item, ".".join((*path, "replicas")))}
         return web.json_response({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta, "spec": spec})
 
     async def _watch(self, request, resource, namespace):
-        query, store, box = request.query, self._store, self._store.listen()
+        query, store, queue = request.query, self._store, self._store.listen()
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         watch = _Watch(response, resource, namespace, query)
         try:
@@ -156,16 +156,16 @@ class Api:
             since = int(query.get("resourceVersion") or 0)
             if not since:
                 for item in store.list(resource, namespace):
-                    await watch.show("ADDED", item)
+                    await watch.send_item("ADDED", item)
                 since = store.number
             for change in [change for change in store.changes if change.number > since]:
-                await watch.tell(change)
+                await watch.send_change(change)
                 since = change.number
-            await watch.follow(box, since, store)
+            await watch.follow(queue, since, store)
         except (ConnectionResetError, ConnectionError):
-            pass  # whoever watched has gone
+            pass  # the client has disconnected
         finally:
-            store.listeners.discard(box)
+            store.listeners.discard(queue)
         return response
 
 
@@ -174,12 +174,12 @@ class _Watch:
         self._response, self._resource, self._namespace, self._query = response, resource, namespace, query
         self._seen = set()
 
-    async def follow(self, box, since, store):
+    async def follow(self, queue, since, store):
         loop = asyncio.get_running_loop()
         end = loop.time() + float(self._query.get("timeoutSeconds") or 1800)
         while (left := end - loop.time()) > 0:
             try:
-                change = await asyncio.wait_for(box.get(), min(left, BOOKMARK_S))
+                change = await asyncio.wait_for(queue.get(), min(left, BOOKMARK_S))
             except TimeoutError:
                 if self._query.get("allowWatchBookmarks") in ("true", "1"):
                     meta = {"resourceVersion": str(store.number)}
@@ -187,21 +187,21 @@ class _Watch:
                     await self._send("BOOKMARK", mark)
                 continue
             if change.number > since:
-                await self.tell(change)
+                await self.send_change(change)
 
-    async def tell(self, change):
-        """Send a change if it is one of ours; what does not match the selectors any more is gone."""
+    async def send_change(self, change):
+        """Send a change of a selected object; an object that no longer matches the selectors is sent as deleted."""
         item = change.item
         same = (change.resource.version, change.resource.plural) == (self._resource.version, self._resource.plural)
         if not same or self._namespace not in (None, item["metadata"].get("namespace")):
             return
         if matches(item, self._query):
-            await self.show(change.type, item)
+            await self.send_item(change.type, item)
         elif item["metadata"]["uid"] in self._seen:
             self._seen.discard(item["metadata"]["uid"])
             await self._send("DELETED", item)
 
-    async def show(self, kind, item):
+    async def send_item(self, kind, item):
         if matches(item, self._query):
             self._seen.add(item["metadata"]["uid"])
             await self._send(kind, item)

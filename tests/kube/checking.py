@@ -1,4 +1,4 @@
-"""What of an object is refused, and what is left out or filled in, as an API server would."""
+"""Validates, prunes and fills in objects as an API server does."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import kubernetes_validate
 VERSION = "1.33.0"
 KEPT = {"x-kubernetes-preserve-unknown-fields": True}
 _VALIDATORS = {}
-"""By the identity of the schema, which a definition keeps."""
+"""Validators by the identity of the schema, which the definition keeps alive."""
 NAME = r"[a-z0-9]([-a-z0-9.:]*[a-z0-9])?"
 
 
 def name_fault(name):
-    """Why a name is none; empty when it is one."""
+    """Return why a name is invalid; empty if it is valid."""
     if not re.fullmatch(NAME, name) or len(name) > 253:
         return f'metadata.name: Invalid value: "{name}": a lowercase RFC 1123 subdomain must be lower case'
     return ""
 
 
-def without_nulls(value):
-    """The same without keys whose value is null."""
+def remove_nulls(value):
+    """Remove keys whose value is null."""
     if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    return [without_nulls(item) for item in value] if isinstance(value, list) else value
+        return {key: remove_nulls(item) for key, item in value.items() if item is not None}
+    return [remove_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def custom_faults(item, schema, *, strict):
-    """Fill in the defaults of a custom resource, leave out what is unknown, and say what is wrong with the rest."""
+    """Fill in defaults of a custom resource, remove unknown fields, and return the other faults."""
     own = schema.get("properties", {}) | dict.fromkeys(("apiVersion", "kind", "metadata"), KEPT)
     unknown = list(_prune(item, {**schema, "properties": own}, ""))
     if strict and unknown:
@@ -41,7 +41,7 @@ def custom_faults(item, schema, *, strict):
 
 
 def builtin_faults(item, *, strict):
-    """What is wrong with one of Kubernetes' own, after its published schemas."""
+    """Return the faults of a built-in object by Kubernetes' published schemas."""
     try:
         kubernetes_validate.validate(item, VERSION, strict=strict)
     except kubernetes_validate.ValidationError as error:
@@ -52,7 +52,7 @@ def builtin_faults(item, *, strict):
 
 
 def _mount_faults(item):
-    """References within a pod, which a schema cannot know."""
+    """Yield references within a pod to missing volumes, which a schema cannot check."""
     if item.get("kind") in ("CronJob", "Job", "Deployment"):
         template = item["spec"].get("jobTemplate", item)["spec"]["template"]
     else:
@@ -66,7 +66,7 @@ def _mount_faults(item):
 
 
 def _prune(item, schema, path):
-    """Fill in defaults, take away what a schema does not know; the paths of that."""
+    """Fill in defaults and remove fields that a schema does not have; yield their paths."""
     if isinstance(item, list):
         for at, each in enumerate(item):
             yield from _prune(each, schema.get("items", {}), f"{path}[{at}]")
@@ -95,7 +95,7 @@ def _as_json_schema(schema):
     found = {
         key: _as_json_schema(value) for key, value in schema.items() if not key.startswith("x-") and key not in ours
     }
-    if "properties" in schema:  # whose keys are names, whatever they are
+    if "properties" in schema:  # the keys are names, not keywords
         found["properties"] = {name: _as_json_schema(item) for name, item in schema["properties"].items()}
     if schema.get("x-kubernetes-int-or-string"):
         found["type"] = ["integer", "string"]

@@ -1,4 +1,4 @@
-"""A container as a process: its command, environment and files; how it starts, is probed and ends."""
+"""Runs a container as a process: its command, environment, files, start, probes and stop."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from pathlib import Path
 
 import aiohttp
 
-from kube.network import true_port
-from kube.services import port_named
+from kube.network import real_port
+from kube.services import find_port
 
 POD_NETWORK = Path(__file__).parent / "pod_network"
-CLOSE_S = 0.3
-"""Between two probes of what is not ready [s]."""
+PROBE_INTERVAL_S = 0.3
+"""Interval between two probes of a container that is not ready [s]."""
 
 
 class MissingError(Exception):
-    """A ConfigMap or a Secret that a container names is not there."""
+    """A ConfigMap or a Secret of a container does not exist."""
 
 
 class Environment:
-    """What the containers of a pod find around them."""
+    """Environment of the containers of a pod."""
 
     def __init__(self, store, pod, address, directory, network, image):
         self._store, self._pod, self._address = store, pod, address
         self._directory, self._network, self._image = directory, network, image
 
     def variables(self, container):
-        """All of a container's; those of the pod's network, then its own."""
+        """Return the variables of a container: those of the pod's network, then its own."""
         found = {
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
             "HOME": str(self._directory),
@@ -49,17 +49,17 @@ class Environment:
         for variable in container.get("env", ()):
             value = variable.get("value", "")
             if "valueFrom" in variable:
-                value = self._referred(container, variable["valueFrom"])
-            found[variable["name"]] = _expanded(value, found)
+                value = self._resolve_reference(container, variable["valueFrom"])
+            found[variable["name"]] = _expand(value, found)
         return {name: self._on_this_machine(value) for name, value in found.items()}
 
     def command(self, container, variables):
-        """As the entrypoint of our image would run it: its arguments."""
+        """Return the command line, as the entrypoint of the image would run it."""
         words = [*container.get("command", ()), *container.get("args", ())]
-        return [self._on_this_machine(_expanded(word, variables)) for word in words]
+        return [self._on_this_machine(_expand(word, variables)) for word in words]
 
     def write_volumes(self):
-        """ConfigMaps and Secrets as files."""
+        """Write ConfigMaps and Secrets as files."""
         for volume in self._pod["spec"].get("volumes", ()):
             for kind, key in (("ConfigMap", "configMap"), ("Secret", "secret")):
                 if key in volume:
@@ -70,7 +70,7 @@ class Environment:
                         (place / file).write_text(text)
 
     def _on_this_machine(self, word):
-        """Paths of the image and of mounted volumes are elsewhere here."""
+        """Map paths of the image and of mounted volumes to paths of this machine."""
         places = dict(self._image)
         mapped = {v["name"] for v in self._pod["spec"].get("volumes", ()) if {"configMap", "secret"} & v.keys()}
         for container in self._pod["spec"]["containers"]:
@@ -88,7 +88,7 @@ class Environment:
                 return self._data(kind, source[key]["name"])
         return {}
 
-    def _referred(self, container, source):
+    def _resolve_reference(self, container, source):
         if "fieldRef" in source:
             meta = self._pod["metadata"]
             known = {"metadata.name": meta["name"], "metadata.namespace": meta["namespace"]}
@@ -102,7 +102,7 @@ class Environment:
 
     def _data(self, kind, name):
         namespace = self._pod["metadata"]["namespace"]
-        item = self._store.items.get(self._store.key(self._store.of(kind), namespace, name))
+        item = self._store.items.get(self._store.key(self._store.find_resource(kind), namespace, name))
         if item is None:
             raise MissingError(f'{kind.lower()} "{name}" not found')
         data = item.get("data", {})
@@ -111,12 +111,12 @@ class Environment:
         return {key: base64.b64decode(value).decode() for key, value in data.items()} | item.get("stringData", {})
 
 
-def _expanded(word, variables):
+def _expand(word, variables):
     return re.sub(r"\$\(([\w.]+)\)", lambda match: variables.get(match[1], match[0]), word)
 
 
 async def start(words, variables, log, directory):
-    """The process of a container, in a group of its own; None, with its log saying why, when it cannot start."""
+    """Start the process of a container in its own process group; None, with the error in its log, if that fails."""
     with log.open("ab") as out:
         try:
             return await asyncio.create_subprocess_exec(
@@ -128,7 +128,7 @@ async def start(words, variables, log, directory):
 
 
 async def end(process, grace_s):
-    """First politely, then all of its group."""
+    """Send SIGTERM to the process, and SIGKILL to its group after the grace period."""
     if process is None:
         return
     with contextlib.suppress(ProcessLookupError):
@@ -140,21 +140,21 @@ async def end(process, grace_s):
     await process.wait()
 
 
-async def probe(pod, container, address, said):
-    """Call ``said`` with whether a container is ready, whenever that changes."""
+async def probe(pod, container, address, report):
+    """Call ``report`` with whether a container is ready, after each probe."""
     wanted = container.get("readinessProbe", {}).get("httpGet")
     if wanted is None:
-        said(True)
+        report(True)
         return
-    number = wanted["port"] if isinstance(wanted["port"], int) else port_named(pod, wanted["port"])
-    url = f"http://{address}:{true_port(number)}{wanted.get('path', '/')}"
+    number = wanted["port"] if isinstance(wanted["port"], int) else find_port(pod, wanted["port"])
+    url = f"http://{address}:{real_port(number)}{wanted.get('path', '/')}"
     patience = aiohttp.ClientTimeout(total=container["readinessProbe"].get("timeoutSeconds", 1))
     async with aiohttp.ClientSession(timeout=patience) as session:
         while True:
             try:
-                async with session.get(url) as answer:
-                    ready = answer.status < 400
+                async with session.get(url) as response:
+                    ready = response.status < 400
             except (aiohttp.ClientError, OSError, TimeoutError):
                 ready = False
-            said(ready)
-            await asyncio.sleep(container["readinessProbe"].get("periodSeconds", 10) if ready else CLOSE_S)
+            report(ready)
+            await asyncio.sleep(container["readinessProbe"].get("periodSeconds", 10) if ready else PROBE_INTERVAL_S)

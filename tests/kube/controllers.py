@@ -1,4 +1,4 @@
-"""What Kubernetes itself keeps as it should be: Deployments, Jobs, and nothing without an owner."""
+"""Controllers of Deployments and Jobs, and the garbage collector."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ import copy
 import logging
 
 from kube.selectors import is_ready
-from kube.store import ENDED, FOREGROUND, RefusedError, ending, now, owners_of
+from kube.store import ENDED, FOREGROUND, RefusedError, now, owners_of, random_suffix
 
 log = logging.getLogger("kube.controllers")
 
 
 class Controllers:
-    """Look at everything after each change; what should be there is made, what should not is deleted."""
+    """Check all objects after each change; create and delete pods as needed."""
 
     def __init__(self, store):
         self._store = store
 
     async def run(self):
-        box = self._store.listen()
+        queue = self._store.listen()
         while True:
-            for look in (self.orphans, self.deployments, self.jobs):
+            for reconcile in (self.orphans, self.deployments, self.jobs):
                 try:
-                    look()
+                    reconcile()
                 except RefusedError as refusal:
-                    log.warning("%s: %s", look.__name__, refusal)
-            await box.get()
+                    log.warning("%s: %s", reconcile.__name__, refusal)
+            await queue.get()
             await asyncio.sleep(0.02)
-            while not box.empty():
-                box.get_nowait()
+            while not queue.empty():
+                queue.get_nowait()
 
     def orphans(self):
-        """Delete what is owned by nothing that is there, or by what waits for its end."""
+        """Delete objects whose owners are gone, or are deleted in the foreground."""
         store = self._store
         there = {item["metadata"]["uid"] for item in store.items.values()}
         for key, item in list(store.items.items()):
@@ -60,9 +60,10 @@ class Controllers:
             for _ in range(wanted - len(live)):
                 self._make_pod(deployment, deployment["spec"]["template"])
             for pod in live[wanted:]:
-                self._store.delete(self._store.of("Pod"), pod["metadata"]["namespace"], pod["metadata"]["name"])
+                meta = pod["metadata"]
+                self._store.delete(self._store.find_resource("Pod"), meta["namespace"], meta["name"])
             ready = sum(is_ready(pod) for pod in live)
-            self._say(deployment, {"replicas": wanted, "readyReplicas": ready, "availableReplicas": ready})
+            self._write_status(deployment, {"replicas": wanted, "readyReplicas": ready, "availableReplicas": ready})
 
     def jobs(self):
         for job in self._store.list("Job"):
@@ -76,12 +77,12 @@ class Controllers:
             status = {"startTime": before.get("startTime", now()), "succeeded": done, "failed": failed}
             if done:
                 status |= {"conditions": [{"type": "Complete", "status": "True"}], "completionTime": now()}
-            elif reason := _hopeless(job, by_phase["Failed"]):
+            elif reason := _failure_reason(job, by_phase["Failed"]):
                 status["conditions"] = [{"type": "Failed", "status": "True", "reason": reason}]
             elif not active:
                 self._make_pod(job, job["spec"]["template"])
                 active = 1
-            self._say(job, status | {"active": active})
+            self._write_status(job, status | {"active": active})
 
     def _pods_of(self, owner, *, gone=False):
         pods = self._store.list("Pod", owner["metadata"]["namespace"])
@@ -93,24 +94,24 @@ class Controllers:
         own = {key: template.get("metadata", {}).get(key, {}) for key in ("labels", "annotations")}
         reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": meta["name"]}
         owners = [reference | {"uid": meta["uid"], "controller": True, "blockOwnerDeletion": True}]
-        pod = {"metadata": own | {"name": f"{meta['name']}-{ending()}", "ownerReferences": owners}}
+        pod = {"metadata": own | {"name": f"{meta['name']}-{random_suffix()}", "ownerReferences": owners}}
         pod["spec"] = {"restartPolicy": "Always"} | template["spec"]
         try:
-            self._store.create(self._store.of("Pod"), meta["namespace"], copy.deepcopy(pod))
+            self._store.create(self._store.find_resource("Pod"), meta["namespace"], copy.deepcopy(pod))
         except RefusedError as refusal:
             self._store.event(owner, "FailedCreate", f"Error creating: {refusal.message}", "Warning")
             raise
 
-    def _say(self, item, status):
+    def _write_status(self, item, status):
         if item.get("status") != status:
             meta = item["metadata"]
-            resource = self._store.of(item["kind"])
+            resource = self._store.find_resource(item["kind"])
             self._store.update(
                 resource, meta["namespace"], meta["name"], lambda old: {**old, "status": status}, part="status"
             )
 
 
-def _hopeless(job, failed):
+def _failure_reason(job, failed):
     codes = {
         status["state"]["terminated"]["exitCode"]
         for pod in failed

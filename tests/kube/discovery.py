@@ -1,4 +1,4 @@
-"""What the API says of itself, as far as kubectl and Dask's operator ask."""
+"""API discovery, as far as kubectl and Dask's operator need it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ VERSION = {"major": "1", "minor": "33", "gitVersion": "v1.33.0-kube.tests", "pla
 
 
 class Discovery:
-    """Answers to GETs above the resources."""
+    """Responds to GET requests above the resources."""
 
     def __init__(self, store):
         self._store = store
@@ -61,7 +61,7 @@ class Discovery:
         return web.json_response({"paths": {path: {"serverRelativeURL": f"/openapi/v3/{path}"} for path in paths}})
 
     async def schema(self, request):
-        """No more than kubectl needs to know that fields are checked here."""
+        """Return the minimum from which kubectl learns that the server validates fields."""
         path = request.match_info["path"]
         version = path.partition("/")[2]
         strictness = {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}
@@ -78,8 +78,8 @@ class Discovery:
     def _group(self, name):
         resources = self._store.resources.values()
         versions = sorted({resource.version for resource in resources if resource.group == name})
-        spelled = [{"groupVersion": full, "version": full.rpartition("/")[2]} for full in versions]
-        return {"name": name, "versions": spelled, "preferredVersion": spelled[0] if spelled else {}}
+        entries = [{"groupVersion": full, "version": full.rpartition("/")[2]} for full in versions]
+        return {"name": name, "versions": entries, "preferredVersion": entries[0] if entries else {}}
 
 
 def _lines(resource):

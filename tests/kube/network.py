@@ -1,7 +1,7 @@
-"""Addresses of pods and services, on the loopback interface, and the ports behind theirs.
+"""Assigns loopback addresses to pods and services, and translates their ports.
 
-A socket of another process that listens everywhere, such as somebody's Dask dashboard at 8787, would be in the way of
-the same port at every address. So a pod's well-known ports are others in truth, and ``pod_network`` translates.
+A socket of another process that listens on all addresses, such as a Dask dashboard on 8787, would block the same port
+on every address. So the well-known ports of a pod are shifted, and ``pod_network`` translates them.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import os
 
 OFFSET = 11_000
 WELL_KNOWN = 10_000
-"""Ports below it are translated; those that a process announces are already true."""
+"""Ports below this are translated; ports that a process chooses and announces are not."""
 
 
-def true_port(port: int) -> int:
-    """Where a port is listened at."""
+def real_port(port: int) -> int:
+    """Return the port on which a pod really listens."""
     return port + OFFSET if 0 < port < WELL_KNOWN else port
 
 
 def prefix_of_this_process() -> str:
-    """So that two clusters on one machine have addresses apart."""
+    """Return a prefix of addresses that differs between two clusters on one machine."""
     return f"127.{64 + os.getpid() % 128}."
 
 
 class Network:
-    """The next address, always."""
+    """Assigns consecutive addresses."""
 
     def __init__(self, prefix: str):
         self.prefix = prefix
@@ -39,5 +39,5 @@ class Network:
         return f"{self.prefix}{128 + self._services // 250}.{self._services % 250 + 1}"
 
     def environment(self, hosts: object) -> dict[str, str]:
-        """What ``pod_network`` reads."""
+        """Return the variables that ``pod_network`` reads."""
         return {"KUBE_HOSTS": str(hosts), "KUBE_NETWORK": self.prefix, "KUBE_OFFSET": str(OFFSET)}

@@ -1,24 +1,27 @@
-"""Patches, by their content types: https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/"""
+"""Applies patches by content type.
+
+https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/
+"""
 
 from __future__ import annotations
 
 import jsonpatch
 
 MERGE_KEYS = ("uid", "name", "containerPort", "port", "type", "mountPath", "ip")
-"""By the first of them that all items have, lists are merged."""
+"""Lists are merged by the first of these keys that all items have."""
 
 
-def patched(content_type, old, patch):
-    """An object with a patch applied."""
+def apply_patch(content_type, old, patch):
+    """Apply a patch to an object."""
     if content_type == "application/json-patch+json":
         return jsonpatch.apply_patch(old, patch)
     if content_type == "application/merge-patch+json":
         return merge(old, patch)
-    return strategic(old, patch)  # and server-side apply, by a single owner
+    return strategic(old, patch)  # also for server-side apply by a single owner
 
 
 def merge(old, patch):
-    """RFC 7386."""
+    """Apply a JSON merge patch (RFC 7386)."""
     if not isinstance(patch, dict):
         return patch
     found = dict(old) if isinstance(old, dict) else {}
@@ -31,7 +34,7 @@ def merge(old, patch):
 
 
 def strategic(old, patch):
-    """The same, but lists of things with keys are merged by these."""
+    """Apply a strategic merge patch: like a merge patch, but lists of items with keys are merged by key."""
     if isinstance(patch, dict):
         found = dict(old) if isinstance(old, dict) else {}
         for key, value in patch.items():

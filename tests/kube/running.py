@@ -1,4 +1,4 @@
-"""All of it for the length of a ``with`` block, and what tests ask of it, through kubectl."""
+"""Starts and stops the cluster, and gives tests access to it through kubectl."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from kube.selectors import is_ready
 
 TESTS = Path(__file__).parents[1]
 NEEDED = ("dask_kubernetes", "kopf", "aiohttp", "jsonpatch", "jsonschema", "kubernetes_validate")
-"""By the emulator and what runs on it."""
+"""Modules that the emulator and the operator need."""
 
 
 OLDEST_KUBECTL = 27
-"""Leaves checking to the API server, as 1.x."""
+"""Minimum minor version of kubectl 1.x, which leaves validation to the API server."""
 
 
 def missing() -> str:
-    """What is not installed here, and where it comes from; empty when all is."""
+    """Return what is not installed, and how to install it; empty if nothing is missing."""
     modules = [name for name in NEEDED if find_spec(name) is None]
     if modules:
         return needs.EXTRAS
@@ -45,7 +45,7 @@ def missing() -> str:
 
 
 def _kubectl_minor() -> int:
-    """Of the version 1.x on this machine; 0 without one."""
+    """Return the minor version of kubectl 1.x on this machine; 0 if it is not installed."""
     if shutil.which("kubectl") is None:
         return 0
     words = ("kubectl", "version", "--client", "-o", "json")
@@ -55,7 +55,7 @@ def _kubectl_minor() -> int:
 
 @dataclass(frozen=True)
 class Kubernetes:
-    """A cluster that runs."""
+    """A running cluster."""
 
     directory: Path
 
@@ -63,7 +63,7 @@ class Kubernetes:
         return str(self.directory / f"{user}.yaml")
 
     def kubectl(self, *words: str, text: str | None = None, fails: bool = False) -> str:
-        """What the real kubectl prints; what it says on stderr when it is to fail."""
+        """Run kubectl and return its stdout; if it must fail, its stderr."""
         environment = {**os.environ, "KUBECONFIG": self.kubeconfig(), "HOME": str(self.directory)}
         done = subprocess.run(
             ["kubectl", *words], input=text, env=environment, capture_output=True, text=True, timeout=60, check=False
@@ -72,29 +72,29 @@ class Kubernetes:
         return done.stderr if fails else done.stdout
 
     def items(self, kind: str, labels: str = "", namespace: str = "default") -> list[dict]:
-        """Objects of a kind, asked for without kubectl, whose start takes long."""
+        """Return the objects of a kind, by HTTP, because kubectl starts slowly."""
         version = {"pods": "api/v1", "events": "api/v1", "jobs": "apis/batch/v1"}.get(
             kind, "apis/kubernetes.dask.org/v1"
         )
         server = yaml.safe_load(Path(self.kubeconfig()).read_text())["clusters"][0]["cluster"]["server"]
         query = urlencode({"labelSelector": labels})
-        with urlopen(f"{server}/{version}/namespaces/{namespace}/{kind}?{query}", timeout=30) as answer:
-            return json.load(answer)["items"]
+        with urlopen(f"{server}/{version}/namespaces/{namespace}/{kind}?{query}", timeout=30) as response:
+            return json.load(response)["items"]
 
     def ready(self, component: str, namespace: str = "default") -> list[dict]:
-        """Pods of Dask's that answer: ``scheduler`` or ``worker``."""
+        """Return the ready pods of Dask's ``scheduler`` or ``worker``."""
         return [pod for pod in self.items("pods", f"dask.org/component={component}", namespace) if is_ready(pod)]
 
-    def wait_for(self, what: str, look, timeout_s: float = 200):
-        """The first true answer of ``look``; when there is none in time, the pods' logs."""
+    def wait_for(self, what: str, find, timeout_s: float = 200):
+        """Return the first true result of ``find``; fail with the logs of the pods if there is none in time."""
         until = time.monotonic() + timeout_s
-        while not (found := look()):
+        while not (found := find()):
             assert time.monotonic() < until, f"no {what} in {timeout_s} s\n{self.logs()}"
             time.sleep(0.2)
         return found
 
     def logs(self, last: int = 25) -> str:
-        """The ends of all logs."""
+        """Return the last lines of all logs."""
         ends = []
         for path in sorted(self.directory.rglob("*.log"), key=lambda path: path.stat().st_mtime):
             lines = path.read_text(errors="replace").splitlines()
@@ -104,7 +104,7 @@ class Kubernetes:
 
 @contextmanager
 def kubernetes(directory: Path, *, operator: bool = True, image: dict[str, str] | None = None) -> Iterator[Kubernetes]:
-    """A cluster with or without Dask's operator; its definitions come with the operator."""
+    """Run a cluster with or without Dask's operator; the operator brings its resource definitions."""
     import dask_kubernetes
 
     chart = Path(dask_kubernetes.__file__).parent / "operator/deployment/helm/dask-kubernetes-operator/crds"

@@ -1,4 +1,4 @@
-"""Label and field selectors, and the field that is asked for most."""
+"""Label and field selectors, and the readiness of pods."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 
 def labels_match(labels, selector):
-    """Whether labels are what a selector such as ``a=b,c in (d, e),!f`` asks for."""
+    """Return whether labels match a selector such as ``a=b,c in (d, e),!f``."""
     parts = re.findall(r"[^,(]+(?:\([^)]*\))?", selector or "")
     return all(_label_matches(labels, part.strip()) for part in parts if part.strip())
 
@@ -21,32 +21,32 @@ def _label_matches(labels, part):
 
 
 def fields_match(item, selector):
-    """Whether an object's fields are what a selector such as ``status.phase=Running`` asks for."""
+    """Return whether an object's fields match a selector such as ``status.phase=Running``."""
     for part in filter(None, (selector or "").split(",")):
         path, operator, value = re.fullmatch(r"([^!=]+)(!=|==?)(.*)", part).groups()
-        if (str(at(item, path) or "") == value) == (operator == "!="):
+        if (str(get_path(item, path) or "") == value) == (operator == "!="):
             return False
     return True
 
 
-def at(item, path):
-    """What stands at a dotted path; None when nothing does."""
+def get_path(item, path):
+    """Return the value at a dotted path; None if it does not exist."""
     for key in path.split("."):
         item = (item or {}).get(key)
     return item
 
 
-def chosen(items, query):
-    """Those that a query's selectors ask for."""
+def filter_items(items, query):
+    """Return the items that match the selectors of a query."""
     return [item for item in items if matches(item, query)]
 
 
 def matches(item, query):
-    """Whether a query's selectors ask for it."""
+    """Return whether an item matches the selectors of a query."""
     labels = item["metadata"].get("labels") or {}
     return labels_match(labels, query.get("labelSelector")) and fields_match(item, query.get("fieldSelector"))
 
 
 def is_ready(pod):
-    """Whether its containers answer."""
+    """Return whether the containers of a pod are ready."""
     return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", ()))

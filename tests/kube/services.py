@@ -1,4 +1,4 @@
-"""Services: an address for each, the names that pods know, and the way from the address to ready pods."""
+"""Services: assigns addresses, writes DNS names for pods, and forwards connections to ready pods."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 import random
 from pathlib import Path
 
-from kube.network import Network, true_port
+from kube.network import Network, real_port
 from kube.selectors import is_ready
 
 
 class Services:
-    """Keeps the names' file and the listening sockets as the services are."""
+    """Keeps the file of names and the listening sockets up to date with the services."""
 
     def __init__(self, store, hosts: Path, network: Network):
         self._store, self._hosts, self._network = store, hosts, network
@@ -19,15 +19,15 @@ class Services:
         self._write_hosts()
 
     async def run(self):
-        box = self._store.listen()
+        queue = self._store.listen()
         while True:
-            await self._look()
-            await box.get()
+            await self._reconcile()
+            await queue.get()
             await asyncio.sleep(0.02)
-            while not box.empty():
-                box.get_nowait()
+            while not queue.empty():
+                queue.get_nowait()
 
-    async def _look(self):
+    async def _reconcile(self):
         for service in self._store.list("Service"):
             if not service["spec"].get("clusterIP"):
                 self._give_address(service)
@@ -37,16 +37,16 @@ class Services:
             for port in service["spec"].get("ports", ()):
                 backends = list(self._ready(service, port["targetPort"]))
                 if backends and service["spec"].get("clusterIP") != "None":
-                    wanted[service["spec"]["clusterIP"], true_port(port["port"])] = backends
+                    wanted[service["spec"]["clusterIP"], real_port(port["port"])] = backends
         for key in set(self._servers) - set(wanted):
-            self._servers.pop(key).close()  # and connections are refused, as by kube-proxy
+            self._servers.pop(key).close()  # connections are then refused, as by kube-proxy
         self._backends = wanted
         for key in set(wanted) - set(self._servers):
             self._servers[key] = await asyncio.start_server(self._joiner(key), *key)
 
     def _give_address(self, service):
         address = self._network.service()
-        meta, resource = service["metadata"], self._store.of("Service")
+        meta, resource = service["metadata"], self._store.find_resource("Service")
         place = (resource, meta["namespace"], meta["name"])
         self._store.update(*place, lambda old: {**old, "spec": old["spec"] | {"clusterIP": address}})
         self._store.update(*place, lambda old: {**old, "status": {"loadBalancer": {}}}, part="status")
@@ -67,9 +67,9 @@ class Services:
         for pod in self._store.list("Pod", service["metadata"]["namespace"]):
             labels = pod["metadata"].get("labels") or {}
             if wanted and wanted.items() <= labels.items() and is_ready(pod):
-                number = target if isinstance(target, int) else port_named(pod, target)
+                number = target if isinstance(target, int) else find_port(pod, target)
                 if number and not pod["metadata"].get("deletionTimestamp"):
-                    yield pod["status"]["podIP"], true_port(number)
+                    yield pod["status"]["podIP"], real_port(number)
 
     def _joiner(self, key):
         async def join(reader, writer):
@@ -78,24 +78,24 @@ class Services:
             except (KeyError, OSError):
                 writer.close()
                 return
-            await asyncio.gather(pumped(reader, other_writer), pumped(other_reader, writer))
+            await asyncio.gather(copy_bytes(reader, other_writer), copy_bytes(other_reader, writer))
 
         return join
 
 
-def port_named(pod, name):
-    """The number of a container's port; None when there is none of that name."""
+def find_port(pod, name):
+    """Return the number of a container's port by its name; None if no port has it."""
     ports = (port for container in pod["spec"]["containers"] for port in container.get("ports", ()))
     return next((port["containerPort"] for port in ports if port.get("name") == name), None)
 
 
-async def pumped(reader, writer):
-    """Copy bytes until one side ends."""
+async def copy_bytes(reader, writer):
+    """Copy bytes until one side closes."""
     try:
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
     except OSError:
-        pass  # one side was killed, which is what some tests are about
+        pass  # one side was killed, as in some tests
     finally:
         writer.close()

@@ -1,4 +1,4 @@
-"""The objects of a cluster, their versions, and who watches them."""
+"""The objects of a cluster, their versions, and watches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from kube.checking import builtin_faults, custom_faults, name_fault, without_nulls
+from kube.checking import builtin_faults, custom_faults, name_fault, remove_nulls
 
 NAMESPACED = """
 v1 pods Pod po; v1 services Service svc; v1 configmaps ConfigMap cm; v1 secrets Secret; v1 events Event ev
@@ -18,13 +18,13 @@ batch/v1 jobs Job; batch/v1 cronjobs CronJob cj
 policy/v1 poddisruptionbudgets PodDisruptionBudget pdb; networking.k8s.io/v1 networkpolicies NetworkPolicy netpol
 rbac.authorization.k8s.io/v1 roles Role; rbac.authorization.k8s.io/v1 rolebindings RoleBinding
 """
-OF_THE_CLUSTER = """
+CLUSTER_SCOPED = """
 v1 namespaces Namespace ns; v1 nodes Node no
 apiextensions.k8s.io/v1 customresourcedefinitions CustomResourceDefinition crd
 """
 ENDED = ("Succeeded", "Failed")
 FOREGROUND = "foregroundDeletion"
-"""Finalizer of what waits for the end of all that it owns."""
+"""Finalizer of objects that wait until everything they own is deleted."""
 FIXED = ("uid", "creationTimestamp", "name", "namespace", "generation", "deletionTimestamp")
 
 
@@ -33,15 +33,15 @@ class Resource:
     """A kind of object."""
 
     version: str
-    """With its group: ``apps/v1``."""
+    """Group and version: ``apps/v1``."""
     plural: str
     kind: str
     namespaced: bool
     short: str = ""
     schema: dict | None = None
-    """Of a custom resource."""
+    """Schema of a custom resource."""
     has_status: bool = True
-    """Whether its status is a resource of its own."""
+    """Whether the status is a subresource."""
 
     @property
     def group(self):
@@ -50,7 +50,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class Change:
-    """What a watch is told."""
+    """A change that watches report."""
 
     number: int
     type: str
@@ -59,7 +59,7 @@ class Change:
 
 
 class RefusedError(Exception):
-    """An answer of the API that is no success."""
+    """An error response of the API."""
 
     def __init__(self, code, reason, message):
         super().__init__(message)
@@ -67,12 +67,12 @@ class RefusedError(Exception):
 
 
 def now():
-    """As Kubernetes writes it."""
+    """Return the time as Kubernetes formats it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Store:
-    """Everything that there is."""
+    """All objects of the cluster."""
 
     def __init__(self):
         self.number = 100
@@ -80,17 +80,17 @@ class Store:
         self.items = {}
         self.changes = []
         self.listeners = set()
-        for text, namespaced in ((NAMESPACED, True), (OF_THE_CLUSTER, False)):
+        for text, namespaced in ((NAMESPACED, True), (CLUSTER_SCOPED, False)):
             for line in text.replace(";", "\n").strip().splitlines():
                 version, plural, kind, *short = line.split()
                 has_status = kind in ("Pod", "Service", "Deployment", "Job", "CronJob", "Node")
                 resource = Resource(version, plural, kind, namespaced, "".join(short), has_status=has_status)
                 self.resources[version, plural] = resource
         for name in ("default", "kube-system"):
-            self.create(self.of("Namespace"), None, {"metadata": {"name": name}})
+            self.create(self.find_resource("Namespace"), None, {"metadata": {"name": name}})
 
-    def of(self, kind):
-        """The resource of a kind."""
+    def find_resource(self, kind):
+        """Return the resource of a kind."""
         return next(resource for resource in self.resources.values() if resource.kind == kind)
 
     def key(self, resource, namespace, name):
@@ -104,22 +104,22 @@ class Store:
             raise RefusedError(404, "NotFound", f'{full} "{name}" not found') from None
 
     def list(self, kind, namespace=None):
-        resource = kind if isinstance(kind, Resource) else self.of(kind)
+        resource = kind if isinstance(kind, Resource) else self.find_resource(kind)
         place = (resource.version, resource.plural)
         return [item for key, item in self.items.items() if key[:2] == place and namespace in (None, key[2])]
 
     def listen(self):
-        """A queue of changes from now on."""
-        box = asyncio.Queue()
-        self.listeners.add(box)
-        return box
+        """Return a queue of the changes from now on."""
+        queue = asyncio.Queue()
+        self.listeners.add(queue)
+        return queue
 
     def create(self, resource, namespace, item, *, strict=False, dry=False):
-        item = without_nulls(copy.deepcopy(item))
+        item = remove_nulls(copy.deepcopy(item))
         meta = item.setdefault("metadata", {})
         if not meta.get("name") and meta.get("generateName"):
-            meta["name"] = meta["generateName"] + ending()
-        self._place(resource, namespace, meta)
+            meta["name"] = meta["generateName"] + random_suffix()
+        self._set_namespace(resource, namespace, meta)
         key = self.key(resource, meta.get("namespace"), meta["name"])
         if key in self.items:
             raise RefusedError(409, "AlreadyExists", f'{resource.plural} "{meta["name"]}" already exists')
@@ -132,11 +132,11 @@ class Store:
             item.pop("status", None)
         self._prepare(resource, item)
         self.items[key] = item
-        self._tell("ADDED", resource, item)
+        self._notify("ADDED", resource, item)
         return item
 
     def update(self, resource, namespace, name, change, *, part=None, number=None, strict=False):
-        """Replace an object by what ``change`` makes of it; only its status, or all but that, where that is apart."""
+        """Replace an object by the result of ``change``; its status only as a subresource, if it is one."""
         old = self.get(resource, namespace, name)
         new = change(copy.deepcopy(old))
         number = number or new["metadata"].get("resourceVersion")
@@ -148,7 +148,7 @@ class Store:
         elif resource.has_status:
             new.pop("status", None)
             new |= {"status": old["status"]} if "status" in old else {}
-        new = copy.deepcopy(without_nulls(new))
+        new = copy.deepcopy(remove_nulls(new))
         if part != "status":
             self._check(resource, new, strict=strict)
         if new == old:
@@ -161,11 +161,11 @@ class Store:
         leaving = new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers")
         if leaving and not (resource.kind == "Pod" and _runs(new)):
             return self.remove(resource, namespace, name)
-        self._tell("MODIFIED", resource, new)
+        self._notify("MODIFIED", resource, new)
         return new
 
     def delete(self, resource, namespace, name, grace_s=None, *, foreground=False):
-        """Begin to delete an object: pods end first, finalizers are waited for; so is what it owns, in foreground."""
+        """Start to delete an object: waits for pods to stop, finalizers, and owned objects if in the foreground."""
         item = self.get(resource, namespace, name)
         meta = item["metadata"]
         if foreground and FOREGROUND not in meta.setdefault("finalizers", []):
@@ -178,28 +178,28 @@ class Store:
                 item["spec"].get("terminationGracePeriodSeconds", 30) if ends and grace_s is None else grace_s or 0
             )
             meta |= {"deletionTimestamp": now(), "deletionGracePeriodSeconds": grace_s}
-            self._tell("MODIFIED", resource, item)
+            self._notify("MODIFIED", resource, item)
         return item
 
     def owned_by(self, owner):
-        """The keys of what an object owns."""
+        """Return the keys of the objects that an object owns."""
         uid = owner["metadata"]["uid"]
         return [key for key, item in self.items.items() if uid in owners_of(item)]
 
     def remove(self, resource, namespace, name):
         item = self.items.pop(self.key(resource, namespace, name))
-        self._tell("DELETED", resource, item)
+        self._notify("DELETED", resource, item)
         return item
 
     def event(self, about, reason, message, kind="Normal"):
-        """Note what happened to an object."""
+        """Record an event about an object."""
         meta = about["metadata"]
         reference = {"kind": about["kind"], "name": meta["name"], "namespace": meta.get("namespace", "default")}
         body = {"metadata": {"generateName": f"{meta['name']}."}, "involvedObject": reference | {"uid": meta["uid"]}}
         body |= {"reason": reason, "message": message, "type": kind, "lastTimestamp": now(), "count": 1}
-        self.create(self.of("Event"), reference["namespace"], body)
+        self.create(self.find_resource("Event"), reference["namespace"], body)
 
-    def _place(self, resource, namespace, meta):
+    def _set_namespace(self, resource, namespace, meta):
         if fault := name_fault(meta.get("name", "")):
             raise RefusedError(422, "Invalid", f"{resource.kind} is invalid: {fault}")
         if not resource.namespaced:
@@ -253,22 +253,22 @@ class Store:
         conditions = [{"type": kind, "status": "True"} for kind in ("NamesAccepted", "Established")]
         definition["status"] = {"acceptedNames": names, "conditions": conditions}
 
-    def _tell(self, kind, resource, item):
+    def _notify(self, kind, resource, item):
         self.number += 1
         item["metadata"]["resourceVersion"] = str(self.number)
         change = Change(self.number, kind, resource, copy.deepcopy(item))
         self.changes.append(change)
-        for box in self.listeners:
-            box.put_nowait(change)
+        for queue in self.listeners:
+            queue.put_nowait(change)
 
 
 def owners_of(item):
-    """Their uids."""
+    """Return the uids of an object's owners."""
     return {reference["uid"] for reference in item["metadata"].get("ownerReferences", ())}
 
 
-def ending(letters="bcdfghjklmnpqrstvwxz2456789"):
-    """Of a generated name."""
+def random_suffix(letters="bcdfghjklmnpqrstvwxz2456789"):
+    """Return the random suffix of a generated name."""
     return "".join(random.choices(letters, k=5))
 
 

@@ -1,4 +1,4 @@
-"""The log of a pod, and the forwarding of a port of it."""
+"""Streams the log of a pod, and forwards one of its ports."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import struct
 
 from aiohttp import WSMsgType, web
 
-from kube.network import true_port
+from kube.network import real_port
 
 DATA, ERROR = b"\0", b"\1"
 """Channels of a forwarded port, as in v4.channel.k8s.io."""
 
 
 class Streams:
-    """Answers for the kubelet."""
+    """Responds in place of the kubelet."""
 
     def __init__(self, directory):
         self._directory = directory
@@ -40,7 +40,7 @@ async def _forward(request, pod):
     for channel in (DATA, ERROR):
         await socket.send_bytes(channel + struct.pack("<H", port))
     try:
-        reader, writer = await asyncio.open_connection(pod["status"]["podIP"], true_port(port))
+        reader, writer = await asyncio.open_connection(pod["status"]["podIP"], real_port(port))
     except OSError as error:
         await socket.send_bytes(ERROR + str(error).encode())
         await socket.close()

@@ -1,4 +1,4 @@
-"""A scheduler and two workers, started by hand as cluster/README.md says, do the same job."""
+"""Backfill by script and by command on a scheduler and two workers started as in cluster/README.md."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXTRACTS = {f"extract-20240101T{cycle}-f{lead:02d}" for cycle in ("00", "12") fo
 class Cluster:
     address: str
     client: Client
-    """Of the test: watches, and gives no work."""
+    """Client of the test, which only observes."""
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         wait_for(file, directory / "log.txt")
         client = stack.enter_context(Client(scheduler_file=str(file), timeout=20))
         client.wait_for_workers(2, timeout=60)
-        client.get_task_stream()  # from now on the scheduler remembers what was done
+        client.get_task_stream()  # starts the recording
         yield Cluster(client.scheduler.address, client)
 
 
@@ -71,7 +71,7 @@ def wait_for(file: Path, log: Path) -> None:
         if file.exists():
             return
         time.sleep(0.1)
-    raise AssertionError(f"the scheduler did not come up:\n{log.read_text()}")
+    raise AssertionError(f"the scheduler did not start:\n{log.read_text()}")
 
 
 @pytest.fixture(scope="module")
@@ -105,35 +105,27 @@ def assert_holds_the_archive(store: Path, archive: SyntheticArchive) -> None:
 
 
 def stages(cluster: Cluster, since: float) -> dict[str, str]:
-    """Key to worker of the tasks that began after a moment."""
+    """Key to worker of the tasks that started after a time."""
     return {record["key"]: record["worker"] for record in cluster.client.get_task_stream(start=since)}
 
 
 def test_the_script_backfills_on_the_clusters_workers(cluster, archive, points, tmp_path):
     began, store = time.time(), tmp_path / "store.zarr"
     settings = [f"--setting={name}={value}" for name, value in {**SELECTION, "source": archive.root}.items()]
-    command = (
-        sys.executable,
-        ROOT / "cluster" / "backfill.py",
-        cluster.address,
-        points,
-        START.date(),
-        END.date(),
-        store,
-    )
-    report = run(*command, "--workers", 2, *settings)
+    command = (sys.executable, ROOT / "cluster" / "backfill.py")
+    report = run(*command, cluster.address, points, START.date(), END.date(), store, "--workers", 2, *settings)
     assert report["outcome"] == "done"
     assert report["files_read"] == len(archive.files) == 6
     assert_holds_the_archive(store, archive)
     assert set(stages(cluster, began).values()) <= set(cluster.client.scheduler_info(n_workers=-1)["workers"])
 
 
-def test_the_command_backfills_on_the_clusters_workers_with_keys_that_can_be_read(cluster, archive, points, tmp_path):
+def test_the_command_backfills_on_the_clusters_workers_with_readable_keys(cluster, archive, points, tmp_path):
     began, store = time.time(), tmp_path / "store.zarr"
     options = [f"--{name.replace('_', '-')}={value}" for name, value in SELECTION.items()]
     period = (f"--start={START.date()}", f"--end={END.date()}")
-    places = (f"--points={points}", f"--source={archive.root}", f"--store={store}", f"--cluster={cluster.address}")
-    report = run(BIN / "hrrr-dask", "backfill", *period, *places, *options, "--json")
+    paths = (f"--points={points}", f"--source={archive.root}", f"--store={store}", f"--cluster={cluster.address}")
+    report = run(BIN / "hrrr-dask", "backfill", *period, *paths, *options, "--json")
     assert report["outcome"] == "done"
     assert_holds_the_archive(store, archive)
     keys = {key.rsplit("-", 2)[0] for key in stages(cluster, began) if not key.startswith("job-")}

@@ -1,4 +1,4 @@
-"""``--cluster kubernetes`` on a Kubernetes of this machine, with the real operator: see :mod:`kube`."""
+"""``--cluster kubernetes`` on an emulated Kubernetes cluster with the real operator: see :mod:`kube`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(bool(WHY), reason=WHY)
 
 NAMES = ("temperature_2m", "surface_pressure")
 WINDOW = GridWindow(288, 794, 8, 10)
-PLACES = np.column_stack(WINDOW.latlon(np.array([2.2, 5.7]), np.array([3.1, 8.2]))).tolist()
+POINTS = np.column_stack(WINDOW.latlon(np.array([2.2, 5.7]), np.array([3.1, 8.2]))).tolist()
 LEADS = range(12)
 STORE = "s3://out/x.zarr"
 FILES = ROOT / "cluster"
@@ -43,11 +43,11 @@ def cluster(tmp_path_factory):
         yield found
 
 
-# From end to end
+# End to end
 
 
 class Gate(FaultServer):
-    """An archive that answers nothing while it is closed."""
+    """An archive that delays all responses while it is closed."""
 
     def __init__(self, archive):
         super().__init__(archive)
@@ -83,7 +83,7 @@ def s3(monkeypatch):
 
 
 def settings_file(directory, s3, cpu="250m", **environment):
-    """Of Dask, as a user has it; credentials are in a Secret."""
+    """Write a user's Dask configuration; credentials are in a Secret."""
     env = environment | {name: value for name, value in s3.environment().items() if "ACCESS_KEY" not in name}
     own = {"image": "registry.example/hrrr-dask:1", "cpu": "250m", "memory": "1500Mi", "scheduler-cpu": cpu}
     quick = {"containers": [{"name": "worker", "args": ["--no-nanny"]}]}
@@ -100,9 +100,9 @@ def secret(s3):
 
 
 @contextmanager
-def begun(cluster, directory, source, **options):
-    """The user's command, running; ended by force when the test is over before it."""
-    day, points = "2024-01-01", write_points(directory / "points.csv", PLACES)
+def running_command(cluster, directory, source, **options):
+    """Run the user's command; it is killed if the test ends first."""
+    day, points = "2024-01-01", write_points(directory / "points.csv", POINTS)
     options |= {"points": points, "start": day, "end": day, "axis_start": day, "cycles": "0,12", "lead_hours": "0-11"}
     options |= {"variables": ",".join(NAMES), "source": source, "store": STORE, "cluster": "kubernetes", "json": True}
     environment = {**os.environ, "KUBECONFIG": cluster.kubeconfig(), "DASK_CONFIG": str(directory)}
@@ -114,45 +114,47 @@ def begun(cluster, directory, source, **options):
             process.kill()
 
 
-def while_running(cluster, process, what, look):
-    """The first true answer of ``look``, as long as the command runs."""
+def while_running(cluster, process, what, find):
+    """Return the first true result of ``find``; fail if the command exits before."""
 
-    def looked():
+    def checked():
         assert process.poll() is None, process.communicate()
-        return look()
+        return find()
 
-    return cluster.wait_for(what, looked)
+    return cluster.wait_for(what, checked)
 
 
-def ended(cluster, process):
-    """Exit code, report and talk."""
+def finish(cluster, process):
+    """Wait for the command; return its exit code, report and stderr."""
     try:
-        out, talk = process.communicate(timeout=150)
+        out, stderr = process.communicate(timeout=150)
     except subprocess.TimeoutExpired:
         raise AssertionError(cluster.logs()) from None
-    return process.returncode, json.loads(out.strip().splitlines()[-1]), talk
+    return process.returncode, json.loads(out.strip().splitlines()[-1]), stderr
 
 
-def test_a_backfill_in_pods_grows_survives_a_killed_worker_and_takes_the_cluster_away(
+def test_a_backfill_in_pods_scales_up_survives_a_killed_worker_and_deletes_the_cluster(
     cluster, archive, gate, s3, tmp_path
 ):
     settings_file(tmp_path, s3, DASK_DISTRIBUTED__ADAPTIVE__TARGET_DURATION="1s")
     cluster.kubectl("apply", "-f", "-", text=secret(s3))
-    with begun(cluster, tmp_path, gate.url, adapt="1:4") as running:
+    with running_command(cluster, tmp_path, gate.url, adapt="1:4") as running:
         while_running(cluster, running, "cluster", lambda: cluster.items("daskclusters"))
-        gate.opened.clear()  # the command has looked at the archive, and no file is read before there are four workers
+        gate.opened.clear()  # the command has read the grid; no file is read before four workers run
         while_running(cluster, running, "worker", lambda: cluster.ready("worker"))
-        assert len(cluster.items("pods", "dask.org/component=worker")) == 1, "the least of the range comes first"
+        assert len(cluster.items("pods", "dask.org/component=worker")) == 1, "the cluster starts with the minimum"
         workers = while_running(
             cluster, running, "four workers", lambda: len(found := cluster.ready("worker")) == 4 and found
         )
         cluster.kubectl("delete", "pod", workers[0]["metadata"]["name"], "--grace-period=0", "--force")
         gate.opened.set()
-        code, report, talk = ended(cluster, running)
-    assert (code, report["outcome"], report["files_read"]) == (0, "done", 24), talk
+        code, report, stderr = finish(cluster, running)
+    assert (code, report["outcome"], report["files_read"]) == (0, "done", 24), stderr
     assert_holds(archive)
     assert all("deletionTimestamp" in pod["metadata"] for pod in cluster.items("pods"))
-    cluster.wait_for("end of it all", lambda: not any(map(cluster.items, ("daskclusters", "daskautoscalers", "pods"))))
+    cluster.wait_for(
+        "deletion of all objects", lambda: not any(map(cluster.items, ("daskclusters", "daskautoscalers", "pods")))
+    )
 
 
 def assert_holds(archive):
@@ -165,23 +167,23 @@ def assert_holds(archive):
             assert np.array_equal(as_bits(one[name]), as_bits(wanted)), f"{name} of {file.label}"
 
 
-def test_sigterm_while_the_cluster_comes_up_takes_it_away(cluster, gate, s3, tmp_path):
+def test_sigterm_while_the_cluster_starts_deletes_it(cluster, gate, s3, tmp_path):
     settings_file(tmp_path, s3, cpu="1000")
-    with begun(cluster, tmp_path, gate.url, workers=1) as running:
+    with running_command(cluster, tmp_path, gate.url, workers=1) as running:
         while_running(cluster, running, "cluster", lambda: cluster.items("daskclusters"))
         running.send_signal(signal.SIGTERM)
-        code, report, talk = ended(cluster, running)
-    assert (code, report["error"]["code"]) == (1, "interrupted"), talk
-    assert_left_alone(cluster)
+        code, report, stderr = finish(cluster, running)
+    assert (code, report["error"]["code"]) == (1, "interrupted"), stderr
+    assert_deleted(cluster)
 
 
-def assert_left_alone(cluster):
-    """Nothing runs, or is left that is not about to go."""
+def assert_deleted(cluster):
+    """Assert that no pod runs, and every cluster is terminating."""
     assert all("deletionTimestamp" in each["metadata"] for each in cluster.items("daskclusters"))
     cluster.wait_for("end of all pods", lambda: not cluster.items("pods"))
 
 
-# What goes wrong
+# Failures
 
 
 def spec(**changes):
@@ -192,7 +194,7 @@ def spec(**changes):
 
 @pytest.fixture
 def use(monkeypatch):
-    """Take a kubeconfig for this user's."""
+    """Set the kubeconfig of this process."""
 
     def used(path):
         monkeypatch.setenv("KUBECONFIG", str(path))
@@ -204,20 +206,22 @@ def use(monkeypatch):
 def admin(cluster, use):
     use(cluster.kubeconfig())
     yield cluster
-    assert_left_alone(cluster)
+    assert_deleted(cluster)
 
 
 def refused(changes, kind=RunError):
     with pytest.raises(kind) as error, open_client(spec(**changes)):
-        raise AssertionError("it came up")
+        raise AssertionError("the cluster started")
     return " ".join(str(error.value).split())
 
 
-NO_ROOM = r"pod .*: no node has room for it \(0/1 nodes are available: 1 Insufficient cpu\.\): ask for less .*"
+NO_ROOM = r"pod .*: no node has room for it \(0/1 nodes are available: 1 Insufficient cpu\.\): request less .*"
 NO_IMAGE = r"image registry\.example/missing/x:1 cannot be pulled \(ImagePullBackOff: .*\): check kubernetes\.image"
 NO_SECRET = r"\(CreateContainerConfigError: secret \"nowhere\" not found\): check kubernetes\.secrets"
-CRASH = r"its container ends again and again \(Error, exit code 2\): .* its log ends with .*No such command 'skeduler'"
-INVALID = r"checking pod .*-worker: Kubernetes says 422, Pod .* is invalid: .*volumeMounts: Not found: \"x\": mend the"
+CRASH = r"its container exits repeatedly \(Error, exit code 2\): .* its log ends with .*No such command 'skeduler'"
+INVALID = (
+    r"checking pod .*-worker: Kubernetes returned 422, Pod .* is invalid: .*volumeMounts: Not found: \"x\": correct the"
+)
 MISSPELT = {"containers": [{"name": "scheduler", "command": ["dask", "skeduler"]}]}
 NO_VOLUME = {"containers": [{"name": "worker", "volumeMounts": [{"name": "x", "mountPath": "/x"}]}]}
 
@@ -233,14 +237,17 @@ NO_VOLUME = {"containers": [{"name": "worker", "volumeMounts": [{"name": "x", "m
             {"image": "registry.example/missing/x:1"},
             rf"does not start: {NO_IMAGE}.* event of .*: Failed: Failed to pull",
         ),
-        ({"secrets": ("nowhere",)}, rf"its container cannot be made {NO_SECRET}"),
+        ({"secrets": ("nowhere",)}, rf"its container cannot be created {NO_SECRET}"),
         ({"extra_scheduler_pod_spec": MISSPELT}, CRASH),
-        ({"namespace": "nowhere"}, r"Kubernetes says 404, namespaces \"nowhere\" not found: make it, kubectl create"),
+        (
+            {"namespace": "nowhere"},
+            r"Kubernetes returned 404, namespaces \"nowhere\" not found: create it, kubectl create",
+        ),
         ({"extra_pod_spec": NO_VOLUME}, INVALID),
     ],
     ids=["cpu", "image", "secret", "crash", "namespace", "manifest"],
 )
-def test_a_cluster_that_does_not_come_up_says_why_and_is_taken_away(admin, changes, text):
+def test_a_cluster_that_does_not_start_is_deleted_and_the_error_has_the_reason(admin, changes, text):
     assert_matches(text, refused(changes))
 
 
@@ -248,16 +255,16 @@ def assert_matches(pattern, text):
     assert re.search(pattern, text), text
 
 
-def test_a_user_without_rights_is_told_which(cluster, use):
+def test_the_error_lists_missing_permissions(cluster, use):
     use(cluster.kubeconfig("viewer"))
     text = refused({})
-    assert "may not do in namespace default" in text
+    assert "lacks permissions in namespace default" in text
     assert "create daskclusters.kubernetes.dask.org" in text
     assert "create pods/portforward" in text
     assert "list pods" not in text
 
 
-def test_an_expired_login_is_said(cluster, use, tmp_path):
+def test_the_error_of_an_expired_login_says_to_log_in(cluster, use, tmp_path):
     config = yaml.safe_load(Path(cluster.kubeconfig()).read_text())
     config["users"][0]["user"]["token"] = "expired"
     (tmp_path / "config").write_text(yaml.safe_dump(config))
@@ -265,32 +272,32 @@ def test_an_expired_login_is_said(cluster, use, tmp_path):
     assert "log in again, so that `kubectl get nodes` works" in refused({"namespace": "default"})
 
 
-def test_no_kubeconfig_is_said(use, tmp_path):
+def test_a_missing_kubeconfig_is_an_error(use, tmp_path):
     use(tmp_path / "nothing")
     assert_matches(r"no Kubernetes is configured here \(.*\): set KUBECONFIG", refused({}, ConfigError))
 
 
-def test_a_cluster_that_does_not_answer_is_said(cluster, use, tmp_path):
+def test_an_api_server_that_does_not_respond_is_an_error(cluster, use, tmp_path):
     config = yaml.safe_load(Path(cluster.kubeconfig()).read_text())
     config["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
     (tmp_path / "config").write_text(yaml.safe_dump(config))
     use(tmp_path / "config")
-    assert_matches(r"Kubernetes does not answer: .* see whether `kubectl get nodes` works", refused({}))
+    assert_matches(r"Kubernetes does not respond: .* check that `kubectl get nodes` works", refused({}))
 
 
-def test_a_cluster_without_the_operator_is_said(tmp_path, use):
+def test_a_missing_operator_is_an_error(tmp_path, use):
     with kubernetes(tmp_path, operator=False) as bare:
         use(bare.kubeconfig())
         assert "Dask's operator is not installed in that cluster: helm install --repo" in refused({})
 
 
-def test_manifests_are_checked_by_kubectl_too(cluster):
+def test_kubectl_refuses_unknown_keys(cluster):
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {}}
     pod["spec"] = {"containers": [{"name": "x", "image": "x", "imgae": "y"}]}
     assert "imgae" in cluster.kubectl("apply", "-f", "-", text=yaml.safe_dump(pod), fails=True)
 
 
-# The files of cluster/
+# Manifests of cluster/
 
 NAMESPACE = "hrrr"
 
@@ -304,28 +311,28 @@ def two_days(tmp_path_factory):
 
 
 def documents(path, **changes):
-    """The documents of a file, each changed by the function that has its kind's name."""
+    """Read the documents of a file, and change each by the function named after its kind."""
     found = list(yaml.safe_load_all((FILES / path).read_text()))
     for document in found:
         changes.get(document["kind"], lambda _: None)(document)
     return yaml.safe_dump_all(found)
 
 
-def settings_of(s3):
-    """For what stands in cluster/base/settings.yaml: this bucket, these points."""
+def change_settings(s3):
+    """Return a change of cluster/base/settings.yaml to the test's bucket and points."""
 
     def changed(config):
         if config["metadata"]["name"] == "hrrr-settings":
             config["data"] |= s3.environment() | {"HRRR_STORE": "s3://out/files.zarr"}
         else:
-            rows = "".join(f"{latitude},{longitude}\n" for latitude, longitude in PLACES)
+            rows = "".join(f"{latitude},{longitude}\n" for latitude, longitude in POINTS)
             config["data"] = {"points.csv": "latitude,longitude\n" + rows}
 
     return changed
 
 
-def job_of(archive):
-    """For what stands in cluster/backfill/job.yaml: one day, one run of it, a worker."""
+def change_job(archive):
+    """Return a change of cluster/backfill/job.yaml to one day with one run, and one worker."""
     day = f"{archive.files[0].init_time:%Y-%m-%d}"
 
     def changed(job):
@@ -347,12 +354,12 @@ def one_worker(scaler):
     scaler["spec"]["minimum"] = scaler["spec"]["maximum"] = 1
 
 
-def test_the_files_of_cluster_do_a_backfill_and_an_update(cluster, two_days, s3):
+def test_the_manifests_run_a_backfill_and_an_update(cluster, two_days, s3):
     cluster.kubectl("apply", "-k", str(FILES / "base"))
-    cluster.kubectl("apply", "-f", "-", text=documents("base/settings.yaml", ConfigMap=settings_of(s3)))
-    job = documents("backfill/job.yaml", DaskJob=job_of(two_days), DaskAutoscaler=one_worker)
+    cluster.kubectl("apply", "-f", "-", text=documents("base/settings.yaml", ConfigMap=change_settings(s3)))
+    job = documents("backfill/job.yaml", DaskJob=change_job(two_days), DaskAutoscaler=one_worker)
     cluster.kubectl("apply", "-f", "-", text=job)
-    assert job_ended(cluster) == "Successful", cluster.logs()
+    assert job_status(cluster) == "Successful", cluster.logs()
     report = json.loads(cluster.kubectl("logs", "-n", NAMESPACE, "hrrr-backfill-runner").splitlines()[-1])
     assert (report["outcome"], report["files_read"]) == ("done", 3)
     cluster.wait_for("end of the cluster", lambda: not cluster.items("daskclusters", namespace=NAMESPACE))
@@ -363,18 +370,18 @@ def test_the_files_of_cluster_do_a_backfill_and_an_update(cluster, two_days, s3)
     [condition] = cluster.wait_for("end of the update", lambda: conditions(cluster, "now"))
     assert condition["type"] == "Complete", cluster.logs()
     with hrrr_dask.open_dataset("s3://out/files.zarr") as opened:
-        there = opened.load().sel(init_time=[file.init_time for file in two_days.files[::3]])
-    assert there.temperature_2m.shape == (2, 3, 2)
-    assert there.temperature_2m.notnull().all()
+        ds = opened.load().sel(init_time=[file.init_time for file in two_days.files[::3]])
+    assert ds.temperature_2m.shape == (2, 3, 2)
+    assert ds.temperature_2m.notnull().all()
 
 
-def job_ended(cluster):
-    def look():
+def job_status(cluster):
+    def find():
         [job] = cluster.items("daskjobs", namespace=NAMESPACE)
         status = job.get("status", {}).get("jobStatus")
         return status in ("Successful", "Failed") and status
 
-    return cluster.wait_for("end of the job", look)
+    return cluster.wait_for("end of the job", find)
 
 
 def conditions(cluster, name):

@@ -1,4 +1,4 @@
-"""What is in ``cluster/`` is what Kubernetes, the operator, Prometheus, AWS and its own parts take it for."""
+"""The files in ``cluster/`` match Kubernetes, the operator, Prometheus, AWS, and each other."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ def relative(path: Path) -> str:
     return path.relative_to(CLUSTER).as_posix()
 
 
-# Each by itself
+# Each file
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.name != "values.yaml"], ids=relative)
-def test_every_manifest_is_what_its_schema_allows_and_nothing_else(path):
+def test_every_manifest_matches_its_schema(path):
     assert read_documents(path)
     for document in read_documents(path):
         manifests.check_schema(document)
 
 
 @each_pod
-def test_the_pods_inside_are_what_kubernetes_allows(pod):
+def test_the_pods_of_the_manifests_are_valid(pod):
     meta = {"name": "x", "labels": pod.labels, "annotations": pod.annotations}
     manifests.check_schema({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": pod.spec})
 
 
-def test_a_wrong_word_is_refused():
+def test_the_schema_check_refuses_unknown_keys():
     job = get_object("DaskJob", "hrrr-backfill")
     job["spec"]["cluster"]["spec"]["worker"]["spec"]["containers"][0]["readinesProbe"] = {}
     with pytest.raises(manifests.jsonschema.ValidationError, match="readinesProbe"):
@@ -69,7 +69,7 @@ def test_a_wrong_word_is_refused():
         manifests.check_schema(policy)
 
 
-def test_the_operators_values_are_those_of_its_chart():
+def test_the_values_exist_in_the_operators_chart():
     def missing(given: dict, chart: dict) -> list[str]:
         return [
             key
@@ -82,10 +82,10 @@ def test_the_operators_values_are_those_of_its_chart():
     assert f"--namespace={get_object('Namespace', 'hrrr')['metadata']['name']}" in values["kopfArgs"]
 
 
-# One with another
+# Consistency
 
 
-def test_all_are_in_the_one_namespace():
+def test_all_objects_are_in_one_namespace():
     cluster_wide = {"Namespace"}
     found = {one["metadata"].get("namespace") for one in OBJECTS if one["kind"] not in cluster_wide}
     assert found == {get_object("Namespace", "hrrr")["metadata"]["name"]}
@@ -97,7 +97,7 @@ def test_names_are_unique():
 
 
 @each_pod
-def test_what_a_pod_refers_to_is_there(pod):
+def test_the_references_of_a_pod_exist(pod):
     get_object("ServiceAccount", pod.spec["serviceAccountName"])
     volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
     assert {mount["name"] for mount in pod.container["volumeMounts"]} == set(volumes)
@@ -113,21 +113,21 @@ def test_what_a_pod_refers_to_is_there(pod):
     assert all(probe["httpGet"]["port"] in ports for probe in probes)
 
 
-def test_the_commands_pod_reads_the_points_from_where_they_are_mounted():
+def test_the_commands_pod_reads_the_mounted_points():
     (runner,) = [pod for pod in PODS if pod.role == "runner"]
     mount = next(one["mountPath"] for one in runner.container["volumeMounts"] if one["name"] == "points")
     for key in get_object("ConfigMap", "hrrr-points")["data"]:
         assert f"{mount}/{key}" in runner.container["args"]
 
 
-def test_one_image_serves_all():
+def test_all_pods_have_the_same_image():
     assert {pod.container["image"] for pod in PODS} == {IMAGE}
     for directory in KUSTOMIZED:
         (given,) = read_documents(directory / "kustomization.yaml")
         assert all(f"{image['name']}:{hrrr_dask.__version__}" == IMAGE for image in given.get("images", []))
 
 
-def test_a_job_has_the_scheduler_and_workers_of_the_standing_cluster():
+def test_the_job_and_the_standing_cluster_have_the_same_pods():
     one, other = (json.dumps(cluster["spec"], sort_keys=True) for cluster in CLUSTERS)
     names = [cluster["metadata"]["name"] for cluster in CLUSTERS]
     one, other = json.loads(one), json.loads(other.replace(names[1], names[0]))
@@ -135,7 +135,7 @@ def test_a_job_has_the_scheduler_and_workers_of_the_standing_cluster():
     assert one == other
 
 
-def test_the_service_leads_to_the_scheduler():
+def test_the_service_selects_the_scheduler_and_its_ports():
     for cluster in CLUSTERS:
         scheduler, service, _ = manifests.operator_objects(cluster)
         template = scheduler["spec"]["template"]
@@ -147,14 +147,14 @@ def test_the_service_leads_to_the_scheduler():
 
 
 @each_pod
-def test_processes_listen_where_their_ports_are_said_to_be(pod):
+def test_processes_listen_on_the_declared_ports(pod):
     ports = {port["name"]: str(port["containerPort"]) for port in pod.container.get("ports", [])}
     if ports:
         assert pod.option("--dashboard-address") == f":{ports.pop('http-dashboard')}"
         assert not ports or pod.option("--port") == ports["tcp-comm"]
 
 
-def test_autoscalers_scale_clusters_that_are_there_on_nodes_that_suffice():
+def test_autoscalers_scale_existing_clusters_on_enough_nodes():
     (nodes,) = [
         group for group in read_documents(CLUSTER / "aws" / "eksctl.yaml")[0]["managedNodeGroups"] if "spot" in group
     ]
@@ -177,14 +177,14 @@ def selectors() -> list[tuple[str, dict]]:
 
 
 @pytest.mark.parametrize(("name", "selector"), selectors())
-def test_every_selector_means_some_pods(name, selector):
+def test_every_selector_selects_pods(name, selector):
     operator = {"app.kubernetes.io/name": read_documents(CHART / "Chart.yaml")[0]["name"]}
     found = [labels for labels in (operator, *(pod.labels for pod in PODS)) if selector_matches(selector, labels)]
     assert found, f"{name} selects nothing"
 
 
 @pytest.mark.parametrize("role", ["scheduler", "worker", "runner"])
-def test_each_part_of_a_cluster_has_one_disruption_budget(role):
+def test_each_component_has_one_disruption_budget(role):
     for pod in PODS:
         if pod.role == role:
             budgets = of_kind("PodDisruptionBudget")
@@ -192,7 +192,7 @@ def test_each_part_of_a_cluster_has_one_disruption_budget(role):
 
 
 def allowed_ports(to: Pod, sender: dict[str, str]) -> set[str]:
-    """Names of ports, or `any`, at which the policies let the one in to the other."""
+    """Names of the ports, or `any`, on which the policies allow traffic from a sender to a pod."""
     found = set()
     for policy in of_kind("NetworkPolicy"):
         if selector_matches(policy["spec"]["podSelector"], to.labels):
@@ -204,7 +204,7 @@ def allowed_ports(to: Pod, sender: dict[str, str]) -> set[str]:
     return found
 
 
-def test_pods_reach_one_another_and_the_operator_reaches_the_scheduler_and_nobody_else_does():
+def test_policies_allow_traffic_between_the_pods_and_from_the_operator_to_the_scheduler_only():
     scheduler, worker, runner = PODS[:2] + [pod for pod in PODS if pod.role == "runner"]
     for one in (scheduler, worker, runner):
         assert "any" in allowed_ports(scheduler, one.labels) & allowed_ports(worker, one.labels)
@@ -214,7 +214,7 @@ def test_pods_reach_one_another_and_the_operator_reaches_the_scheduler_and_nobod
     assert selector_matches(get_object("NetworkPolicy", "hrrr-nothing")["spec"]["podSelector"], {"app": "anything"})
 
 
-# Safe
+# Security
 
 
 @each_pod
@@ -235,14 +235,14 @@ def test_pods_are_restricted_and_write_to_tmp_only(pod):
     assert "emptyDir" in next(volume for volume in pod.spec["volumes"] if volume["name"] == "tmp")
 
 
-def test_there_are_no_secrets():
+def test_the_files_contain_no_secrets():
     assert not of_kind("Secret")
     text = "\n".join(path.read_text() for path in CLUSTER.rglob("*") if path.is_file() and path.suffix != ".pyc")
     assert not re.search(r"AKIA[0-9A-Z]{16}|secret_access_key|secretKeyRef|password\s*[:=]", text, re.IGNORECASE)
 
 
 @each_pod
-def test_memory_is_bounded_and_is_enough_for_what_a_plan_may_ask(pod):
+def test_memory_is_limited_and_suffices_for_an_accepted_plan(pod):
     resources = pod.container["resources"]
     assert resources["requests"]["memory"] == resources["limits"]["memory"]
     assert set(resources["requests"]) == set(resources["limits"]) == {"cpu", "memory"}
@@ -254,10 +254,12 @@ def test_memory_is_bounded_and_is_enough_for_what_a_plan_may_ask(pod):
 
 
 @each_pod
-def test_workers_have_time_to_drain_and_only_they_are_on_spot_nodes(pod):
+def test_workers_have_time_to_drain_and_only_workers_and_updates_run_on_spot_nodes(pod):
     if pod.role == "worker":
         (grace,) = [float(one["value"]) for one in pod.container["env"] if one["name"] == "HRRR_DASK_GRACE_S"]
-        assert grace < pod.spec["terminationGracePeriodSeconds"] <= 120, "a spot node ends two minutes after its notice"
+        assert grace < pod.spec["terminationGracePeriodSeconds"] <= 120, (
+            "a spot node has two minutes from notice to stop"
+        )
         assert pod.option("--preload") == pod.option("--preload-nanny") == "hrrr_dask.preload"
         assert pod.option("--nworkers") == "1"
     (spot,) = [
@@ -267,11 +269,11 @@ def test_workers_have_time_to_drain_and_only_they_are_on_spot_nodes(pod):
     assert ({taint["key"] for taint in spot["taints"]} <= tolerated) == (pod.role in ("worker", "update"))
 
 
-# What the commands take
+# Commands and settings
 
 
 @each_pod
-def test_commands_are_understood_by_what_they_start(pod, monkeypatch):
+def test_the_command_line_of_each_pod_is_valid(pod, monkeypatch):
     program, *args = pod.container["args"]
     if program == "dask":
         module = importlib.import_module(f"distributed.cli.dask_{args[0]}")
@@ -279,14 +281,14 @@ def test_commands_are_understood_by_what_they_start(pod, monkeypatch):
         return
     assert program == "python"
     script = Path(args[0])
-    assert str(script.parent) == "/opt/hrrr", "where the Dockerfile puts cluster/*.py"
+    assert str(script.parent) == "/opt/hrrr", "path of cluster/*.py in the Dockerfile"
     monkeypatch.syspath_prepend(str(CLUSTER))
     parser: argparse.ArgumentParser = importlib.import_module(script.stem)._parser()
     given = parser.parse_args(args[1:])
-    assert given.gaps_are_done, "Kubernetes takes 3 for a failure"
+    assert given.gaps_are_done, "for Kubernetes, exit code 3 is a failure"
 
 
-def test_settings_are_known_to_dask_and_to_us():
+def test_all_settings_exist_in_dask_or_hrrr_dask():
     found = dask.config.collect_env(SETTINGS)
     ours = found.pop("hrrr")
     assert resolve_settings(**ours)["memory-limit-mb"] == ours["memory_limit_mb"]
@@ -319,32 +321,32 @@ ACTIONS = {
     "list": "s3:ListBucket",
     "list_with_delimiter": "s3:ListBucket",
 }
-"""What obstore's functions need, by https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+"""Permissions that obstore's functions need, by https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
 (a put with If-Match also needs s3:GetObject)."""
 
 
-def test_the_role_may_do_what_the_store_does_and_no_more():
+def test_the_role_has_exactly_the_permissions_that_the_store_needs():
     tree = ast.parse((Path(hrrr_dask.__file__).parent / "objects" / "objects.py").read_text())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
     used = [call for call in calls if isinstance(call.func.value, ast.Name) and call.func.value.id == "obstore"]
     puts = [call for call in used if call.func.attr == "put"]
     assert puts
-    for call in puts:  # or s3:AbortMultipartUpload would be wanted
+    for call in puts:  # multipart uploads would need s3:AbortMultipartUpload
         assert any(word.arg == "use_multipart" and word.value.value is False for word in call.keywords)
     policy = json.loads((CLUSTER / "aws" / "store-policy.json").read_text())
     archive, write, listing = policy["Statement"]
     allowed = {*write["Action"], listing["Action"]}
     assert allowed == {ACTIONS[call.func.attr] for call in used}
     bucket, _, prefix = SETTINGS["HRRR_STORE"].removeprefix("s3://").partition("/")
-    place = prefix.rpartition("/")[0]
-    assert write["Resource"] == f"arn:aws:s3:::{bucket}/{place}/*"
+    directory = prefix.rpartition("/")[0]
+    assert write["Resource"] == f"arn:aws:s3:::{bucket}/{directory}/*"
     assert listing["Resource"] == f"arn:aws:s3:::{bucket}"
-    assert listing["Condition"] == {"StringLike": {"s3:prefix": f"{place}/*"}}
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": f"{directory}/*"}}
     source = parse_source("aws", {})
     assert archive["Resource"] == f"arn:aws:s3:::{source.url.removeprefix('s3://')}/*"
 
 
-def test_the_role_is_for_our_service_accounts():
+def test_the_role_trusts_the_service_accounts():
     policy = json.loads((CLUSTER / "aws" / "trust-policy.json").read_text())
     conditions = policy["Statement"][0]["Condition"]["StringEquals"]
     (subjects,) = [value for key, value in conditions.items() if key.endswith(":sub")]
@@ -361,7 +363,7 @@ def test_the_role_is_for_our_service_accounts():
 
 @pytest.fixture(scope="module")
 def series() -> dict[str, set[str]]:
-    """What a scheduler says of itself: metric to its labels, as ``name="value"``."""
+    """Metrics of a scheduler: name to labels, as ``name="value"``."""
     needs.extra("prometheus_client")
     from distributed import Client, LocalCluster
 
@@ -370,8 +372,8 @@ def series() -> dict[str, set[str]]:
     with LocalCluster(**here) as cluster, Client(cluster) as client:
         client.submit(sum, [1], key="extract-20240101T00-f00-0").result(timeout=60)
         url = f"http://127.0.0.1:{cluster.scheduler.http_server.port}/metrics"
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            text = answer.read().decode()
+        with urllib.request.urlopen(url, timeout=60) as response:
+            text = response.read().decode()
     found: dict[str, set[str]] = {}
     for line in text.splitlines():
         if match := re.match(r"(\w+)(?:\{(.*)\})? ", line):
@@ -379,15 +381,15 @@ def series() -> dict[str, set[str]]:
     return found
 
 
-def test_rules_use_metrics_and_labels_that_dask_has(series):
+def test_rules_use_existing_metrics_and_labels_of_dask(series):
     groups = get_object("PrometheusRule", "hrrr-dask")["spec"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     recorded = {rule["record"] for rule in rules if "record" in rule}
-    by_the_monitors = {"namespace", "dask_org_cluster_name"}
+    from_the_monitors = {"namespace", "dask_org_cluster_name"}
     for rule in rules:
         assert not set(re.findall(r"(?:by|on) \(([^)]*)\)", rule["expr"])) - {"namespace, dask_org_cluster_name"}
         for name, labels in re.findall(r"\b((?:dask_|hrrr:)[\w:]+)(?:\{([^}]*)\})?", rule["expr"]):
-            if name in by_the_monitors:
+            if name in from_the_monitors:
                 continue
             assert name in {*series, *recorded}
             for label, values in re.findall(r'(\w+)=~?"([^"]*)"', labels):
@@ -395,7 +397,7 @@ def test_rules_use_metrics_and_labels_that_dask_has(series):
 
 
 @needs.program("promtool")
-def test_promtool_understands_the_rules(tmp_path):
+def test_promtool_accepts_the_rules(tmp_path):
     groups = get_object("PrometheusRule", "hrrr-dask")["spec"]["groups"]
     (tmp_path / "rules.json").write_text(json.dumps({"groups": groups}))
     command = ["promtool", "check", "rules", tmp_path / "rules.json"]
@@ -403,7 +405,7 @@ def test_promtool_understands_the_rules(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_monitors_ask_at_ports_that_are_there():
+def test_monitors_scrape_existing_ports_and_labels():
     for cluster in CLUSTERS:
         _, service, worker = manifests.operator_objects(cluster)
         (of_services,), (of_pods,) = of_kind("ServiceMonitor"), of_kind("PodMonitor")
@@ -421,14 +423,14 @@ def test_monitors_ask_at_ports_that_are_there():
 
 
 @pytest.mark.parametrize("directory", KUSTOMIZED, ids=relative)
-def test_what_kustomize_makes_is_valid(directory):
+def test_rendered_kustomizations_are_valid(directory):
     for document in manifests.render_kustomization(directory):
         manifests.check_schema(document)
 
 
 @needs.program("kubectl")
 @pytest.mark.parametrize("directory", KUSTOMIZED, ids=relative)
-def test_kubectl_makes_the_same(directory):
+def test_kubectl_renders_the_same_kustomizations(directory):
     done = subprocess.run(["kubectl", "kustomize", directory], capture_output=True, text=True, check=True)
 
     def by_name(documents: Iterable[manifests.Document]) -> dict[tuple[str, str], manifests.Document]:
@@ -437,13 +439,13 @@ def test_kubectl_makes_the_same(directory):
     assert by_name(manifests.yaml.safe_load_all(done.stdout)) == by_name(manifests.render_kustomization(directory))
 
 
-def test_on_a_laptop_all_pods_that_write_share_the_store():
+def test_with_kind_all_writing_pods_share_the_store():
     found = manifests.render_kustomization(CLUSTER / "kind")
     for pod in pods(found):
         assert pod.container["image"] == "hrrr-dask:dev"
         assert "nodeSelector" not in pod.spec
-        places = [mount["mountPath"] for mount in pod.container["volumeMounts"] if mount["name"] == "store"]
-        assert (places == ["/store"]) == (pod.role in ("worker", "runner"))
+        paths = [mount["mountPath"] for mount in pod.container["volumeMounts"] if mount["name"] == "store"]
+        assert (paths == ["/store"]) == (pod.role in ("worker", "runner"))
     (settings,) = [one for one in found if one["metadata"]["name"] == "hrrr-settings"]
     assert settings["data"]["HRRR_STORE"].startswith("/store/")
     claims = {one["metadata"]["name"] for one in of_kind("PersistentVolumeClaim", among=found)}
@@ -452,25 +454,25 @@ def test_on_a_laptop_all_pods_that_write_share_the_store():
     assert used == claims
 
 
-# The page about all this
+# README
 
 
-def test_the_readme_speaks_of_files_and_objects_that_are_there():
+def test_the_readme_names_existing_files_and_objects():
     text = (CLUSTER / "README.md").read_text()
     linked = {f"cluster/{path}" for path in re.findall(r"\]\((\w[\w./]*)\)", text)}
     paths = {*re.findall(r"cluster/[\w./-]*\w", text), *linked}
     assert len(paths) > 15
     assert not [path for path in paths if not (CLUSTER.parent / path).exists()]
     names = {one["metadata"]["name"] for one in OBJECTS}
-    made = {f"{cluster['metadata']['name']}-scheduler" for cluster in CLUSTERS} | {"hrrr-backfill-runner"}
-    assert set(re.findall(r"\bhrrr-(?!dask\b|control-plane)[a-z-]+", text)) <= names | made
+    created = {f"{cluster['metadata']['name']}-scheduler" for cluster in CLUSTERS} | {"hrrr-backfill-runner"}
+    assert set(re.findall(r"\bhrrr-(?!dask\b|control-plane)[a-z-]+", text)) <= names | created
     account = set(re.findall(r"\d{12}", text))
     assert account == set(re.findall(r"\d{12}", (CLUSTER / "aws" / "trust-policy.json").read_text()))
     assert f"hrrr-dask:{hrrr_dask.__version__}" in text
 
 
-def test_the_operator_is_installed_by_the_same_command_wherever_it_is_said():
-    said = (CLUSTER / "README.md").read_text() + (CLUSTER / "values.yaml").read_text()
-    found = re.findall(r"helm install dask-operator.*?values\.yaml", said, re.DOTALL)
+def test_the_command_that_installs_the_operator_is_the_same_everywhere():
+    text = (CLUSTER / "README.md").read_text() + (CLUSTER / "values.yaml").read_text()
+    found = re.findall(r"helm install dask-operator.*?values\.yaml", text, re.DOTALL)
     assert len(found) == 3
     assert len({" ".join(one.replace("\\", " ").replace("#", " ").split()) for one in found}) == 1

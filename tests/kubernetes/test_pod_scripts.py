@@ -1,4 +1,4 @@
-"""What the scripts of ``cluster/`` do beyond calling the package: wait, say how far they are, end as pods should."""
+"""Scripts of ``cluster/``: waiting for a cluster, log lines, exit codes, signals and health checks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CLUSTER = ROOT / "cluster"
 
 @pytest.fixture
 def script(monkeypatch):
-    """Import one of them as it is when it runs: with its directory on the path."""
+    """Import a script with its directory on the path, as when it runs."""
     monkeypatch.syspath_prepend(str(CLUSTER))
     before = signal.getsignal(signal.SIGTERM)
     yield importlib.import_module
@@ -42,9 +42,9 @@ def report():
     return dataclasses.replace(made, gaps={})
 
 
-def test_lines_come_now_and_then_and_when_workers_go_or_the_end_begins(script):
+def test_progress_lines_are_rare_but_report_lost_workers_and_the_stop_at_once(script):
     out = io.StringIO()
-    lines = script("pods").LogLines(out, every_s=1000)
+    lines = script("pods").LogLines(out, interval_s=1000)
     progress = Progress(files_total=166_440)
     for _ in range(3):
         progress.files_done += 1234
@@ -54,13 +54,13 @@ def test_lines_come_now_and_then_and_when_workers_go_or_the_end_begins(script):
     lines(progress)
     progress.waiting, progress.draining, progress.gaps = False, True, 7
     lines(progress)
-    _, gone, end = out.getvalue().splitlines()
-    assert gone.startswith("no workers; 3,702 of")
-    assert end.startswith("committing what is read; 3,702 of 166,440 files, 7 values missing, ")
+    _, lost, stop = out.getvalue().splitlines()
+    assert lost.startswith("no workers; 3,702 of")
+    assert stop.startswith("committing what is read; 3,702 of 166,440 files, 7 values missing, ")
 
 
-def test_settings_of_numbers_are_numbers(script):
-    given = script("pods").settings(
+def test_settings_are_parsed_to_numbers_or_text(script):
+    given = script("pods").parse_settings(
         ["partition_days=7", "dollars_per_core_hour=0.05", "lead_hours=0-36", "method=nearest"]
     )
     assert given == {
@@ -72,37 +72,37 @@ def test_settings_of_numbers_are_numbers(script):
     assert resolve_settings(**given)["partition-days"] == 7
 
 
-def test_the_answer_is_json_and_gaps_are_a_failure_unless_they_are_not(script, capsys, report):
-    answer = script("pods").answer
+def test_the_report_is_json_and_gaps_fail_unless_allowed(script, capsys, report):
+    run_and_report = script("pods").run_and_report
     with_gaps = dataclasses.replace(report, gaps={"not-published": 2})
     interrupted = dataclasses.replace(report, interrupted=True)
     for made, code, code_for_pods in ((report, 0, 0), (with_gaps, 3, 0), (interrupted, 1, 1)):
-        assert answer(lambda made=made: made, gaps_are_done=False) == code
-        assert answer(lambda made=made: made, gaps_are_done=True) == code_for_pods
-        said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        assert said == [{"outcome": made.outcome, **dataclasses.asdict(made)}] * 2
+        assert run_and_report(lambda made=made: made, gaps_are_done=False) == code
+        assert run_and_report(lambda made=made: made, gaps_are_done=True) == code_for_pods
+        printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert printed == [{"outcome": made.outcome, **dataclasses.asdict(made)}] * 2
 
 
-def test_errors_are_one_line_and_their_exit_code(script, capsys):
+def test_an_error_is_one_line_with_its_exit_code(script, capsys):
     def fail():
         raise ConfigError("no such thing")
 
-    assert script("pods").answer(fail, gaps_are_done=True) == 2
+    assert script("pods").run_and_report(fail, gaps_are_done=True) == 2
     assert capsys.readouterr() == ("", "error: no such thing\n")
 
 
-def test_a_pod_that_is_told_to_end_before_it_reads_ends(script, capsys):
+def test_sigterm_stops_a_script_before_it_reads(script, capsys):
     def wait():
         os.kill(os.getpid(), signal.SIGTERM)
         threading.Event().wait(30)
         raise AssertionError("the signal was ignored")
 
-    assert script("pods").answer(wait, gaps_are_done=True) == 1
-    assert "the same command again" in capsys.readouterr().err
+    assert script("pods").run_and_report(wait, gaps_are_done=True) == 1
+    assert "run the same command again" in capsys.readouterr().err
 
 
 class FakeClient:
-    """Answers at the third call; has one worker."""
+    """Connects at the third attempt; has one worker."""
 
     calls = 0
 
@@ -123,21 +123,21 @@ class FakeClient:
         self.closed = True
 
 
-def test_the_script_waits_for_a_scheduler_that_comes_later_but_not_for_ever(script, monkeypatch):
+def test_the_script_waits_for_scheduler_and_workers_up_to_a_timeout(script, monkeypatch):
     backfill = script("backfill")
     monkeypatch.setattr(backfill, "Client", FakeClient)
     monkeypatch.setattr(backfill.time, "sleep", lambda _: None)
     monkeypatch.setattr(FakeClient, "calls", 0)
     backfill._connect("tcp://later:8786", 1, wait_s=300)
     assert FakeClient.calls == 3
-    with pytest.raises(RunError, match="2 workers are wanted to begin with, 1 are there after 300 s"):
+    with pytest.raises(RunError, match="2 workers are needed to start, 1 have joined after 300 s"):
         backfill._connect("tcp://later:8786", 2, wait_s=300)
     monkeypatch.setattr(FakeClient, "calls", -1000)
-    with pytest.raises(RunError, match="no Dask scheduler answers at tcp://never:8786 after 0 s"):
+    with pytest.raises(RunError, match="no Dask scheduler responds at tcp://never:8786 after 0 s"):
         backfill._connect("tcp://never:8786", 1, wait_s=0)
 
 
-def test_update_is_the_packages_with_what_the_command_says(script, monkeypatch, report):
+def test_update_passes_its_options_on(script, monkeypatch, report):
     seen = {}
 
     def update(store, **given):
@@ -154,7 +154,7 @@ def test_update_is_the_packages_with_what_the_command_says(script, monkeypatch, 
 
 @pytest.fixture
 def page():
-    """A port at which /health answers and nothing else does."""
+    """Port of a server that serves /health only."""
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -170,7 +170,7 @@ def page():
         server.shutdown()
 
 
-def test_health_asks_the_scheduler_or_worker_that_runs_and_nobody_else(script, page, monkeypatch, tmp_path):
+def test_the_health_check_requests_the_page_of_a_scheduler_or_worker_only(script, page, monkeypatch, tmp_path):
     health, cmdline = script("health"), tmp_path / "cmdline"
     cmdline.write_bytes(b"python\0dask\0worker\0--name\0x\0")
     monkeypatch.setitem(health.PORTS, "worker", page)
@@ -181,30 +181,30 @@ def test_health_asks_the_scheduler_or_worker_that_runs_and_nobody_else(script, p
     assert health.main(cmdline) == 0
 
 
-def test_the_image_says_which_kernels_fit_and_becomes_the_command():
-    def ask(**given):
+def test_the_entrypoint_selects_the_kernels_of_the_processor():
+    def selected(**given):
         command = [CLUSTER / "entrypoint.sh", "sh", "-c", 'echo "$NUMBA_CPU_NAME|${NUMBA_CPU_FEATURES-unset}"']
         environment = {"PATH": os.environ["PATH"], **given}
         return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
 
     flags = set(Path("/proc/cpuinfo").read_text().split())
     wanted = "x86-64-v4|" if "avx512vl" in flags else "x86-64-v3|" if "avx2" in flags else "|unset"
-    assert ask() == wanted
-    assert ask(NUMBA_CPU_NAME="generic") == "generic|unset", "who names one knows better"
+    assert selected() == wanted
+    assert selected(NUMBA_CPU_NAME="generic") == "generic|unset", "an explicit setting wins"
 
 
 def started(*command: str, **streams: Any) -> subprocess.Popen[str]:
     return subprocess.Popen([CLUSTER / "entrypoint.sh", *command], text=True, stdout=subprocess.PIPE, **streams)
 
 
-def test_the_images_first_process_gives_the_commands_exit_code_and_what_it_was_given_to_read():
+def test_the_entrypoint_passes_on_stdin_and_the_exit_code():
     with started("sh", "-c", "cat; exit 7", stdin=subprocess.PIPE) as process:
         assert process.communicate("words", timeout=30)[0] == "words"
     assert process.returncode == 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_reaches_the_command_which_ends_in_its_own_time(number):
+def test_the_entrypoint_passes_a_signal_on_and_waits_for_the_command(number):
     slowly = "trap 'sleep 0.5; echo done; exit 5' TERM; echo ready; while :; do sleep 0.1; done"
     for command, code in (
         (("sh", "-c", slowly), 5),

@@ -1,6 +1,6 @@
-"""What a cluster's network does for a process in a pod: names of services, and an address of its own.
+"""Emulates the network of a cluster in the process of a pod: names of services, and an address of the pod.
 
-Python loads this before anything else, as its directory is on PYTHONPATH.
+Python imports this first, because its directory is on PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import os
 import socket
 
 HOSTS = os.environ["KUBE_HOSTS"]
-"""A file with lines of an address and its names."""
+"""File with an address and its names in each line."""
 
 NETWORK, OFFSET = os.environ["KUBE_NETWORK"], int(os.environ["KUBE_OFFSET"])
-"""What addresses of pods and services begin with, and how far off their well-known ports are: see kube.network."""
+"""Prefix of the addresses of pods and services, and offset of their well-known ports: see kube.network."""
 
 OWN = os.environ.get("KUBE_POD_IP", "")
-"""Of the pod; empty for the operator, which is none here."""
+"""Address of the pod; empty for the operator, which does not run in a pod."""
 
 ANYWHERE = (None, "", "0.0.0.0", "::")
 
@@ -23,8 +23,8 @@ _getaddrinfo, _bind = socket.getaddrinfo, socket.socket.bind
 _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
 
 
-def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):  # noqa: A002  as it is called
-    """Services by name; "here" is the pod's own address."""
+def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):  # noqa: A002  the signature of socket.getaddrinfo
+    """Resolve services by name; a passive lookup of all addresses returns the pod's own address."""
     name = host.decode() if isinstance(host, bytes) else host
     if OWN and name in ANYWHERE and flags & socket.AI_PASSIVE:
         name = OWN
@@ -32,7 +32,7 @@ def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):  # noqa: A002  
 
 
 def _address(name):
-    with open(HOSTS) as lines:  # noqa: PTH123  a small start is a fast one
+    with open(HOSTS) as lines:  # noqa: PTH123  keeps the start of a process fast
         for line in lines:
             address, *names = line.split()
             if name in names:
@@ -41,25 +41,25 @@ def _address(name):
 
 
 def bind(self, address):
-    """Where all addresses are asked for, the pod's own."""
+    """Bind to the pod's own address instead of all addresses."""
     if OWN and isinstance(address, tuple) and address[0] in ANYWHERE:
         address = (OWN, *address[1:])
-    return _bind(self, _true(address))
+    return _bind(self, _translate(address))
 
 
 def connect(self, address):
-    """A datagram's socket is asked which address it would be sent from: the pod's own."""
+    """Connect; a datagram socket is bound to the pod's address, because its local address is what is queried."""
     if OWN and self.type == socket.SOCK_DGRAM and self.family == socket.AF_INET:
         return _bind(self, (OWN, 0))
-    return _connect(self, _true(address))
+    return _connect(self, _translate(address))
 
 
 def connect_ex(self, address):
-    """The same, with its outcome as a number."""
-    return _connect_ex(self, _true(address))
+    """Connect, and return the error number."""
+    return _connect_ex(self, _translate(address))
 
 
-def _true(address):
+def _translate(address):
     if isinstance(address, tuple) and str(address[0]).startswith(NETWORK) and 0 < address[1] < 10_000:
         return (address[0], address[1] + OFFSET, *address[2:])
     return address
