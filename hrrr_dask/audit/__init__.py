@@ -1,6 +1,6 @@
-"""Checks stores: `status`, `assess` (plausible?), `verify` and `verify_checksums` (correct?), and `compact`.
+"""Audits stores: `status`, `assess` (plausibility), `verify` and `verify_checksums` (correctness); `compact`.
 
-Reads stores, and the archive through `reference`, which shares no code with the pipeline. Writes no value.
+Reads stores, and the archive through `reference`, which shares no code with the pipeline. Changes no value.
 """
 
 __all__ = ["assess", "checksums", "status", "verify"]

@@ -1,4 +1,4 @@
-"""Assesses how plausible a store's values are: reads them block by block, flags and counts them, changes nothing."""
+"""Assesses the plausibility of a store's values: reads them block by block, flags and counts them, changes nothing."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, PARTIAL
 from hrrr_dask.quality.flags import quality_flags
 from hrrr_dask.quality.steps import step_flags
 from hrrr_dask.read.opening import load_existing, open_dataset
-from hrrr_dask.report.findings import ALL_FLAGS, Findings
+from hrrr_dask.report.findings import ALL_FLAGS, QualityFindings
 from hrrr_dask.report.flagmap import plot_flags
-from hrrr_dask.report.quality_page import quality_page
+from hrrr_dask.report.quality_page import format_quality_page
 from hrrr_dask.report.results import Assessment
 from hrrr_dask.store.existing import Existing
 from hrrr_dask.store.store import read_states
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["assess", "parse_flags"]
 
 BLOCK_BYTES: Final = 32_000_000
-"""Maximum bytes of values of all variables in memory at once; processing takes about five times that [B]."""
+"""Maximum bytes of values in memory, of all variables; processing takes about five times that [B]."""
 
 
 def assess(
@@ -58,7 +58,7 @@ def assess(
     markdown : path, optional
         Markdown page to write.
     plot : path, optional
-        PNG to write: flagged values by variable and time, and their flags.
+        PNG to write: flagged values by variable and time, and flags by time.
     **options
         Endpoint options without secrets.
 
@@ -74,7 +74,7 @@ def assess(
     PlanError
         If the store has no run in that period.
     ConfigError
-        If a directory to write to does not exist.
+        If the directory of `markdown` or `plot` does not exist.
     StoreError
         If the ledger cannot be read.
     """
@@ -84,18 +84,18 @@ def assess(
     existing = load_existing(url, options)
     runs = _runs_between(existing, url, start, end)
     codes = read_states(Ledger(open_blobs(url, options)), existing, runs).published_codes
-    tried = (codes != NOT_INGESTED) & (codes != NOT_OFFERED)
+    attempted = (codes != NOT_INGESTED) & (codes != NOT_OFFERED)
     times = [existing.axis.init_time(k) for k in (runs.start, runs.stop - 1)]
     dataset = open_dataset(url, **options).sel(init_time=slice(*times))
-    places = dataset.point_id.to_numpy().tolist(), dataset.latitude.to_numpy(), dataset.longitude.to_numpy()
-    findings = Findings(
-        existing.selection.variables, places, dataset.init_time.to_numpy(), existing.selection.lead_hours
+    points = dataset.point_id.to_numpy().tolist(), dataset.latitude.to_numpy(), dataset.longitude.to_numpy()
+    findings = QualityFindings(
+        existing.selection.variables, points, dataset.init_time.to_numpy(), existing.selection.lead_hours
     )
-    for points in _blocks_of_points(existing):
-        _assess_points(dataset, points, _partitions(existing, runs), tried, findings)
-    found = findings.assessment(url, int(((codes == COMPLETE) | (codes == PARTIAL)).any(axis=0).sum()))
+    for block in _blocks_of_points(existing):
+        _assess_points(dataset, block, _partitions(existing, runs), attempted, findings)
+    found = findings.to_assessment(url, int(((codes == COMPLETE) | (codes == PARTIAL)).any(axis=0).sum()))
     if markdown:
-        Path(markdown).write_text(quality_page(found), encoding="utf-8")
+        Path(markdown).write_text(format_quality_page(found), encoding="utf-8")
     if plot:
         plot_flags(findings, found, plot)
     return found
@@ -119,24 +119,24 @@ def parse_flags(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(f"there is no flag {name!r}: {hint}")
+            hint = f"did you mean {' or '.join(near)}?" if near else f"use {', '.join(known)}"
+            raise ConfigError(f"flag {name!r} is unknown: {hint}")
     return names
 
 
 def _check_writable(path: str | os.PathLike[str]) -> None:
-    """Check that the directory exists, before anything is read."""
+    """Check that the directory of a file to write exists, before anything is read."""
     parent = Path(path).parent
     if os.fspath(path) and not parent.is_dir():
-        raise ConfigError(f"{os.fspath(path)} cannot be written: there is no directory {parent}: make it first")
+        raise ConfigError(f"{os.fspath(path)} cannot be written: directory {parent} does not exist: create it first")
 
 
 def _runs_between(existing: Existing, url: str, start: str | datetime, end: str | datetime) -> slice:
     """Return the range of positions on the store's axis."""
-    axis, asked = existing.axis, existing.requested
-    first, last = axis.init_time(asked.start), axis.init_time(asked.stop - 1)
+    axis, requested = existing.axis, existing.requested
+    first, last = axis.init_time(requested.start), axis.init_time(requested.stop - 1)
     period = parse_period(start or first, end or last, axis.cycles)
-    runs = slice(max(axis.index(period.start), asked.start), min(axis.index(period.end) + 1, asked.stop))
+    runs = slice(max(axis.index(period.start), requested.start), min(axis.index(period.end) + 1, requested.stop))
     if runs.start >= runs.stop:
         raise PlanError(
             f"{url} has runs from {first:%Y-%m-%dT%H} to {last:%Y-%m-%dT%H}, and none from "
@@ -146,56 +146,54 @@ def _runs_between(existing: Existing, url: str, start: str | datetime, end: str 
 
 
 def _blocks_of_points(existing: Existing) -> Iterator[slice]:
-    """Yield blocks of points, as many whole inner chunks as fit into memory."""
+    """Yield blocks of points: as many whole inner chunks as fit into :data:`BLOCK_BYTES`."""
     layout = existing.layout
     files = layout.partition_days * len(existing.axis.cycles) * len(existing.selection.lead_hours)
     chunk_bytes = files * len(existing.selection.variables) * layout.chunk_points * 4
     step = layout.chunk_points * max(1, min(BLOCK_BYTES // chunk_bytes, layout.shard_points // layout.chunk_points))
-    for begin in range(0, existing.n_points, step):
-        yield slice(begin, min(begin + step, existing.n_points))
+    for start in range(0, existing.n_points, step):
+        yield slice(start, min(start + step, existing.n_points))
 
 
 def _partitions(existing: Existing, runs: slice) -> list[slice]:
-    """Split the period into ranges that are in one shard each, as positions in the period."""
+    """Split the period at the borders of partitions; returns positions in the period."""
     span = existing.layout.partition_days * len(existing.axis.cycles)
     edges = [runs.start, *range((runs.start // span + 1) * span, runs.stop, span), runs.stop]
-    return [slice(begin - runs.start, stop - runs.start) for begin, stop in pairwise(edges)]
+    return [slice(start - runs.start, stop - runs.start) for start, stop in pairwise(edges)]
 
 
 def _assess_points(
-    dataset: xr.Dataset, points: slice, partitions: list[slice], tried: NDArray[np.bool_], findings: Findings
+    dataset: xr.Dataset, points: slice, partitions: list[slice], attempted: NDArray[np.bool_], findings: QualityFindings
 ) -> None:
-    """Process all runs of a block of points in order; the last run of a partition is kept for the steps of the next."""
-    place = {
+    """Assess a block of points, run by run; the last run of a partition is kept for the steps of the next one."""
+    cells = {
         "latitude": dataset.cell_latitude[points].to_numpy(),
         "longitude": dataset.cell_longitude[points].to_numpy(),
     }
     last: dict[str, tuple[NDArray[np.float32], NDArray[np.uint16]]] = {}
     for runs in partitions:
-        if not tried[:, runs].any():
+        if not attempted[:, runs].any():
             last = {}
             continue
         block = dataset.isel(init_time=runs, point=points)
         values = {variable.name: block[variable.name].to_numpy() for variable in findings.variables}
-        flags = quality_flags(values, findings.variables, valid_time=block.valid_time.to_numpy()[..., None], **place)
+        flags = quality_flags(values, findings.variables, valid_time=block.valid_time.to_numpy()[..., None], **cells)
         first = runs.start - 1 if last else runs.start
         times = dataset.init_time[first : runs.stop].to_numpy()
         for row, variable in enumerate(findings.variables):
-            own, single_variable_flags = values[variable.name], flags[variable.name]
+            added, added_flags = values[variable.name], flags[variable.name]
             if last:
-                before, before_flags = last[variable.name]
-                own, single_variable_flags = (
-                    np.concatenate([before, own]),
-                    np.concatenate([before_flags, single_variable_flags]),
-                )
-            steps = step_flags(own, variable, times, findings.lead_hours, single_variable_flags)
+                previous, previous_flags = last[variable.name]
+                added = np.concatenate([previous, added])
+                added_flags = np.concatenate([previous_flags, added_flags])
+            steps = step_flags(added, variable, times, findings.lead_hours, added_flags)
             findings.add(
                 variable,
-                own,
-                single_variable_flags | steps,
+                added,
+                added_flags | steps,
                 first_run=first,
                 first_point=points.start,
-                tried=tried[row, first : runs.stop],
-                known=runs.start - first,
+                attempted=attempted[row, first : runs.stop],
+                overlap=runs.start - first,
             )
         last = {name: (values[name][-1:], flags[name][-1:]) for name in values}

@@ -1,4 +1,4 @@
-"""Compares one file of a store with the archive: values read by xarray, the ledger, and the source object."""
+"""Compares one file of a store with its ledger and with the archive's object; xarray reads the stored values."""
 
 from __future__ import annotations
 
@@ -13,39 +13,42 @@ from numpy.typing import NDArray
 from obstore.exceptions import BaseError
 
 from hrrr_dask.archive.sources import Source, object_url, parse_source
-from hrrr_dask.audit.reference import Answer, Obstacle, Placement, open_object, place, read_values
+from hrrr_dask.audit.reference import NoValues, PointCells, PointValues, locate_points, open_object, read_values
 from hrrr_dask.catalog.products import object_key
 from hrrr_dask.config.settings import Selection
 from hrrr_dask.errors import ArchiveError, NotPublishedError, StoreError
 from hrrr_dask.ledger.expected import ExpectedValues
 from hrrr_dask.outcomes import outcome_numbered
 from hrrr_dask.records import GribFile
-from hrrr_dask.report.differences import Difference, Findings, Healed, Unchecked, shortest_number
+from hrrr_dask.report.differences import Difference, Healed, Unchecked, VerifyFindings, shortest_number
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["Comparison"]
 
+_DAMAGE_ERRORS = (ValueError, RuntimeError)
+"""Exceptions of zarr and its codecs for a damaged chunk or shard index."""
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """A store, its archive, and the findings so far."""
+    """A store, its archive, and the findings."""
 
     selection: Selection
     """Variables and lead times of the store."""
     grid_section: bytes
-    """Section 3 of the messages that the store was made from."""
+    """GRIB2 section 3 of the store's messages."""
     chunk_points: int
     """Points in an inner chunk."""
     dataset: xr.Dataset
-    """The opened store."""
+    """The store, opened with xarray."""
     sources: tuple[Source, ...]
-    """Sources in the order of fail-over."""
+    """Sources in fail-over order."""
     as_recorded: bool
-    """Whether to read the file named in the ledger even if its directory is not one of the sources."""
-    findings: Findings
-    """Findings, updated in place."""
+    """Whether to read the object named in the ledger even if its directory is not one of the sources."""
+    findings: VerifyFindings
+    """Findings so far, updated in place."""
 
     @cached_property
     def point_ids(self) -> NDArray[np.object_]:
@@ -53,139 +56,146 @@ class Comparison:
         found: NDArray[np.object_] = self.dataset.point_id.to_numpy()
         return found
 
-    @cached_property
-    def placement(self) -> Placement:
-        """Points on the grid, computed once."""
-        latitude, longitude = (np.asarray(self.dataset[name], np.float64) for name in ("latitude", "longitude"))
-        return place(self.grid_section, latitude, longitude, self.selection.method)
+    @property
+    def n_points(self) -> int:
+        """Number of points."""
+        return len(self.point_ids)
 
-    def status(self, file: GribFile, expected: int) -> None:
-        """Compare the file's status in the store with the state of the ledger."""
+    @cached_property
+    def cells(self) -> PointCells:
+        """Grid cells of the points."""
+        latitude, longitude = (np.asarray(self.dataset[name], np.float64) for name in ("latitude", "longitude"))
+        return locate_points(self.grid_section, latitude, longitude, self.selection.method)
+
+    def compare_status(self, file: GribFile, expected: int) -> None:
+        """Compare a file's ``status`` in the store with the ledger."""
         try:
             found = int(self._read_store("status", file, slice(0, 1))[0])
-        except _DAMAGE as error:
-            self.findings.differ(Difference("damaged-chunk", file.label, "status", "", None, None, note=str(error)))
+        except _DAMAGE_ERRORS as error:
+            self.findings.add_difference(
+                Difference("damaged-chunk", file.label, "status", "", None, None, note=str(error))
+            )
             return
         if found != expected:
-            words = (outcome_numbered(found).name, outcome_numbered(expected).name)
-            self.findings.differ(Difference("other-status", file.label, "status", "", *words))
+            names = (outcome_numbered(found).name, outcome_numbered(expected).name)
+            self.findings.add_difference(Difference("other-status", file.label, "status", "", *names))
 
-    def values(self, file: GribFile, by_name: Mapping[str, ExpectedValues]) -> ArchiveError | None:
-        """Compare the file's values with ledger and archive; returns the error if the archive gave none."""
-        store = {name: self._stored(file, name) for name in by_name}
-        for name, expected_values in by_name.items():
-            self._gap(file, name, expected_values, *store[name])
-        gaps = [name for name, expected_values in by_name.items() if not expected_values.sources]
-        answers: dict[str, Answer | Obstacle] = {}
+    def compare_values(self, file: GribFile, by_name: Mapping[str, ExpectedValues]) -> ArchiveError | None:
+        """Compare a file's values with the ledger and the archive; returns the error if no object could be read."""
+        stored = {name: self._read_stored(file, name) for name in by_name}
+        for name, expected in by_name.items():
+            self._check_gaps(file, name, expected, *stored[name])
+        gaps = [name for name, expected in by_name.items() if not expected.sources]
+        results: dict[str, PointValues | NoValues] = {}
         failure: ArchiveError | None = None
-        for url in sorted({url for expected_values in by_name.values() for url in expected_values.sources}) or [""]:
-            here = {
-                name: expected_values for name, expected_values in by_name.items() if url in expected_values.sources
-            }
-            complete = {name: each.complete(len(self.point_ids), url) & store[name][1] for name, each in here.items()}
+        for url in sorted({url for expected in by_name.values() for url in expected.sources}) or [""]:
+            from_url = {name: expected for name, expected in by_name.items() if url in expected.sources}
+            complete = {name: each.complete(self.n_points, url) & stored[name][1] for name, each in from_url.items()}
             try:
-                new = self._read_archive(file, url, [*here, *gaps])
+                found = self._read_archive(file, url, [*from_url, *gaps])
             except ArchiveError as error:
                 failure = error
                 n_values = sum(int(points.sum()) for points in complete.values())
                 if n_values:
-                    self.findings.leave(Unchecked(file.label, tuple(here), error.code, str(error), n_values))
+                    self.findings.add_unchecked(
+                        Unchecked(file.label, tuple(from_url), error.code, str(error), n_values)
+                    )
                 continue
             for name, points in complete.items():
-                self._compare(file, name, points, store[name][0], new[name])
-            answers |= new
-        for name, expected_values in by_name.items():
-            if expected_values.missing(len(self.point_ids)).any() and isinstance(answers.get(name), Answer):
-                self.findings.heal(Healed(file.label, name, expected_values.reason))
-        return None if answers else failure
+                self._compare_complete(file, name, points, stored[name][0], found[name])
+            results |= found
+        for name, expected in by_name.items():
+            if expected.missing(self.n_points).any() and isinstance(results.get(name), PointValues):
+                self.findings.add_healed(Healed(file.label, name, expected.reason))
+        return None if results else failure
 
-    def leave(self, file: GribFile, by_name: Mapping[str, ExpectedValues], error: ArchiveError) -> None:
+    def skip_file(self, file: GribFile, by_name: Mapping[str, ExpectedValues], error: ArchiveError) -> None:
         """Record that a file was not checked."""
-        counts = {
-            name: int(expected_values.complete(len(self.point_ids)).sum()) for name, expected_values in by_name.items()
-        }
+        counts = {name: int(expected.complete(self.n_points).sum()) for name, expected in by_name.items()}
         names = tuple(name for name, count in counts.items() if count)
         if names:
-            self.findings.leave(Unchecked(file.label, names, error.code, str(error), sum(counts.values())))
+            self.findings.add_unchecked(Unchecked(file.label, names, error.code, str(error), sum(counts.values())))
 
-    def _gap(
+    def _check_gaps(
         self,
         file: GribFile,
         name: str,
-        expected_values: ExpectedValues,
+        expected: ExpectedValues,
         stored: NDArray[np.float32],
         readable: NDArray[np.bool_],
     ) -> None:
-        """Check that a gap in the ledger is missing in the store."""
-        (gap,) = np.nonzero(expected_values.missing(len(self.point_ids)) & readable)
+        """Check that gaps in the ledger are missing values in the store."""
+        (gap,) = np.nonzero(expected.missing(self.n_points) & readable)
         self.findings.gap_values += len(gap)
         for k in gap[~np.isnan(stored[gap])].tolist():
-            point_id, here = str(self.point_ids[k]), shortest_number(stored[k])
-            self.findings.differ(
-                Difference("value-in-a-gap", file.label, name, point_id, here, None, note=expected_values.reason)
+            point_id, found = str(self.point_ids[k]), shortest_number(stored[k])
+            self.findings.add_difference(
+                Difference("value-in-a-gap", file.label, name, point_id, found, None, note=expected.reason)
             )
 
-    def _compare(
+    def _compare_complete(
         self,
         file: GribFile,
         name: str,
         points: NDArray[np.bool_],
         stored: NDArray[np.float32],
-        answer: Answer | Obstacle,
+        found: PointValues | NoValues,
     ) -> None:
-        """Check that complete values equal the archive's."""
+        """Check that complete values equal those of the archive."""
         n_values = int(points.sum())
-        if isinstance(answer, Answer):
+        if isinstance(found, PointValues):
             self.findings.compare(
-                (file.label, name),
+                file.label,
+                name,
                 self.point_ids[points],
                 stored[points],
-                answer.values[points],
-                answer.tolerance[points],
-                answer.may_be_missing[points],
+                found.values[points],
+                found.tolerance[points],
+                found.may_be_missing[points],
             )
-        elif answer.is_certain:
+        elif found.is_certain:
             self.findings.compared += n_values
-            self.findings.differ(Difference("no-such-message", file.label, name, "", None, None, n_values, answer.note))
+            self.findings.add_difference(
+                Difference("no-such-message", file.label, name, "", None, None, n_values, found.note)
+            )
         else:
-            self.findings.leave(Unchecked(file.label, (name,), answer.reason, answer.note, n_values))
+            self.findings.add_unchecked(Unchecked(file.label, (name,), found.reason, found.note, n_values))
 
-    def _stored(self, file: GribFile, name: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the stored values at the points, and where they can be read."""
-        n_points = len(self.point_ids)
+    def _read_stored(self, file: GribFile, name: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read the stored values of a variable; also returns the points whose values can be read."""
         try:
-            return self._read_store(name, file, slice(0, n_points)), np.ones(n_points, dtype=bool)
-        except _DAMAGE:
-            return self._by_chunk(file, name)
+            return self._read_store(name, file, slice(0, self.n_points)), np.ones(self.n_points, dtype=bool)
+        except _DAMAGE_ERRORS:
+            return self._read_by_chunk(file, name)
 
-    def _by_chunk(self, file: GribFile, name: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Read chunk by chunk where some chunks are damaged, and record those."""
-        values = np.full(len(self.point_ids), np.nan, dtype=np.float32)
+    def _read_by_chunk(self, file: GribFile, name: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read chunk by chunk, and record the damaged chunks."""
+        values = np.full(self.n_points, np.nan, dtype=np.float32)
         readable = np.ones(len(values), dtype=bool)
         for first in range(0, len(values), self.chunk_points):
             chunk = slice(first, min(first + self.chunk_points, len(values)))
             try:
                 values[chunk] = self._read_store(name, file, chunk)
-            except _DAMAGE as error:
+            except _DAMAGE_ERRORS as error:
                 readable[chunk] = False
-                n_values, who = chunk.stop - first, f"{self.point_ids[first]} to {self.point_ids[chunk.stop - 1]}"
-                self.findings.differ(
-                    Difference("damaged-chunk", file.label, name, who, None, None, n_values, str(error))
+                n_values, ids = chunk.stop - first, f"{self.point_ids[first]} to {self.point_ids[chunk.stop - 1]}"
+                self.findings.add_difference(
+                    Difference("damaged-chunk", file.label, name, ids, None, None, n_values, str(error))
                 )
         return values, readable
 
     def _read_store(self, name: str, file: GribFile, points: slice) -> NDArray[np.float32]:
-        """Read with xarray; damaged data raise one of :data:`_DAMAGE`."""
-        array = self.dataset[name].variable  # alone: selecting in its many coordinates takes longer than reading
+        """Read with xarray; damaged data raise one of :data:`_DAMAGE_ERRORS`."""
+        array = self.dataset[name].variable  # selecting all coordinates of a DataArray takes longer than reading
         init, lead = np.datetime64(file.init_time, "ns"), np.timedelta64(file.lead_hours, "h")
         at = [self.dataset.indexes[dim].get_loc(label) for dim, label in (("init_time", init), ("lead_time", lead))]
         try:
             return np.atleast_1d(array[(*at, points) if "point" in array.dims else tuple(at)].to_numpy())
         except (BaseError, OSError) as error:
-            raise StoreError(f"{name} of the store cannot be read: {error}; try again, nothing was changed") from error
+            raise StoreError(f"{name} of the store cannot be read: {error}; nothing was changed, try again") from error
 
-    def _read_archive(self, file: GribFile, url: str, names: Sequence[str]) -> dict[str, Answer | Obstacle]:
-        """Read the object at that URL, or from another source if it no longer exists.
+    def _read_archive(self, file: GribFile, url: str, names: Sequence[str]) -> dict[str, PointValues | NoValues]:
+        """Read the object at a URL, or from another source if it no longer exists.
 
         Raises
         ------
@@ -198,7 +208,7 @@ class Comparison:
             try:
                 with open_object(source, object_key(file)) as (opened, n_bytes):
                     self.findings.bytes_read += n_bytes
-                    found = read_values(opened, file, [selectors[name] for name in names], self.placement)
+                    found = read_values(opened, file, [selectors[name] for name in names], self.cells)
                     return {name: found[selectors[name]] for name in names}
             except ArchiveError as error:
                 if failure is None or isinstance(failure, NotPublishedError):
@@ -207,15 +217,11 @@ class Comparison:
         raise failure
 
     def _candidates(self, file: GribFile, url: str) -> Iterator[Source]:
-        """Yield the sources to try for an object, its recorded one first."""
+        """Yield the sources to try for an object, the recorded one first."""
         key = object_key(file)
-        own = [source for source in self.sources if object_url(source, key) == url]
-        if not own and self.as_recorded and url.endswith(f"/{key}") and "://" not in url:
+        recorded = [source for source in self.sources if object_url(source, key) == url]
+        if not recorded and self.as_recorded and url.endswith(f"/{key}") and "://" not in url:
             directory = Path(url.removesuffix(f"/{key}"))
-            own = [parse_source(str(directory))] if directory.is_dir() else []
-        yield from own
-        yield from (source for source in self.sources if source not in own)
-
-
-_DAMAGE = (ValueError, RuntimeError)
-"""Exceptions of zarr and its codecs for a chunk, or an index of a shard, that is damaged."""
+            recorded = [parse_source(str(directory))] if directory.is_dir() else []
+        yield from recorded
+        yield from (source for source in self.sources if source not in recorded)

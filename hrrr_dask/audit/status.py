@@ -27,7 +27,7 @@ __all__ = ["compact", "status"]
 def status(
     store: str | os.PathLike[str], /, *, plot: str | os.PathLike[str] = "", gaps: bool = False, **options: str
 ) -> Status:
-    """Report the status of a store from its ledger.
+    """Report which files of a store are complete, missing or to do, from its ledger.
 
     Parameters
     ----------
@@ -49,17 +49,17 @@ def status(
     """
     url, options = os.fspath(store), _options(options)
     existing = load_existing(url, options)
-    axis, asked = existing.axis, existing.requested
+    axis, requested = existing.axis, existing.requested
     ledger = Ledger(open_blobs(url, options))
-    codes = read_states(ledger, existing, asked).published_codes
-    times = np.array([axis.init_time(k) for k in range(asked.start, asked.stop)], dtype="datetime64[s]")
+    codes = read_states(ledger, existing, requested).published_codes
+    times = np.array([axis.init_time(k) for k in range(requested.start, requested.stop)], dtype="datetime64[s]")
     wanted, complete, gapped = file_states(codes)
     if plot:
         plot_status(codes, times, existing.selection.lead_hours, url, os.fspath(plot))
     return Status(
         store=url,
-        first_init_time=axis.init_time(asked.start),
-        last_init_time=axis.init_time(asked.stop - 1),
+        first_init_time=axis.init_time(requested.start),
+        last_init_time=axis.init_time(requested.stop - 1),
         n_points=existing.n_points,
         variables=tuple(variable.name for variable in existing.selection.variables),
         files_complete=int(complete.sum()),
@@ -67,17 +67,17 @@ def status(
         files_to_do=int((wanted & ~complete & ~gapped).sum()),
         gaps=count_gaps(codes),
         by_time=tuple(summarise(codes, times)),
-        gap_list=_gaps(ledger, existing, codes) if gaps else None,
+        gap_list=_list_gaps(ledger, existing, codes) if gaps else None,
     )
 
 
-def _gaps(ledger: Ledger, existing: Existing, codes: NDArray[np.uint8]) -> tuple[Gap, ...]:
+def _list_gaps(ledger: Ledger, existing: Existing, codes: NDArray[np.uint8]) -> tuple[Gap, ...]:
     rows = ledger.tables(partitions_of(existing, existing.requested), COLUMNS)
     return list_gaps(rows, existing.selection, existing.axis, existing.requested, codes, _now())
 
 
 def compact(store: str | os.PathLike[str], /, **options: str) -> tuple[int, int]:
-    """Compact the ledger's entries into one object; the store can be in use.
+    """Merge the ledger's entries into one object; the store may be in use.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def compact(store: str | os.PathLike[str], /, **options: str) -> tuple[int, int]
     Returns
     -------
     before, after : int
-        Number of objects of the ledger, before and after.
+        Number of objects in the ledger, before and after.
 
     Raises
     ------

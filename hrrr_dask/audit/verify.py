@@ -1,6 +1,6 @@
-"""Reads a sample of a store's files again by an independent route, :mod:`hrrr_dask.audit.reference`, and compares.
+"""Verifies a sample of a store's files against the archive, which an independent reader decodes again.
 
-For each file, the values that plain xarray reads from the store are compared with those that the route decodes from the
+Values read from the store by xarray are compared with values that :mod:`hrrr_dask.audit.reference` decodes from the
 object named in the ledger. A gap in the ledger must be missing in the store, and ``status`` must match the ledger.
 """
 
@@ -27,20 +27,20 @@ from hrrr_dask.ledger.state import ValueStates
 from hrrr_dask.objects.transactions import open_blobs
 from hrrr_dask.read.opening import load_existing, open_dataset
 from hrrr_dask.records import GribFile
-from hrrr_dask.report.differences import Findings, VerifyReport
+from hrrr_dask.report.differences import VerifyFindings, VerifyReport
 from hrrr_dask.store.existing import Existing
 from hrrr_dask.store.store import read_states
 
-__all__ = ["SAMPLE", "report_of", "requested_inits", "verify"]
+__all__ = ["SAMPLE", "find_period", "make_report", "verify"]
 
 SAMPLE: Final = 20
 """Default number of files to verify."""
 
-LATER: Final = datetime(2200, 1, 1)
-"""Later than the last run of any store."""
+FAR_FUTURE: Final = datetime(2200, 1, 1)
+"""Default end of the period: later than the last run of any store."""
 
 MAX_SILENT_FILES: Final = 3
-"""Number of consecutive files without a response from any source, after which no more are requested."""
+"""Number of consecutive files without a response from any source, after which verification stops reading."""
 
 
 def verify(
@@ -56,33 +56,33 @@ def verify(
     store_options: Mapping[str, str] | None = None,
     show: Callable[[int, int], None] | None = None,
 ) -> VerifyReport:
-    """Read files again by an independent route, and compare every value with the store.
+    """Read files of the archive again by an independent route, and compare every value with the store.
 
     Parameters
     ----------
     store : str or path
         URL or directory.
     sample : int
-        Number of files, drawn evenly from those with at least one complete value.
+        Number of files, drawn evenly over the period from those with at least one complete value.
     every_file : bool
         Verify all files in the ledger instead of a sample.
     start, end : str or datetime, optional
         First and last init time; by default the requested period of the store.
     seed : int, optional
-        Seed of the sample; by default a new one, which the report names.
+        Seed of the sample; by default a random one, which the report contains.
     source : str or sequence of str, optional
-        Sources to read, in the order of fail-over. By default the object named in the ledger, and if it no longer
-        exists, the store's own sources.
+        Sources to read, in fail-over order. By default the object named in the ledger, or the store's own sources if
+        it no longer exists.
     source_options, store_options : mapping, optional
         Endpoint options without secrets.
     show : callable, optional
-        Called with the number of files verified, and of all.
+        Called with the number of files verified, and the total.
 
     Returns
     -------
     VerifyReport
-        Values must be equal bit for bit, except those that need arithmetic, which may differ by a few units in the last
-        place: turned wind, and means of four cells; see :mod:`hrrr_dask.audit.reference.values`.
+        Values must be equal bit for bit. Turned wind and means of four cells, which need arithmetic, may differ by a
+        few units in the last place; see :mod:`hrrr_dask.audit.reference.values`.
 
     Raises
     ------
@@ -93,20 +93,22 @@ def verify(
     ArchiveError
         If no source responds for any of the first files.
     """
-    began, url = time.perf_counter(), os.fspath(store)
+    started, url = time.perf_counter(), os.fspath(store)
     if sample < 1:
         raise ConfigError(f"a sample of {sample} files verifies nothing: give one or more, or --all")
     settings = resolve_settings(source=source, source_options=source_options, store_options=store_options)
     existing = load_existing(url, settings["store-options"])
-    inits, ledger = requested_inits(existing, start, end), Ledger(open_blobs(url, settings["store-options"]))
+    inits, ledger = find_period(existing, start, end), Ledger(open_blobs(url, settings["store-options"]))
     states = read_states(ledger, existing, inits)
-    there = np.argwhere(states.attempted if every_file else (states.covered > 0).any(axis=0))
-    if not len(there):
-        raise PlanError(f"the ledger of {url} has no value in that period: there is nothing to verify, widen it")
-    drawn = not every_file and len(there) > sample
+    candidates = np.argwhere(states.attempted if every_file else (states.covered > 0).any(axis=0))
+    if not len(candidates):
+        raise PlanError(
+            f"the ledger of {url} has no value in that period, so there is nothing to verify: widen the period"
+        )
+    drawn = not every_file and len(candidates) > sample
     seed = None if not drawn else secrets.randbelow(1_000_000) if seed is None else seed
-    chosen = there if seed is None else there[draw_sample(len(there), sample, seed)]
-    findings = Findings()
+    chosen = candidates if seed is None else candidates[draw_sample(len(candidates), sample, seed)]
+    findings = VerifyFindings()
     with open_dataset(url, **settings["store-options"]) as dataset:
         comparison = Comparison(
             selection=existing.selection,
@@ -117,63 +119,67 @@ def verify(
             as_recorded=source is None,
             findings=findings,
         )
-        for done in _look(comparison, _promised(ledger, existing, inits, chosen), states):
+        for done in _compare_files(comparison, _expected_files(ledger, existing, inits, chosen), states):
             if show is not None:
                 show(done, len(chosen))
-    return report_of(findings, url, len(chosen), len(there), seed, time.perf_counter() - began)
+    return make_report(findings, url, len(chosen), len(candidates), seed, time.perf_counter() - started)
 
 
-def requested_inits(existing: Existing, start: str | datetime | None, end: str | datetime | None) -> slice:
-    """Return the requested range of the axis, within the store's requested period."""
-    axis, asked = existing.axis, existing.requested
-    first, last = axis.init_time(asked.start), axis.init_time(asked.stop - 1)
-    period = parse_period(start or ARCHIVE_START, end or LATER, axis.cycles)
+def find_period(existing: Existing, start: str | datetime | None, end: str | datetime | None) -> slice:
+    """Return the part of the store's requested period from `start` to `end`, as positions on its axis."""
+    axis, requested = existing.axis, existing.requested
+    first, last = axis.init_time(requested.start), axis.init_time(requested.stop - 1)
+    period = parse_period(start or ARCHIVE_START, end or FAR_FUTURE, axis.cycles)
     if period.start > last or period.end < first:
         raise PlanError(
             f"{existing.url} has runs from {first:%Y-%m-%dT%H} to {last:%Y-%m-%dT%H}, none of them in that period: "
             f"change --start and --end"
         )
-    return slice(max(asked.start, axis.index(period.start)), min(asked.stop, axis.index(period.end) + 1))
+    return slice(max(requested.start, axis.index(period.start)), min(requested.stop, axis.index(period.end) + 1))
 
 
 def _sources(settings: Mapping[str, Any], existing: Existing, *, given: bool) -> tuple[Source, ...]:
-    """Return the given sources, else the store's own; the public mirrors have their own options."""
+    """Return the given sources, or the store's own; the public mirrors have their own options."""
     own = not given and settings["source"] == DEFAULTS["source"]
     texts = existing.settings["source"] if own else settings["source"]
     return tuple(parse_source(text, {} if text in SOURCES else settings["source-options"]) for text in texts)
 
 
 _ExpectedFile = tuple[tuple[int, int], GribFile, dict[str, ExpectedValues]]
-"""Position in the arrays (init_time, lead_time), file, and variable name to expected values."""
+"""Position (init_time, lead_time), file, and its expected values by variable name."""
 
 
-def _promised(ledger: Ledger, existing: Existing, inits: slice, chosen: NDArray[np.int64]) -> Iterator[_ExpectedFile]:
+def _expected_files(
+    ledger: Ledger, existing: Existing, inits: slice, chosen: NDArray[np.int64]
+) -> Iterator[_ExpectedFile]:
     """Yield the expected values of the chosen files, partition by partition."""
     selection, axis = existing.selection, existing.axis
     span = existing.layout.partition_days * len(axis.cycles)
     partition_of = (chosen[:, 0] + inits.start) // span
     for partition in np.unique(partition_of).tolist():
-        places = {
+        positions = {
             (axis.init_time(inits.start + i), selection.lead_hours[k]): (i, k)
             for i, k in chosen[partition_of == partition].tolist()
         }
-        by_name = collect_expected(ledger.tables(range(partition, partition + 1), EXPECTED_COLUMNS), places)
-        for (init_time, lead_hours), place in places.items():
+        by_name = collect_expected(ledger.tables(range(partition, partition + 1), EXPECTED_COLUMNS), positions)
+        for (init_time, lead_hours), position in positions.items():
             file = GribFile(init_time, lead_hours, selection.product, selection.domain)
-            yield place, file, by_name[init_time, lead_hours]
+            yield position, file, by_name[init_time, lead_hours]
 
 
-def _look(comparison: Comparison, promised: Iterator[_ExpectedFile], states: ValueStates) -> Iterator[int]:
-    """Compare one file after the other; yields the number of files done."""
+def _compare_files(
+    comparison: Comparison, expected_files: Iterator[_ExpectedFile], states: ValueStates
+) -> Iterator[int]:
+    """Compare files one by one; yields the number of files done."""
     status, silent, done = states.status(), 0, 0
     error: ArchiveError | None = None
-    for place, file, by_name in promised:
-        comparison.status(file, int(status[place]))
+    for position, file, by_name in expected_files:
+        comparison.compare_status(file, int(status[position]))
         if silent >= MAX_SILENT_FILES:
-            given_up = f"not asked for, after {MAX_SILENT_FILES} files in a row without an answer: {error}"
-            comparison.leave(file, by_name, UnreachableError(given_up))
+            reason = f"not requested, after {MAX_SILENT_FILES} consecutive files without a response: {error}"
+            comparison.skip_file(file, by_name, UnreachableError(reason))
         else:
-            error = comparison.values(file, by_name)
+            error = comparison.compare_values(file, by_name)
             silent = 0 if error is None or isinstance(error, NotPublishedError) else silent + 1
         done += 1
         if error is not None and silent == done == MAX_SILENT_FILES:
@@ -183,8 +189,8 @@ def _look(comparison: Comparison, promised: Iterator[_ExpectedFile], states: Val
         raise error
 
 
-def report_of(
-    findings: Findings,
+def make_report(
+    findings: VerifyFindings,
     url: str,
     files: int,
     files_in_store: int,

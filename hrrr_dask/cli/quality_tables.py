@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from hrrr_dask.report.quality_page import format_example, format_place, format_share, format_value
+from hrrr_dask.report.quality_page import format_example, format_location, format_share, format_value
 from hrrr_dask.report.results import Assessment
 
 __all__ = ["assessment_answer", "assessment_tables"]
@@ -46,7 +46,7 @@ def _assessed(found: Assessment) -> Table:
     table.add_row("flagged", f"{found.flagged:,} ({format_share(found.flagged, found.values)}); none is changed")
     if found.points:
         points = (
-            f"{row.point_id} ({format_place(row.latitude, row.longitude)}) {row.flagged:,}" for row in found.points
+            f"{row.point_id} ({format_location(row.latitude, row.longitude)}) {row.flagged:,}" for row in found.points
         )
         table.add_row("most at", ", ".join(points))
         table.add_row("most in", ", ".join(f"{row.init_time:%Y-%m-%dT%H} {row.flagged:,}" for row in found.runs))

@@ -1,6 +1,6 @@
-"""Results of the API, and figures, tables and pictures of a store, as values and as files.
+"""Result types of the API, and a store's reports: counts, Markdown pages and PNG plots.
 
-Uses `ledger` and `quality`. Reads no store: the caller has done that.
+Uses `ledger` and `quality`. Reads no store: functions take arrays.
 """
 
 __all__ = ["differences", "findings", "flagmap", "heatmap", "quality_page", "results"]

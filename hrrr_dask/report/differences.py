@@ -1,4 +1,4 @@
-"""Counts and lists the differences between a store and what it should contain: the report of `verify`. Pure."""
+"""Counts and lists differences between a store and its expected content: the report of `verify`. Pure."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ __all__ = [
     "DIFFERENCES",
     "MAX_LISTED",
     "Difference",
-    "Findings",
     "Healed",
     "Unchecked",
+    "VerifyFindings",
     "VerifyReport",
     "shortest_number",
 ]
 
 MAX_LISTED: Final = 100
-"""Maximum number of findings of a kind that are listed; all are counted."""
+"""Maximum number of findings listed in a report, per kind; all are counted."""
 
 DIFFERENCES: Final = {
     "other-value": "the archive has another value",
-    "value-is-missing": "the archive has the value, and so the ledger says",
+    "value-is-missing": "the value is complete in the ledger and in the archive",
     "value-from-nowhere": "the message has no value there",
     "no-such-message": "the archive's file has no such message",
-    "value-in-a-gap": "the ledger calls it a gap",
+    "value-in-a-gap": "the ledger has a gap there",
     "damaged-chunk": "the store's chunk cannot be read",
-    "other-checksum": "the values are not those that the ledger has the checksum of",
-    "other-document": "the store's metadata or coordinates are not as they were made",
-    "other-status": "the ledger says otherwise",
+    "other-checksum": "the values do not match their checksum in the ledger",
+    "other-document": "the store's metadata or coordinates were changed",
+    "other-status": "the ledger has another status",
 }
-"""Kind of difference to its meaning, from the store's point of view."""
+"""Kind of difference to its meaning. The kind describes the store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A difference between the store and what it should contain."""
+    """A difference between the store and its expected content."""
 
     kind: str
     """Name in :data:`DIFFERENCES`."""
@@ -52,16 +52,16 @@ class Difference:
     store: float | str | None
     """Value in the store; None for a missing value, or for many values."""
     expected: float | str | None
-    """Expected value by the archive or the ledger; None for a missing or unknown value."""
+    """Value expected from the archive or the ledger; None for a missing or unknown value."""
     values: int = 1
     """Number of values with this difference."""
     note: str = ""
-    """Explanation for people."""
+    """Human-readable explanation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unchecked:
-    """A file, or some of its variables, whose values could not be compared."""
+    """A file, or some of its variables, that could not be compared."""
 
     file: str
     """Init time and lead time of the file."""
@@ -70,7 +70,7 @@ class Unchecked:
     reason: str
     """``not-published``, ``unreachable``, ``access-denied``, ``truncated`` or ``decode-failed``."""
     note: str
-    """Explanation for people."""
+    """Human-readable explanation."""
     values: int
     """Number of values that are complete in the ledger."""
 
@@ -94,15 +94,15 @@ class VerifyReport:
     store: str
     """URL of the store."""
     files: int
-    """Files that were to be compared."""
+    """Files to compare: the sample, or all."""
     files_in_store: int
-    """Files of the period with values in the store; also files with gaps only, if every file was requested."""
+    """Files of the period with values in the store; includes files with only gaps if every file is verified."""
     seed: int | None
     """Seed of the sample; None if every file was compared."""
     values_compared: int
     """Complete values that were compared with the archive or with the ledger's checksums."""
     values_equal: int
-    """Of these, values without a difference."""
+    """Of these, values that are equal."""
     gap_values: int
     """Gaps of the ledger that were checked in the store."""
     counts: dict[str, int]
@@ -112,7 +112,7 @@ class VerifyReport:
     unchecked_values: int
     """Complete values that could not be compared."""
     unchecked: tuple[Unchecked, ...]
-    """Reasons why; the first :data:`MAX_LISTED`."""
+    """Files and reasons; the first :data:`MAX_LISTED`."""
     healed_gaps: int
     """Gaps (file, variable) that the archive can fill now; not counted as differences."""
     healed: tuple[Healed, ...]
@@ -143,15 +143,15 @@ class VerifyReport:
 
 
 @dataclass(slots=True)
-class Findings:
-    """Counts and lists, while they grow."""
+class VerifyFindings:
+    """Collects the counts and lists of a :class:`VerifyReport`."""
 
     compared: int = 0
-    """Values compared."""
+    """Compared values."""
     equal: int = 0
-    """Values that are equal."""
+    """Equal values."""
     gap_values: int = 0
-    """Values that are gaps."""
+    """Checked gaps."""
     unchecked_values: int = 0
     """Values that could not be compared."""
     healed_gaps: int = 0
@@ -167,24 +167,25 @@ class Findings:
     healed: list[Healed] = field(default_factory=list)
     """The first gaps that the archive can fill now."""
 
-    def differ(self, difference: Difference) -> None:
+    def add_difference(self, difference: Difference) -> None:
         """Record a difference."""
         self.counts[difference.kind] += difference.values
-        _add(self.differences, difference)
+        _append(self.differences, difference)
 
-    def heal(self, healed: Healed) -> None:
+    def add_healed(self, healed: Healed) -> None:
         """Record a gap that the archive can fill now."""
         self.healed_gaps += 1
-        _add(self.healed, healed)
+        _append(self.healed, healed)
 
-    def leave(self, unchecked: Unchecked) -> None:
+    def add_unchecked(self, unchecked: Unchecked) -> None:
         """Record values that could not be compared."""
         self.unchecked_values += unchecked.values
-        _add(self.unchecked, unchecked)
+        _append(self.unchecked, unchecked)
 
     def compare(
         self,
-        place: tuple[str, str],
+        file: str,
+        variable: str,
         point_ids: NDArray[np.object_],
         stored: NDArray[np.float32],
         expected: NDArray[np.float32],
@@ -195,41 +196,43 @@ class Findings:
 
         Parameters
         ----------
-        place : tuple of str
-            Label of the file and name of the variable.
+        file : str
+            Label of the file.
+        variable : str
+            Name of the variable.
         point_ids : ndarray of str, dims (point,)
             Ids of the points.
         stored, expected : ndarray of float32, dims (point,)
             Stored and expected values; NaN for a missing value.
         tolerance : ndarray of float64, optional, dims (point,)
-            Allowed difference; by default, and where 0, values must be equal bit for bit.
+            Allowed difference; where it is 0, and by default, values must be equal bit for bit.
         may_be_missing : ndarray of bool, optional, dims (point,)
-            Where the stored value may also be missing.
+            Points where the stored value may also be missing.
         """
-        same = _same(stored, expected, tolerance)
+        equal = _equal(stored, expected, tolerance)
         if may_be_missing is not None:
-            same |= may_be_missing & np.isnan(stored)
+            equal |= may_be_missing & np.isnan(stored)
         self.compared += len(stored)
-        self.equal += int(same.sum())
-        for k in np.flatnonzero(~same).tolist():
-            here, there = shortest_number(stored[k]), shortest_number(expected[k])
-            kind = "value-is-missing" if here is None else "value-from-nowhere" if there is None else "other-value"
-            self.differ(Difference(kind, *place, str(point_ids[k]), here, there))
+        self.equal += int(equal.sum())
+        for k in np.flatnonzero(~equal).tolist():
+            found, wanted = shortest_number(stored[k]), shortest_number(expected[k])
+            kind = "value-is-missing" if found is None else "value-from-nowhere" if wanted is None else "other-value"
+            self.add_difference(Difference(kind, file, variable, str(point_ids[k]), found, wanted))
 
 
-def _same(
+def _equal(
     stored: NDArray[np.float32], expected: NDArray[np.float32], tolerance: NDArray[np.float64] | None
 ) -> NDArray[np.bool_]:
-    same: NDArray[np.bool_] = stored.view(np.uint32) == expected.view(np.uint32)
-    same |= np.isnan(stored) & np.isnan(expected)
+    equal: NDArray[np.bool_] = stored.view(np.uint32) == expected.view(np.uint32)
+    equal |= np.isnan(stored) & np.isnan(expected)
     if tolerance is not None:
         near = np.abs(stored.astype(np.float64) - expected.astype(np.float64)) <= tolerance
-        same |= near & (tolerance > 0)
-    return same
+        equal |= near & (tolerance > 0)
+    return equal
 
 
 def shortest_number(value: np.float32) -> float | None:
-    """Return a float32 as the shortest number that rounds to it, for people and JSON; None for a missing value.
+    """Return the shortest decimal number that rounds to a float32, for output; None for a missing value.
 
     Examples
     --------
@@ -239,6 +242,6 @@ def shortest_number(value: np.float32) -> float | None:
     return None if np.isnan(value) else float(str(value))
 
 
-def _add(found: list[Difference] | list[Unchecked] | list[Healed], item: object) -> None:
-    if len(found) < MAX_LISTED:
-        found.append(item)  # type: ignore[arg-type]  # each list gets its own kind
+def _append(items: list[Difference] | list[Unchecked] | list[Healed], item: object) -> None:
+    if len(items) < MAX_LISTED:
+        items.append(item)  # type: ignore[arg-type]  # each list gets its own kind

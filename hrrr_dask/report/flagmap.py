@@ -1,4 +1,4 @@
-"""Draws flagged values as a picture: variables against time, and flags against time."""
+"""Plots flagged values: a heat map of each variable over time, and of each flag over time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.ledger.completeness import Columns
-from hrrr_dask.report.drawing import draw_title, label_time, legend, swatch
-from hrrr_dask.report.findings import ALL_FLAGS, NO_DATA, Findings
+from hrrr_dask.report.drawing import draw_legend, draw_title, label_time_axis, legend_entry
+from hrrr_dask.report.findings import ALL_FLAGS, NO_DATA, QualityFindings
 from hrrr_dask.report.quality_page import format_count, format_share
 from hrrr_dask.report.results import Assessment
 
@@ -31,21 +31,21 @@ SHADES: Final = (
     (np.inf, "more", "#401300"),
 )
 """Upper limit of the share of flagged values, label and colour. Blue and orange are distinguishable with any colour
-vision, the oranges by their darkness; one flagged value in a million already leaves the blue."""
+vision, the oranges by their darkness. Blue means no flagged value: one in a million is already orange."""
 
 ROW: Final = 0.27
-"""Height of a variable or flag [inch]."""
+"""Height of the row of a variable or flag [inch]."""
 
 
-def plot_flags(findings: Findings, found: Assessment, path: str | os.PathLike[str]) -> None:
-    """Draw the flagged values of each variable over time, and the flags over time.
+def plot_flags(findings: QualityFindings, found: Assessment, path: str | os.PathLike[str]) -> None:
+    """Plot the share of flagged values by variable over time, and by flag over time.
 
     Parameters
     ----------
-    findings : Findings
-        The counts. Columns are those of :func:`hrrr_dask.ledger.completeness.picture_columns`.
+    findings : QualityFindings
+        The counts. The plot has the columns of :func:`hrrr_dask.ledger.completeness.picture_columns`.
     found : Assessment
-        Assessment, for the title.
+        The assessment, for the title.
     path : path
         PNG to write.
 
@@ -54,34 +54,34 @@ def plot_flags(findings: Findings, found: Assessment, path: str | os.PathLike[st
     OSError
         If the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  only the plot needs matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  only plots need matplotlib
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    by_flag, looked = findings.counts.sum(axis=1), findings.looked.sum(axis=1)
+    by_flag, n_values = findings.flag_counts.sum(axis=1), findings.value_counts.sum(axis=1)
     rows = [k for k, flag in enumerate(ALL_FLAGS) if by_flag[:, k].any() and flag.mask != NO_DATA]
     heights = [len(findings.variables), len(rows)] if rows else [len(findings.variables)]
     figure = Figure(figsize=(11, max(1.6 + ROW * sum(heights) + 0.15 * len(heights), 3.6)), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     names = [variable.name for variable in findings.variables]
-    _draw(panels[0], findings.columns, names, findings.counts[..., -1], findings.looked)
+    _draw_rows(panels[0], findings.columns, names, findings.flag_counts[..., -1], findings.value_counts)
     if rows:
-        _draw(panels[1], findings.columns, [ALL_FLAGS[k].name for k in rows], by_flag[:, rows], looked[:, None])
-    keys = [swatch(colour, name) for _, name, colour in SHADES]
-    if not findings.looked.all():
-        keys.append(swatch("white", "no values"))
-    legend(panels[0], keys, "values that are flagged")
+        _draw_rows(panels[1], findings.columns, [ALL_FLAGS[k].name for k in rows], by_flag[:, rows], n_values[:, None])
+    keys = [legend_entry(colour, name) for _, name, colour in SHADES]
+    if not findings.value_counts.all():
+        keys.append(legend_entry("white", "no values"))
+    draw_legend(panels[0], keys, "flagged values")
     panels[0].get_legend().set_bbox_to_anchor((1.11, 1.0))
-    label_time(panels[-1], findings.columns)
+    label_time_axis(panels[-1], findings.columns)
     share = f"{found.flagged:,} of {found.values:,} values are flagged ({format_share(found.flagged, found.values)})"
     draw_title(panels[0], found.store, f"{share}, at {format_count(found.n_points, 'point')}")
     figure.savefig(Path(path), dpi=120, format="png")
 
 
-def _draw(
-    axes: Axes, columns: Columns, names: Sequence[str], flagged: NDArray[np.int64], looked: NDArray[np.int64]
+def _draw_rows(
+    axes: Axes, columns: Columns, names: Sequence[str], flagged: NDArray[np.int64], n_values: NDArray[np.int64]
 ) -> None:
-    """Draw one row for each name from top to bottom, with its total at the side; dims (column, row)."""
+    """Draw one row per name from top to bottom, with its total to the right; counts have dims (column, row)."""
     from matplotlib.colors import ListedColormap  # noqa: PLC0415  see plot_flags
     from matplotlib.dates import date2num  # noqa: PLC0415
 
@@ -89,7 +89,7 @@ def _draw(
     axes.pcolormesh(
         date2num(columns.edges),  # type: ignore[no-untyped-call]
         np.arange(len(names) + 1) - 0.5,
-        np.ma.masked_invalid(_shade_of(flagged, looked).T),
+        np.ma.masked_invalid(_shade_index(flagged, n_values).T),
         cmap=ListedColormap([colour for _, _, colour in SHADES]),
         vmin=-0.5,
         vmax=len(SHADES) - 0.5,
@@ -114,7 +114,7 @@ def _draw(
         )
 
 
-def _shade_of(flagged: NDArray[np.int64], looked: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the index into :data:`SHADES`, NaN where there are no values."""
-    shade = np.searchsorted([most for most, _, _ in SHADES], flagged / np.maximum(looked, 1)).astype(np.float64)
-    return np.where(looked == 0, np.nan, shade)
+def _shade_index(flagged: NDArray[np.int64], n_values: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return positions in :data:`SHADES`, NaN where there are no values."""
+    shade = np.searchsorted([limit for limit, _, _ in SHADES], flagged / np.maximum(n_values, 1)).astype(np.float64)
+    return np.where(n_values == 0, np.nan, shade)

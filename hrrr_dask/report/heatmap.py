@@ -1,4 +1,4 @@
-"""Draws the completeness of a store as a picture: days against lead times, and the reasons for missing values."""
+"""Plots the completeness of a store: a heat map of init time against lead time, and the reasons for gaps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hrrr_dask.ledger.completeness import (
     picture_columns,
 )
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, PARTIAL
-from hrrr_dask.report.drawing import SHARE_TICKS, draw_title, label_time, legend, root, swatch
+from hrrr_dask.report.drawing import SHARE_TICKS, draw_legend, draw_title, label_time_axis, legend_entry, square_root
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,10 +37,10 @@ SHADES: Final = (
     ("all read so far", "#a3aebb"),
     ("not read yet", "#dadada"),
 )
-"""Share of existing values and its colour. Blue and orange are distinguishable with any colour vision; a single
-missing value in a month already leaves the darkest blue."""
+"""Share of available values and its colour. Blue and orange are distinguishable with any colour vision; the darkest
+blue means that no value is missing."""
 
-ALL, SO_FAR, UNREAD, NONE = 0, 6, 7, 5
+ALL, NONE, ALL_SO_FAR, UNREAD = 0, 5, 6, 7
 """Positions in :data:`SHADES`."""
 
 REASON_COLOURS: Final = {
@@ -55,11 +55,10 @@ REASON_COLOURS: Final = {
     "internal-error": "#7f7f7f",
     "poisoned": "#882255",
 }
-"""Colour of each reason, the same in every picture; Okabe and Ito (2008), Color Universal Design, and
-one of Tol (2021)."""
+"""Colour of each reason, the same in every plot: Okabe and Ito (2008), Color Universal Design; one of Tol (2021)."""
 
 OTHER_COLOUR: Final = "#b9a2d8"
-"""Colour of reasons that are not in this table."""
+"""Colour of any other reason."""
 
 
 def plot_status(
@@ -71,14 +70,14 @@ def plot_status(
     *,
     rows: Rows = "lead_time",
 ) -> None:
-    """Draw the completeness of a store: init time against lead time (or cycle), and below the reasons for gaps.
+    """Plot the completeness of a store by init time and lead time (or cycle), and the reasons for gaps below.
 
     Parameters
     ----------
     codes : ndarray of uint8, dims (variable, init_time, lead_time)
         Outcome numbers.
     init_times : ndarray of datetime64, dims (init_time,)
-        Ascending, UTC. Columns are those of :func:`hrrr_dask.ledger.completeness.picture_columns`.
+        Ascending, UTC. The plot has the columns of :func:`hrrr_dask.ledger.completeness.picture_columns`.
     lead_hours : sequence of int
         Lead times [h].
     title : str
@@ -91,17 +90,17 @@ def plot_status(
     Raises
     ------
     ValueError
-        If the shapes of the arrays do not match, or there is no init time.
+        If the shapes of the arrays do not match, or if there are no init times.
     OSError
         If the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  only the plot needs matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  only plots need matplotlib
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     times = check_times(codes, init_times)
     if not len(times) or len(lead_hours) != codes.shape[2]:
         raise ValueError(
-            f"a picture needs at least one init time and {codes.shape[2]} lead hours, "
+            f"a plot needs at least one init time and {codes.shape[2]} lead hours, "
             f"not {len(times)} and {len(lead_hours)}"
         )
     cycle_hours = times.astype("datetime64[h]").astype(np.int64) % 24
@@ -121,22 +120,22 @@ def plot_status(
     _draw_map(panels[0], counts, columns, labels, "lead time [h]" if rows == "lead_time" else "cycle [h UTC]")
     if reasons:
         _draw_reasons(panels[1], counts.sum(axis=1), columns, reasons)
-    label_time(panels[-1], columns)
-    draw_title(panels[0], title, _file_line(codes))
+    label_time_axis(panels[-1], columns)
+    draw_title(panels[0], title, _count_files(codes))
     figure.savefig(Path(path), dpi=120, format="png")
 
 
-def _file_line(codes: NDArray[np.uint8]) -> str:
+def _count_files(codes: NDArray[np.uint8]) -> str:
     wanted, complete, gapped = (int(files.sum()) for files in file_states(codes))
-    # Rounded down, so that only complete is 100 %.
+    # Rounded down, so that 100 % means complete.
     share = f" ({np.floor(1000 * complete / wanted) / 10:.1f} %)" if wanted else ""
     return (
         f"{complete:,} of {wanted:,} files complete{share}, {gapped:,} with gaps, {wanted - complete - gapped:,} to do"
     )
 
 
-def _shade_of(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the index into :data:`SHADES`, NaN where nothing is offered; counts have dims (…, outcome)."""
+def _shade_index(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return positions in :data:`SHADES`, NaN where the archive offers nothing; counts have dims (…, outcome)."""
     wanted = counts.sum(axis=-1) - counts[..., NOT_OFFERED]
     complete, untouched = counts[..., COMPLETE], counts[..., NOT_INGESTED] + counts[..., PARTIAL]
     share = complete / np.maximum(wanted, 1)
@@ -151,18 +150,18 @@ def _shade_of(counts: NDArray[np.int64]) -> NDArray[np.float64]:
             share >= 0.5,
             complete > 0,
         ],
-        [np.nan, UNREAD, ALL, SO_FAR, 1, 2, 3, 4],
+        [np.nan, UNREAD, ALL, ALL_SO_FAR, 1, 2, 3, 4],
         NONE,
     )
     return np.asarray(shade, dtype=np.float64)
 
 
-def _draw_map(axes: Axes, counts: NDArray[np.int64], columns: Columns, labels: Sequence[int], what: str) -> None:
-    from matplotlib.colors import ListedColormap  # noqa: PLC0415  only the plot needs matplotlib
+def _draw_map(axes: Axes, counts: NDArray[np.int64], columns: Columns, labels: Sequence[int], axis_label: str) -> None:
+    from matplotlib.colors import ListedColormap  # noqa: PLC0415  see plot_status
     from matplotlib.dates import date2num  # noqa: PLC0415
 
-    shade = _shade_of(counts)
-    few = columns.n <= 62 and len(labels) <= 49
+    shade = _shade_index(counts)
+    has_borders = columns.n <= 62 and len(labels) <= 49
     axes.set_facecolor("white")
     axes.pcolormesh(
         date2num(columns.edges),  # type: ignore[no-untyped-call]
@@ -171,22 +170,22 @@ def _draw_map(axes: Axes, counts: NDArray[np.int64], columns: Columns, labels: S
         cmap=ListedColormap([colour for _, colour in SHADES]),
         vmin=-0.5,
         vmax=len(SHADES) - 0.5,
-        edgecolors="white" if few else "none",
-        linewidth=0.4 if few else 0.0,
+        edgecolors="white" if has_borders else "none",
+        linewidth=0.4 if has_borders else 0.0,
     )
     step = max(1, -(-len(labels) // 13))
     step = next((nice for nice in (1, 2, 3, 6, 12) if nice >= step), step)
     axes.set_yticks(range(0, len(labels), step), [str(label) for label in labels[::step]])
-    axes.set_ylabel(what)
-    keys = [swatch(colour, name) for k, (name, colour) in enumerate(SHADES) if (shade == k).any()]
+    axes.set_ylabel(axis_label)
+    keys = [legend_entry(colour, name) for k, (name, colour) in enumerate(SHADES) if (shade == k).any()]
     if np.isnan(shade).any():
-        keys.append(swatch("white", "not in the archive"))
-    legend(axes, keys, "values that are there")
+        keys.append(legend_entry("white", "not in the archive"))
+    draw_legend(axes, keys, "available values")
 
 
 def _draw_reasons(axes: Axes, counts: NDArray[np.int64], columns: Columns, reasons: Sequence[int]) -> None:
-    """Draw stacked shares of the wanted values in each column, by reason."""
-    from matplotlib.dates import date2num  # noqa: PLC0415  only the plot needs matplotlib
+    """Draw the percentage of missing values in each column, stacked by reason."""
+    from matplotlib.dates import date2num  # noqa: PLC0415  see plot_status
 
     wanted = np.maximum(counts.sum(axis=1) - counts[:, NOT_OFFERED], 1)
     edges = date2num(columns.edges)  # type: ignore[no-untyped-call]
@@ -198,15 +197,15 @@ def _draw_reasons(axes: Axes, counts: NDArray[np.int64], columns: Columns, reaso
         top = base + 100 * counts[:, number] / wanted
         drawn = np.where(counts[:, number] > 0, top, np.nan)
         axes.stairs(drawn, edges, baseline=base, fill=True, facecolor=colour, linewidth=0)
-        keys.append(swatch(colour, f"{names[number]} {int(counts[:, number].sum()):,}"))
+        keys.append(legend_entry(colour, f"{names[number]} {int(counts[:, number].sum()):,}"))
         base = top
-    axes.set_yscale("function", functions=(root, np.square))
+    axes.set_yscale("function", functions=(square_root, np.square))
     highest = min(1.2 * float(base.max()), 103.0)
     axes.set_ylim(0, highest)
     axes.set_yticks([tick for tick in SHARE_TICKS if highest / 70 < tick <= highest])
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.set_ylabel("missing [%]\n(root scale)")
+    axes.set_ylabel("missing [%]\n(square-root scale)")
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    legend(axes, keys, "values that are missing")
+    draw_legend(axes, keys, "missing values")

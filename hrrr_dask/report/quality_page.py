@@ -1,4 +1,4 @@
-"""Formats an assessment as a page of Markdown. Pure."""
+"""Formats an assessment as a Markdown page, and its values as text. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from collections.abc import Iterable, Sequence
 from hrrr_dask.report.findings import ALL_FLAGS
 from hrrr_dask.report.results import Assessment, Example
 
-__all__ = ["format_count", "format_example", "format_place", "format_share", "format_value", "quality_page"]
+__all__ = [
+    "format_count",
+    "format_example",
+    "format_location",
+    "format_quality_page",
+    "format_share",
+    "format_value",
+]
 
 RIGHT = "---:"
 LEFT = "---"
 
 
-def quality_page(found: Assessment) -> str:
-    """Format an assessment as a page of Markdown.
+def format_quality_page(found: Assessment) -> str:
+    """Format an assessment as a Markdown page.
 
     Parameters
     ----------
@@ -23,7 +30,7 @@ def quality_page(found: Assessment) -> str:
     """
     parts = [_summary(found)]
     if found.flags:
-        parts += [_flags(found), _examples(found), _where_and_when(found)]
+        parts += [_flags(found), _examples(found), _points_and_runs(found)]
     parts += [_variables(found), _lead_times(found), _meanings(found)]
     return "\n\n".join(parts) + "\n"
 
@@ -36,15 +43,16 @@ def _summary(found: Assessment) -> str:
     )
     share = format_share(found.missing, found.values + found.missing)
     missing = (
-        f"{found.missing:,} are missing ({share}), and the ledger says why" if found.missing else "none is missing"
+        f"{found.missing:,} more are missing ({share}); the ledger has the reasons"
+        if found.missing
+        else "No value is missing"
     )
     return (
         f"# Physical quality of {_code(found.store)}\n\n"
         f"Runs from {found.first_init_time:%Y-%m-%d %H} to {found.last_init_time:%Y-%m-%d %H} UTC at "
-        f"{format_count(found.n_points, 'point')}: **{found.values:,}** values are there, "
-        f"out of {found.files:,} files. "
-        f"{flagged}; {missing if found.missing else 'none is missing'}.\n\n"
-        "A flag says that a value is worth a look. No value was changed."
+        f"{format_count(found.n_points, 'point')}: **{found.values:,}** values from {found.files:,} files. "
+        f"{flagged}. {missing}.\n\n"
+        "A flag marks a value for review. No value was changed."
     )
 
 
@@ -68,28 +76,28 @@ def _examples(found: Assessment) -> str:
     rows = [
         (
             _code(one.variable),
-            _cell(_value_of(one)),
+            _cell(_format_value_with_unit(one)),
             f"{one.init_time:%Y-%m-%d %H}",
             f"{one.lead_hours}",
             f"{one.valid_time:%Y-%m-%d %H}",
             _cell(one.point_id),
-            format_place(one.latitude, one.longitude),
+            format_location(one.latitude, one.longitude),
             ", ".join(map(_code, one.flags)),
         )
         for one in found.examples
     ]
-    header = ("variable", "value", "init time", "lead [h]", "valid time", "point", "place", "flags")
-    return "## The most extreme\n\n" + _table(header, rows, (LEFT, RIGHT, LEFT, RIGHT, LEFT, LEFT, LEFT, LEFT))
+    header = ("variable", "value", "init time", "lead [h]", "valid time", "point", "location", "flags")
+    return "## Most extreme values\n\n" + _table(header, rows, (LEFT, RIGHT, LEFT, RIGHT, LEFT, LEFT, LEFT, LEFT))
 
 
-def _where_and_when(found: Assessment) -> str:
+def _points_and_runs(found: Assessment) -> str:
     points = [
-        (_cell(row.point_id), format_place(row.latitude, row.longitude), f"{row.flagged:,}") for row in found.points
+        (_cell(row.point_id), format_location(row.latitude, row.longitude), f"{row.flagged:,}") for row in found.points
     ]
     runs = [(f"{row.init_time:%Y-%m-%d %H}", f"{row.flagged:,}") for row in found.runs]
     return (
-        "## Where and when\n\nThe points with the most flagged values:\n\n"
-        + _table(("point", "place", "flagged"), points, (LEFT, LEFT, RIGHT))
+        "## Points and runs\n\nThe points with the most flagged values:\n\n"
+        + _table(("point", "location", "flagged"), points, (LEFT, LEFT, RIGHT))
         + "\n\nThe runs with the most flagged values:\n\n"
         + _table(("init time [UTC]", "flagged"), runs, (LEFT, RIGHT))
     )
@@ -117,8 +125,8 @@ def _lead_times(found: Assessment) -> str:
 
 
 def _meanings(found: Assessment) -> str:
-    there = {row.flag for row in found.flags}
-    rows = [(_code(flag.name), flag.meaning, flag.source, "yes" if flag.name in there else "no") for flag in ALL_FLAGS]
+    names = {row.flag for row in found.flags}
+    rows = [(_code(flag.name), flag.meaning, flag.source, "yes" if flag.name in names else "no") for flag in ALL_FLAGS]
     return "## What the flags mean\n\n" + _table(("flag", "meaning", "source", "found"), rows, (LEFT,) * 4)
 
 
@@ -133,10 +141,10 @@ def format_example(one: Example, *, bare: bool = False) -> str:
         Omit the name of the variable.
     """
     name = "" if bare else f"{one.variable} "
-    return f"{name}{_value_of(one)} at {one.point_id}, {one.init_time:%Y-%m-%dT%H}-f{one.lead_hours:02d}"
+    return f"{name}{_format_value_with_unit(one)} at {one.point_id}, {one.init_time:%Y-%m-%dT%H}-f{one.lead_hours:02d}"
 
 
-def _value_of(one: Example) -> str:
+def _format_value_with_unit(one: Example) -> str:
     units = "" if one.units == "1" else f" {one.units}"
     return f"{format_value(one.value)}{units}" + (
         "" if one.before is None else f" after {format_value(one.before)}{units}"
@@ -144,7 +152,7 @@ def _value_of(one: Example) -> str:
 
 
 def format_value(value: float) -> str:
-    """Format a value with five significant digits, or all digits before the point.
+    """Format a value with five significant digits, or as an integer from 10,000.
 
     Examples
     --------
@@ -154,19 +162,19 @@ def format_value(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.5g}"
 
 
-def format_count(number: int, what: str) -> str:
-    """Format a number with its noun.
+def format_count(number: int, noun: str) -> str:
+    """Format a count with its noun, singular or plural.
 
     Examples
     --------
     >>> format_count(1, "point"), format_count(5016, "point")
     ('1 point', '5,016 points')
     """
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def format_share(part: int, whole: int) -> str:
-    """Format a share as a percentage that is never rounded to 0 % or 100 %.
+    """Format a share as a percentage, never rounded to 0 % or 100 %.
 
     Examples
     --------
@@ -179,12 +187,12 @@ def format_share(part: int, whole: int) -> str:
     return f"{share:.9g} %" if share > 99 else f"{share:.2g} %"
 
 
-def format_place(latitude: float, longitude: float) -> str:
+def format_location(latitude: float, longitude: float) -> str:
     """Format coordinates as degrees with N, S, E and W.
 
     Examples
     --------
-    >>> format_place(43.66, -116.09)
+    >>> format_location(43.66, -116.09)
     '43.66 N 116.09 W'
     """
     longitude = (longitude + 180) % 360 - 180
@@ -197,7 +205,7 @@ def _code(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Escape text for a cell of a table."""
+    """Escape text for a table cell."""
     return text.replace("|", "\\|").replace("\n", " ")
 
 

@@ -1,4 +1,4 @@
-"""Results that the public functions return: Report, Status, Assessment."""
+"""Result types of the public functions: Report, Status, Assessment."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a backfill did, and the gaps of its period."""
+    """Result of a backfill, and the gaps of its period."""
 
     store: str
     """URL of the store."""
     files_wanted: int
     """Files that the archive is expected to have in the period."""
     files_done_before: int
-    """Of these, files that were in the store before the command."""
+    """Of these, files in the store before the command."""
     files_read: int
     """Files read and committed by this command."""
     gaps: dict[str, int]
@@ -49,7 +49,7 @@ class Report:
     seconds: float
     """Wall time [s]."""
     interrupted: bool
-    """Whether the command stopped early; the same command does the rest."""
+    """Whether the command stopped early; run it again to do the rest."""
     decoded_by: dict[str, int] = field(default_factory=dict)
     """Engine to the number of values (init_time, lead_time, variable) that it decoded for this command."""
     first_files_with_gaps: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class Status:
     files_with_gaps: int
     """Files with at least one gap."""
     files_to_do: int
-    """Files that the archive is expected to have and that were not read yet."""
+    """Files that the archive is expected to have and that are not read yet."""
     gaps: dict[str, int]
     """Reason to the number of missing values."""
     by_time: tuple[StatusRow, ...] = ()
@@ -203,7 +203,7 @@ class LeadFinding:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Plausibility of a store's values. Flags are for people to look at; no value is changed."""
+    """Plausibility of a store's values. Flags mark values for review; no value is changed."""
 
     store: str
     """URL of the store."""
@@ -236,6 +236,6 @@ class Assessment:
     ``no-data-sentinel``."""
 
     def found(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Return which of these flags any value has."""
-        there = {finding.flag for finding in self.flags}
-        return tuple(name for name in names if name in there)
+        """Return those of the given flags that were found."""
+        found = {finding.flag for finding in self.flags}
+        return tuple(name for name in names if name in found)

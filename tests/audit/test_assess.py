@@ -1,4 +1,4 @@
-"""A store's values are looked at from end to end: a clean one, one with outliers in its archive, and NOAA's own day."""
+"""`assess` of a store without outliers, of one with outliers in its archive, and of a real day."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.oracle import content_digests, without_dask, write_points
 from support.paths import SHARED_DATA
 
 import hrrr_dask
-from hrrr_dask.audit import assess as assessing
+from hrrr_dask.audit import assess as assess_module
 from hrrr_dask.cli.commands import cli
 from hrrr_dask.errors import ConfigError, PlanError, StoreMismatchError
 from hrrr_dask.testing import DEFAULT_WINDOW, expected_field, write_archive
@@ -34,7 +34,7 @@ NAMES = [
 ]
 NOON = datetime(2024, 7, 2, 18)
 
-PLANTED = {
+OUTLIERS = {
     ("visible_beam_downward_solar_flux", NOON, 0, 0): 9000.0,
     ("dewpoint_2m", datetime(2024, 7, 1, 6), 6, 1): 192.125,
     ("relative_humidity_2m", datetime(2024, 7, 1, 6), 6, 2): 1.0,
@@ -43,22 +43,22 @@ PLANTED = {
 """Variable, run, lead time and position in CELLS to a value."""
 
 
-def planted(name, init_time, lead_hours, window):
+def field_with_outliers(name, init_time, lead_hours, window):
     field = np.array(expected_field(name, init_time, lead_hours, window))
-    for (variable, run, lead, point), value in PLANTED.items():
+    for (variable, run, lead, point), value in OUTLIERS.items():
         if (variable, run, lead) == (name, init_time, lead_hours):
             field[CELLS[point]] = value
     return field
 
 
-def store_of(root, name, **more):
+def backfill(root):
     latitude, longitude = DEFAULT_WINDOW.latlon(*np.transpose(CELLS))
     with without_dask() as client:
         hrrr_dask.backfill(
             write_points(root / "points.csv", list(zip(latitude, longitude, strict=True))),
             "2024-07-01",
             "2024-07-02",
-            root / name,
+            root / "x.zarr",
             client=client,
             source=[str(root / "archive")],
             cycles=[0, 6, 12, 18],
@@ -66,12 +66,11 @@ def store_of(root, name, **more):
             variables=NAMES,
             partition_days=1,
             axis_start="2024-06-30",
-            **more,
         )
-    return str(root / name)
+    return str(root / "x.zarr")
 
 
-def archive_in(root):
+def make_archive(root):
     return write_archive(
         root / "archive",
         start=datetime(2024, 7, 1),
@@ -86,23 +85,23 @@ def archive_in(root):
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
     root = tmp_path_factory.mktemp("clean")
-    archive_in(root)
-    return store_of(root, "x.zarr")
+    make_archive(root)
+    return backfill(root)
 
 
 @pytest.fixture(scope="module")
-def spoilt(tmp_path_factory):
-    """With outliers in the messages, and a file that is not there."""
-    root = tmp_path_factory.mktemp("spoilt")
+def with_outliers(tmp_path_factory):
+    """Store of an archive with outliers, and with one file missing."""
+    root = tmp_path_factory.mktemp("outliers")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(messages_module, "expected_field", planted)
-        archive = archive_in(root)
-    (gone,) = [file for file in archive.files if (file.init_time, file.lead_hours) == (datetime(2024, 7, 2), 6)]
-    archive.path(gone).unlink()
-    return store_of(root, "x.zarr")
+        patch.setattr(messages_module, "expected_field", field_with_outliers)
+        archive = make_archive(root)
+    (missing,) = [file for file in archive.files if (file.init_time, file.lead_hours) == (datetime(2024, 7, 2), 6)]
+    archive.path(missing).unlink()
+    return backfill(root)
 
 
-def test_a_clean_store_has_no_flags_and_all_its_values_are_looked_at(clean):
+def test_a_store_without_outliers_has_no_flags_and_all_values_are_checked(clean):
     before = content_digests(clean)
     found = hrrr_dask.assess(clean)
     assert found.flagged == 0, found.flags
@@ -116,7 +115,7 @@ def test_a_clean_store_has_no_flags_and_all_its_values_are_looked_at(clean):
             assert (row.values, row.missing) == (n, 0), row.name
             assert (row.minimum, row.maximum) == (np.nanmin(values), np.nanmax(values))
             assert row.mean == pytest.approx(np.nanmean(values, dtype=np.float64))
-    assert found.values == 8 * 16 * 3 + 8 * 3, "an hour's precipitation is not there at lead 0, and not missing"
+    assert found.values == 8 * 16 * 3 + 8 * 3, "hourly precipitation does not exist at lead 0, and is not missing"
     assert content_digests(clean) == before, "no value is changed"
 
 
@@ -124,8 +123,8 @@ def counts_of(found):
     return {(row.flag, row.variable): row.values for row in found.flags}
 
 
-def test_planted_outliers_are_found_with_their_place_and_time(spoilt):
-    found = hrrr_dask.assess(spoilt)
+def test_outliers_are_found_with_their_point_and_time(with_outliers):
+    found = hrrr_dask.assess(with_outliers)
     beam = "visible_beam_downward_solar_flux"
     assert counts_of(found) == {
         ("above-limits", beam): 1,
@@ -148,35 +147,35 @@ def test_planted_outliers_are_found_with_their_place_and_time(spoilt):
     latitude, longitude = DEFAULT_WINDOW.latlon(*CELLS[0])
     assert (first.latitude, first.longitude % 360) == pytest.approx((latitude, longitude))
     assert (second.variable, second.value, second.before) == ("temperature_2m", 230, 288.375)
-    assert second.init_time == datetime(2024, 7, 2), "over a partition's border"
+    assert second.init_time == datetime(2024, 7, 2), "a step across the border of two partitions"
     assert {(row.point_id, row.flagged) for row in found.points} == {("p0", 3), ("p1", 3), ("p2", 2)}
     assert [(row.lead_hours, row.flagged) for row in found.leads] == [(0, 5), (6, 3)]
 
 
-def test_small_blocks_find_the_same(spoilt, monkeypatch):
-    whole = hrrr_dask.assess(spoilt)
-    monkeypatch.setattr(assessing, "BLOCK_BYTES", 1)
-    existing = assessing.load_existing(spoilt, {})
-    assert existing.layout.chunk_points >= 3, "else several blocks are made above already"
-    monkeypatch.setattr(assessing, "_blocks_of_points", lambda _: [slice(0, 1), slice(1, 3)])
-    assert hrrr_dask.assess(spoilt) == whole
+def test_small_blocks_give_the_same_assessment(with_outliers, monkeypatch):
+    whole = hrrr_dask.assess(with_outliers)
+    monkeypatch.setattr(assess_module, "BLOCK_BYTES", 1)
+    existing = assess_module.load_existing(with_outliers, {})
+    assert existing.layout.chunk_points >= 3, "else there are several blocks above"
+    monkeypatch.setattr(assess_module, "_blocks_of_points", lambda _: [slice(0, 1), slice(1, 3)])
+    assert hrrr_dask.assess(with_outliers) == whole
 
 
-def test_a_period_is_looked_at_alone(spoilt):
-    found = hrrr_dask.assess(spoilt, start="2024-07-01T06", end="2024-07-01")
+def test_only_the_given_period_is_assessed(with_outliers):
+    found = hrrr_dask.assess(with_outliers, start="2024-07-01T06", end="2024-07-01")
     assert (found.first_init_time.hour, found.last_init_time.hour, found.files) == (6, 18, 6)
     assert {row.variable for row in found.flags} == {"dewpoint_2m", "relative_humidity_2m"}
-    last = hrrr_dask.assess(spoilt, start=datetime(2024, 7, 2, 6))
+    last = hrrr_dask.assess(with_outliers, start=datetime(2024, 7, 2, 6))
     assert (last.first_init_time, last.last_init_time) == (datetime(2024, 7, 2, 6), NOON)
     with pytest.raises(PlanError, match="has runs from 2024-07-01T00 to 2024-07-02T18, and none from 2024-06-01T00"):
-        hrrr_dask.assess(spoilt, start="2024-06-01", end="2024-06-02")
+        hrrr_dask.assess(with_outliers, start="2024-06-01", end="2024-06-02")
 
 
-def test_what_cannot_be_done_is_said_before_anything_is_read(tmp_path, clean):
+def test_a_missing_store_or_directory_is_an_error(tmp_path, clean):
     with pytest.raises(StoreMismatchError, match="holds no store"):
         hrrr_dask.assess(tmp_path / "nothing")
     for what in ("markdown", "plot"):
-        with pytest.raises(ConfigError, match=r"there is no directory .*nowhere: make it first"):
+        with pytest.raises(ConfigError, match=r"directory .*nowhere does not exist: create it first"):
             hrrr_dask.assess(clean, **{what: tmp_path / "nowhere" / "x"})
 
 
@@ -184,45 +183,45 @@ def run(*args):
     return CliRunner().invoke(cli, ["quality", *map(str, args)])
 
 
-def test_the_command_writes_a_page_and_a_picture_and_ends_with_0(spoilt, tmp_path):
-    page, picture = tmp_path / "q.md", tmp_path / "q.png"
-    result = run("--store", spoilt, "--markdown", page, "--plot", picture)
+def test_the_command_writes_a_page_and_a_plot_and_exits_with_0(with_outliers, tmp_path):
+    page, plot = tmp_path / "q.md", tmp_path / "q.png"
+    result = run("--store", with_outliers, "--markdown", page, "--plot", plot)
     assert result.exit_code == 0, result.output
     assert "flagged 8 (2.1 %); none is changed" in " ".join(result.stdout.split())
-    assert f"plot     {picture}" in result.stdout
+    assert f"plot     {plot}" in result.stdout
     assert "9000 W m-2 at p0, 2024-07-02T18-f00" in page.read_text()
-    assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert plot.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_json_says_the_same(spoilt):
-    result = run("--store", spoilt, "--json", "--start", "2024-07-02", "--end", "2024-07-02T18")
+def test_json_output_has_the_assessment(with_outliers):
+    result = run("--store", with_outliers, "--json", "--start", "2024-07-02", "--end", "2024-07-02T18")
     assert result.exit_code == 0
-    answer = json.loads(result.stdout)
-    assert answer["first_init_time"] == "2024-07-02T00:00:00"
-    assert answer["flagged"] == 4
-    assert answer["examples"][0]["value"] == 9000
-    assert [row["lead_hours"] for row in answer["leads"]] == [0, 6]
+    found = json.loads(result.stdout)
+    assert found["first_init_time"] == "2024-07-02T00:00:00"
+    assert found["flagged"] == 4
+    assert found["examples"][0]["value"] == 9000
+    assert [row["lead_hours"] for row in found["leads"]] == [0, 6]
 
 
 @pytest.mark.parametrize(
-    ("flags", "code", "said"),
+    ("flags", "exit_code", "message"),
     [
         ("solar-closure", 3, "found solar-closure\n"),
         ("no-data-sentinel,above-limits, moisture-sentinel", 3, "found above-limits, moisture-sentinel\n"),
         ("no-data-sentinel", 0, ""),
         ("", 0, ""),
-        ("solar-closures", 2, "error: there is no flag 'solar-closures': did you mean solar-closure?\n"),
-        ("x", 2, "known are below-limits, "),
+        ("solar-closures", 2, "error: flag 'solar-closures' is unknown: did you mean solar-closure?\n"),
+        ("x", 2, "flag 'x' is unknown: use below-limits, "),
     ],
 )
-def test_a_flag_that_must_not_be_ends_with_3(spoilt, flags, code, said):
-    result = run("--store", spoilt, "--fail-on", flags, "--json")
-    assert (result.exit_code, said in result.stderr) == (code, True), result.stderr
+def test_a_flag_of_fail_on_exits_with_3(with_outliers, flags, exit_code, message):
+    result = run("--store", with_outliers, "--fail-on", flags, "--json")
+    assert (result.exit_code, message in result.stderr) == (exit_code, True), result.stderr
     assert json.loads(result.stdout)
 
 
 @needs.real_bytes
-def test_noaas_day_has_one_point_without_moisture_for_one_hour(tmp_path):
+def test_a_real_day_has_one_point_without_moisture_for_one_hour(tmp_path):
     dry = (43.65979956, 243.91050253 - 360)  # the driest of 3,198 cells: 1 % at 09Z, lead 1
     with without_dask() as client:
         hrrr_dask.backfill(

@@ -1,4 +1,4 @@
-"""A store whose bytes were changed is found out by what its ledger recorded; no archive is needed for that."""
+"""`verify_checksums` finds changed bytes of a store by the checksums in its ledger, without the archive."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from support.oracle import without_dask
 
 import hrrr_dask
+from hrrr_dask import verify_checksums
 from hrrr_dask.cli.commands import cli
 from hrrr_dask.ledger.ledger import Ledger
 from hrrr_dask.store.shards import decode_shard, encode_shard
@@ -35,7 +36,7 @@ def archive(tmp_path_factory):
     return write_archive(root, init_times=INITS, lead_hours=[0, 1], variables=NAMES, decoys=False, window=WINDOW)
 
 
-def fill(archive, store, end="2024-01-02"):
+def backfill(archive, store, end="2024-01-02"):
     shape = {"partition_days": 1, "axis_start": "2024-01-01", "shard_points": 4, "chunk_points": 2}
     with without_dask() as client:
         return hrrr_dask.backfill(
@@ -53,100 +54,96 @@ def fill(archive, store, end="2024-01-02"):
 
 
 @pytest.fixture(scope="module")
-def filled(archive, tmp_path_factory):
-    store = tmp_path_factory.mktemp("filled") / "x.zarr"
-    assert fill(archive, store).outcome == "done"
+def pristine_store(archive, tmp_path_factory):
+    store = tmp_path_factory.mktemp("pristine") / "x.zarr"
+    assert backfill(archive, store).outcome == "done"
     return store
 
 
 @pytest.fixture
-def store(filled, tmp_path):
-    return Path(shutil.copytree(filled, tmp_path / "x.zarr"))
+def store(pristine_store, tmp_path):
+    """Copy of the store, to be damaged."""
+    return Path(shutil.copytree(pristine_store, tmp_path / "x.zarr"))
 
 
-def kinds(store, **more):
-    report = hrrr_dask.verify_checksums(store, **more)
-    return report.counts, report
-
-
-def test_a_store_as_it_was_written_is_equal(store):
-    counts, report = kinds(store)
-    assert (counts, report.outcome, report.exit_code) == ({}, "equal", 0)
+def test_an_unchanged_store_is_equal(store):
+    report = verify_checksums(store)
+    assert (report.counts, report.outcome, report.exit_code) == ({}, "equal", 0)
     assert report.files == N_FILES
     assert report.values_compared == report.values_equal == N_FILES * len(NAMES) * N_POINTS
     assert report.against == "checksums"
     assert report.bytes_read == 0
 
 
-def test_a_store_that_grew_and_was_compacted_is_equal_too(archive, store):
+def test_a_store_with_added_points_and_a_compacted_ledger_is_equal(archive, store):
     with without_dask() as client:
         more = pd.DataFrame({"point_id": ["f"], "latitude": POINTS.latitude[:1], "longitude": POINTS.longitude[:1]})
         hrrr_dask.add_points(store, more, client=client, source=[str(archive.root)])
     hrrr_dask.compact(store)
-    counts, report = kinds(store)
-    assert counts == {}
+    report = verify_checksums(store)
+    assert report.counts == {}
     assert report.values_equal == N_FILES * len(NAMES) * (N_POINTS + 1)
 
 
-def test_a_bit_that_flipped_in_any_object_is_found_and_its_place_named(store):
+def test_a_flipped_bit_in_any_object_is_found_with_its_key(store):
     rng = np.random.default_rng(5)
     paths = [path for path in sorted(store.rglob("*")) if path.is_file() and ".hrrr" not in path.parts]
     assert len(paths) > 50
     for path in paths:
-        if path == store / "zarr.json":  # holds what users add, too; a bit of it may be theirs
+        if path == store / "zarr.json":  # the flipped bit may be in user attributes
             continue
         good = path.read_bytes()
         bad = bytearray(good)
         bad[rng.integers(len(good))] ^= 1 << int(rng.integers(8))
         path.write_bytes(bad)
-        counts, report = kinds(store)
-        assert set(counts) <= {"damaged-chunk", "other-document"}, path
+        report = verify_checksums(store)
+        assert set(report.counts) <= {"damaged-chunk", "other-document"}, path
         assert report.exit_code == 1, path
         key = path.relative_to(store).as_posix()
         assert key in {each.file for each in report.differences}, path
         path.write_bytes(good)
-    assert kinds(store)[0] == {}
+    assert verify_checksums(store).counts == {}
 
 
-def test_a_shard_that_was_removed_is_found_by_the_values_that_are_missing(store):
+def test_a_removed_shard_is_found_by_its_missing_values(store):
     (store / f"{NAMES[0]}/c/1/0/0").unlink()
-    counts, report = kinds(store)
-    assert counts == {"value-is-missing": 4 * N_POINTS} or counts == {"other-checksum": 4 * N_POINTS}
+    report = verify_checksums(store)
+    assert report.counts in ({"value-is-missing": 4 * N_POINTS}, {"other-checksum": 4 * N_POINTS})
     assert {each.file for each in report.differences} == {
         f"{init:%Y%m%dT%H}-f{lead:02}" for init in INITS[2:] for lead in (0, 1)
     }
     assert {each.variable for each in report.differences} == {NAMES[0]}
 
 
-def test_a_shard_that_is_whole_but_another_is_found_by_its_values(store):
-    """Changed and encoded again with a right CRC, as somebody would who means it."""
+def test_a_shard_replaced_by_another_valid_one_is_found(store):
+    """The shard is changed and encoded again, with a correct CRC."""
     path = store / f"{NAMES[1]}/c/0/0/1"
     document = json.loads((store / f"{NAMES[1]}/zarr.json").read_bytes())
     shard = decode_shard(document, path.read_bytes()).copy()
     shard[1, 0, 0] = np.nextafter(shard[1, 0, 0], np.float32(np.inf))
     path.write_bytes(encode_shard(document, shard))
-    counts, report = kinds(store)
-    assert counts == {"other-checksum": N_POINTS}
+    report = verify_checksums(store)
+    assert report.counts == {"other-checksum": N_POINTS}
     (found,) = report.differences
     assert (found.file, found.variable) == ("20240101T12-f00", NAMES[1])
-    assert kinds(store, start="2024-01-02")[0] == {}, "only what is wanted is looked at"
-    assert kinds(store, end="2024-01-01T00")[0] == {}
+    assert verify_checksums(store, start="2024-01-02").counts == {}, "only the given period is verified"
+    assert verify_checksums(store, end="2024-01-01T00").counts == {}
 
 
 @pytest.mark.parametrize("name", ["status", "quality", "available_at"])
-def test_an_array_that_no_longer_says_what_the_ledger_says_is_found(store, name):
+def test_an_array_that_differs_from_the_ledger_is_found(store, name):
     path = store / f"{name}/c/0/0"
     document = json.loads((store / f"{name}/zarr.json").read_bytes())
     shard = decode_shard(document, path.read_bytes()).copy()
     shard[1, 1] += 3
     path.write_bytes(encode_shard(document, shard))
-    counts, report = kinds(store)
-    assert counts == {"other-status": 1}
+    report = verify_checksums(store)
+    assert report.counts == {"other-status": 1}
     (found,) = report.differences
     assert (found.file, found.variable, found.store) == ("20240101T12-f01", name, int(shard[1, 1]))
 
 
-def test_values_of_an_attempt_that_did_not_commit_are_left_to_the_archive(archive, tmp_path, monkeypatch):
+def test_values_of_an_uncommitted_attempt_have_no_checksum_and_are_not_checked(archive, tmp_path, monkeypatch):
     copy = type(archive)(tmp_path / "archive", archive.files, archive.window, archive.names)
     shutil.copytree(archive.root, copy.root)
 
@@ -156,28 +153,27 @@ def test_values_of_an_attempt_that_did_not_commit_are_left_to_the_archive(archiv
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "write", killed)
         with pytest.raises(KeyboardInterrupt):
-            fill(copy, tmp_path / "x.zarr", end="2024-01-01")
+            backfill(copy, tmp_path / "x.zarr", end="2024-01-01")
     delete(copy, copy.files[0])
-    assert fill(copy, tmp_path / "x.zarr", end="2024-01-01").gaps == {}
-    counts, report = kinds(tmp_path / "x.zarr")
-    assert (counts, report.exit_code) == ({}, 3)
+    assert backfill(copy, tmp_path / "x.zarr", end="2024-01-01").gaps == {}
+    report = verify_checksums(tmp_path / "x.zarr")
+    assert (report.counts, report.exit_code) == ({}, 3)
     assert {each.reason for each in report.unchecked} == {"no-checksum"}
     assert report.unchecked_values == len(NAMES) * N_POINTS
 
 
-def test_the_command_says_what_differs_and_ends_with_1(store):
+def test_the_command_lists_the_differences_and_exits_with_1(store):
     (store / "latitude/c/0").write_bytes((store / "longitude/c/0").read_bytes())
     done = CliRunner().invoke(cli, ["verify", "--store", str(store), "--checksums", "--json"])
     assert done.exit_code == 1
-    answer = json.loads(done.stdout)
-    assert answer["counts"] == {"other-document": 1}
-    shown = CliRunner().invoke(cli, ["verify", "--store", str(store), "--checksums"])
-    assert "compared with the ledger's checksums" in " ".join(shown.stdout.split())
-    assert "latitude/c/0" in shown.stdout
+    assert json.loads(done.stdout)["counts"] == {"other-document": 1}
+    tables = CliRunner().invoke(cli, ["verify", "--store", str(store), "--checksums"])
+    assert "compared with the ledger's checksums" in " ".join(tables.stdout.split())
+    assert "latitude/c/0" in tables.stdout
 
 
 @pytest.mark.parametrize("flags", [("--sample", "3"), ("--all",), ("--source", "aws")])
-def test_what_speaks_of_an_archive_does_not_go_with_checksums(store, flags):
+def test_options_of_the_archive_are_refused_with_checksums(store, flags):
     done = CliRunner().invoke(cli, ["verify", "--store", str(store), "--checksums", *flags])
     assert done.exit_code == 2
     assert "reads no archive: leave out" in done.stderr

@@ -1,4 +1,4 @@
-"""The picture of a store's completeness, against its pixels."""
+"""The plot of a store's completeness has the right colours."""
 
 from __future__ import annotations
 
@@ -31,41 +31,38 @@ def hours(start: str, n: int, step: int = 1) -> np.ndarray:
         (np.full((1, 2, 3), 99, np.uint8), hours("2024-01-01", 2), "outcome number 99 is not in the table"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(tmp_path, codes, init_times, why):
+def test_inconsistent_arrays_are_refused(tmp_path, codes, init_times, why):
     with pytest.raises(ValueError, match=why):
         summarise(codes, init_times)
     with pytest.raises(ValueError, match=why):
         plot_status(codes, init_times, [0, 1, 2], "store", tmp_path / "x.png")
 
 
-def test_a_picture_needs_a_run_and_a_name_for_every_lead_time(tmp_path):
-    with pytest.raises(ValueError, match="at least one init time and 3 lead hours, not 0 and 3"):
-        plot_status(np.ones((1, 0, 3), np.uint8), hours("2024-01-01", 0), [0, 1, 2], "store", tmp_path / "x.png")
-    with pytest.raises(ValueError, match="at least one init time and 3 lead hours, not 4 and 2"):
-        plot_status(np.ones((1, 4, 3), np.uint8), hours("2024-01-01", 4), [0, 1], "store", tmp_path / "x.png")
+@pytest.mark.parametrize(("n_inits", "n_leads"), [(0, 3), (4, 2)])
+def test_a_plot_needs_an_init_time_and_all_lead_hours(tmp_path, n_inits, n_leads):
+    codes, inits = np.ones((1, n_inits, 3), np.uint8), hours("2024-01-01", n_inits)
+    message = f"a plot needs at least one init time and 3 lead hours, not {n_inits} and {n_leads}"
+    with pytest.raises(ValueError, match=message):
+        plot_status(codes, inits, list(range(n_leads)), "store", tmp_path / "x.png")
 
 
-def test_a_picture_that_cannot_be_written_is_an_os_error(tmp_path):
+def test_a_plot_that_cannot_be_written_is_an_os_error(tmp_path):
     with pytest.raises(OSError, match="nowhere"):
         plot_status(np.ones((1, 1, 1), np.uint8), hours("2024-01-01", 1), [0], "store", tmp_path / "nowhere" / "x.png")
 
 
-def colours_of(path) -> Counter[str]:
-    """Hexadecimal colours of a picture's pixels."""
+def count_colours(tmp_path, codes, init_times, leads=(0, 1, 2), **options) -> Counter[str]:
+    """Draw the plot, and count its pixels by hexadecimal colour."""
+    path = tmp_path / "status.png"
+    plot_status(codes, init_times, leads, "s3://bucket/x.zarr", path, **options)
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     pixels = np.round(matplotlib.image.imread(path)[..., :3] * 255).astype(np.uint32)
     found = Counter((pixels @ np.array([65536, 256, 1], np.uint32)).ravel().tolist())
     return Counter({f"#{number:06x}": count for number, count in found.items()})
 
 
-def drawn(tmp_path, codes, init_times, leads=(0, 1, 2), **more) -> Counter[str]:
-    path = tmp_path / "status.png"
-    plot_status(codes, init_times, leads, "s3://bucket/x.zarr", path, **more)
-    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    return colours_of(path)
-
-
-MUCH = 2_000
-"""Pixels: more than the swatch of a legend, fewer than a cell."""
+MANY = 2_000
+"""Number of pixels: more than a legend entry, fewer than a cell."""
 
 
 @pytest.mark.parametrize(
@@ -86,42 +83,42 @@ MUCH = 2_000
 )
 def test_a_cell_has_the_shade_of_its_share(tmp_path, column, shade):
     codes = np.array(column, np.uint8).reshape(200, 1, 1)
-    found = drawn(tmp_path, codes, hours("2024-01-01", 1), [0])
-    assert [name for name, colour in SHADES if found[colour] > MUCH] == [shade]
+    found = count_colours(tmp_path, codes, hours("2024-01-01", 1), [0])
+    assert [name for name, colour in SHADES if found[colour] > MANY] == [shade]
 
 
-def test_what_the_archive_never_had_stays_white(tmp_path):
+def test_files_that_the_archive_never_had_are_white(tmp_path):
     codes = np.full((1, 24, 3), NUMBER["not-in-this-era"], np.uint8)
-    found = drawn(tmp_path, codes, hours("2024-01-01", 24))
-    assert not [name for name, colour in SHADES if found[colour] > MUCH]
+    found = count_colours(tmp_path, codes, hours("2024-01-01", 24))
+    assert not [name for name, colour in SHADES if found[colour] > MANY]
 
 
 @pytest.mark.parametrize("reason", sorted(set(NUMBER) - NO_REASON))
 def test_every_reason_has_its_own_colour(tmp_path, reason):
     codes = np.full((1, 24, 3), NUMBER[reason], np.uint8)
-    found = drawn(tmp_path, codes, hours("2024-01-01", 24))
-    assert found[REASON_COLOURS[reason]] > MUCH
+    found = count_colours(tmp_path, codes, hours("2024-01-01", 24))
+    assert found[REASON_COLOURS[reason]] > MANY
     others = set(REASON_COLOURS.values()) - {REASON_COLOURS[reason]} - {"#000000"}
-    assert not [colour for colour in others if found[colour] > MUCH]
+    assert not [colour for colour in others if found[colour] > MANY]
     assert len(set(REASON_COLOURS.values())) == len(REASON_COLOURS)
 
 
-def test_without_gaps_there_is_no_panel_of_reasons(tmp_path):
-    whole = np.ones((1, 24, 3), np.uint8)
-    holed = whole.copy()
-    holed[0, 5] = NUMBER["truncated"]
-    sizes = []
-    for codes in (whole, holed):
-        drawn(tmp_path, codes, hours("2024-01-01", 24))
-        sizes.append(matplotlib.image.imread(tmp_path / "status.png").shape[0])
-    assert sizes[0] < sizes[1]
+def test_the_panel_of_reasons_is_drawn_only_for_gaps(tmp_path):
+    complete = np.ones((1, 24, 3), np.uint8)
+    with_gaps = complete.copy()
+    with_gaps[0, 5] = NUMBER["truncated"]
+    heights = []
+    for codes in (complete, with_gaps):
+        count_colours(tmp_path, codes, hours("2024-01-01", 24))
+        heights.append(matplotlib.image.imread(tmp_path / "status.png").shape[0])
+    assert heights[0] < heights[1]
 
 
-def test_one_file_that_is_missing_in_a_year_is_seen(tmp_path):
+def test_one_missing_file_in_a_year_is_visible(tmp_path):
     codes = np.ones((11, 365 * 24, 19), np.uint8)
     codes[:, 4000, 7] = NUMBER["not-published"]
-    found = drawn(tmp_path, codes, hours("2023-01-01", 365 * 24), range(19))
-    assert found[COLOUR["90 to 99 %"]] > 20, "one day and lead time: its column is two or three pixels wide"
+    found = count_colours(tmp_path, codes, hours("2023-01-01", 365 * 24), range(19))
+    assert found[COLOUR["90 to 99 %"]] > 20, "the column of one day is two or three pixels wide"
 
 
 @pytest.mark.parametrize("rows", ["lead_time", "cycle"])
@@ -139,15 +136,15 @@ def test_one_file_that_is_missing_in_a_year_is_seen(tmp_path):
     ],
     ids=len,
 )
-def test_any_length_can_be_drawn(tmp_path, init_times, rows):
+def test_a_period_of_any_length_can_be_drawn(tmp_path, init_times, rows):
     codes = np.ones((2, len(init_times), 3), np.uint8)
     codes[:, ::7] = NUMBER["unreachable"]
     codes[:, -1] = 0
-    found = drawn(tmp_path, codes, init_times, (0, 6, 48), rows=rows)
-    assert found.total() - found["#ffffff"] > MUCH
+    found = count_colours(tmp_path, codes, init_times, (0, 6, 48), rows=rows)
+    assert found.total() - found["#ffffff"] > MANY
 
 
-def test_the_same_store_gives_the_same_picture(tmp_path):
+def test_the_same_status_gives_the_same_bytes(tmp_path):
     codes = np.ones((1, 48, 2), np.uint8)
     codes[0, 3] = NUMBER["truncated"]
     for name in ("a.png", "b.png"):
@@ -155,7 +152,7 @@ def test_the_same_store_gives_the_same_picture(tmp_path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_titles_may_be_long_and_have_signs_of_formulas(tmp_path):
+def test_long_titles_with_math_characters_keep_the_width(tmp_path):
     title = "s3://bucket/" + "long/" * 40 + "x$y_2$^\\alpha.zarr"
     plot_status(np.ones((1, 1, 1), np.uint8), hours("2024-01-01", 1), [0], title, tmp_path / "x.png")
     assert matplotlib.image.imread(tmp_path / "x.png").shape[1] == 1320, "the figure keeps its width"
@@ -166,7 +163,7 @@ def test_ten_years_of_all_runs_can_be_drawn(tmp_path):
     codes = np.ones((3, n, 49), np.uint8)
     codes[:, 40_000:40_500] = NUMBER["not-published"]
     rows = summarise(codes, hours("2015-01-01", n))
-    drawn(tmp_path, codes, hours("2015-01-01", n), range(49))
+    count_colours(tmp_path, codes, hours("2015-01-01", n), range(49))
     assert len(rows) == 120
     assert rows[0].files_wanted == 31 * 24 * 49
     first = datetime(2015, 1, 1) + timedelta(hours=40_000)

@@ -1,4 +1,4 @@
-"""The page says in words and tables what was found, and is Markdown that renders."""
+"""The Markdown page has the assessment in sentences and tables, which render."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from hrrr_dask.report.quality_page import format_example, format_share, quality_page
+from hrrr_dask.report.quality_page import format_example, format_quality_page, format_share
 from hrrr_dask.report.results import (
     Assessment,
     Example,
@@ -67,7 +67,7 @@ FLAGGED = replace(
 
 
 def tables(page: str) -> dict[str, list[list[str]]]:
-    """First heading cell of each table to its rows."""
+    """Return the joined header of each table to its rows."""
     found: dict[str, list[list[str]]] = {}
     for block in page.split("\n\n"):
         rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in block.splitlines() if line.startswith("|")]
@@ -79,31 +79,30 @@ def tables(page: str) -> dict[str, list[list[str]]]:
     return found
 
 
-def test_a_clean_store_says_so_and_shows_its_ranges():
-    page = quality_page(CLEAN)
+def test_a_page_without_flags_has_the_counts_and_ranges():
+    page = format_quality_page(CLEAN)
     assert page.startswith("# Physical quality of `s3://bucket/x.zarr`\n")
-    assert "Runs from 2024-03-01 00 to 2024-03-02 23 UTC at 3 points: **30,000** values are there" in page
-    assert "out of 912 files. **None** of them is flagged; 96 are missing (0.32 %)" in page
-    assert ", and the ledger says why." in page
-    assert "flagged; none is missing." in quality_page(replace(CLEAN, missing=0))
+    assert "Runs from 2024-03-01 00 to 2024-03-02 23 UTC at 3 points: **30,000** values from 912 files. " in page
+    assert "**None** of them is flagged. 96 more are missing (0.32 %); the ledger has the reasons." in page
+    assert "flagged. No value is missing." in format_quality_page(replace(CLEAN, missing=0))
     assert "No value was changed." in page
     assert "## Flags" not in page
-    assert "## The most extreme" not in page
-    shown = tables(page)
-    assert shown["variable unit minimum mean maximum values missing flagged"] == [
+    assert "## Most extreme values" not in page
+    found = tables(page)
+    assert found["variable unit minimum mean maximum values missing flagged"] == [
         ["`temperature_2m`", "K", "271.06", "285.12", "303.5", "15,000", "0.32 %", "0"],
         ["`surface_pressure`", "Pa", "93,000", "93,700", "94,321", "15,000", "0.32 %", "0"],
         ["`RETOP`", "m", "-", "-", "-", "0", "0 %", "0"],
     ]
-    assert shown["lead [h] values flagged"] == [["0", "15,000", "0"], ["1", "15,000", "0"]]
-    assert {row[3] for row in shown["flag meaning source found"]} == {"no"}
+    assert found["lead [h] values flagged"] == [["0", "15,000", "0"], ["1", "15,000", "0"]]
+    assert {row[3] for row in found["flag meaning source found"]} == {"no"}
 
 
-def test_flags_come_with_their_most_extreme_example():
-    page = quality_page(FLAGGED)
+def test_each_flag_has_its_most_extreme_example():
+    page = format_quality_page(FLAGGED)
     assert "**3** of them (0.01 %) are flagged" in page
-    shown = tables(page)
-    assert shown["flag variable values of all points most extreme"] == [
+    found = tables(page)
+    assert found["flag variable values of all points most extreme"] == [
         [
             "`above-limits`",
             "`visible_beam_downward_solar_flux`",
@@ -129,8 +128,8 @@ def test_flags_come_with_their_most_extreme_example():
             "301.5 K after 275.25 K at ros\\|coe, 2024-03-01T12-f01",
         ],
     ]
-    examples = shown["variable value init time lead [h] valid time point place flags"]
-    assert examples[0] == [
+    (example, _) = found["variable value init time lead [h] valid time point location flags"]
+    assert example == [
         "`visible_beam_downward_solar_flux`",
         "9876 W m-2",
         "2024-03-01 12",
@@ -140,11 +139,10 @@ def test_flags_come_with_their_most_extreme_example():
         "32.27 N 100.36 W",
         "`above-limits`, `beam-above-solar-constant`",
     ]
-    assert shown["point place flagged"] == [["ros\\|coe", "32.27 N 100.36 W", "3"]]
-    assert shown["init time [UTC] flagged"] == [["2024-03-01 12", "3"]]
-    found = {row[0]: row[3] for row in shown["flag meaning source found"]}
-    assert found["`above-limits`"] == "yes"
-    assert found["`solar-closure`"] == "no"
+    assert found["point location flagged"] == [["ros\\|coe", "32.27 N 100.36 W", "3"]]
+    assert found["init time [UTC] flagged"] == [["2024-03-01 12", "3"]]
+    is_found = {row[0]: row[3] for row in found["flag meaning source found"]}
+    assert (is_found["`above-limits`"], is_found["`solar-closure`"]) == ("yes", "no")
     assert page.endswith("|\n")
 
 
@@ -152,9 +150,9 @@ def test_flags_come_with_their_most_extreme_example():
     ("part", "whole", "text"),
     [(99, 100, "99 %"), (9949, 10_000, "99.49 %"), (100, 100, "100 %"), (1, 3_000_000, "3.3e-05 %"), (0, 0, "0 %")],
 )
-def test_a_share_is_never_rounded_to_nothing_or_all(part, whole, text):
+def test_a_share_is_never_rounded_to_0_or_100_percent(part, whole, text):
     assert format_share(part, whole) == text
 
 
-def test_pure_numbers_have_no_unit():
+def test_dimensionless_values_have_no_unit():
     assert format_example(replace(SPIKE, units="1", value=2.0, variable="x")) == "x 2 at ros|coe, 2024-03-01T12-f01"

@@ -1,4 +1,4 @@
-"""Decodes a whole message with ecCodes, in a child process if damaged data could crash this one."""
+"""Decodes a whole GRIB2 message with ecCodes, in a child process where damaged data could crash ecCodes."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ import eccodes
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["unpack"]
+__all__ = ["decode_field"]
 
 MISSING: Final = -1.0e100
-"""Missing value while ecCodes decodes."""
+"""Number that ecCodes returns for a missing value."""
 
-_HARMLESS: Final = ("grid_simple", "grid_complex", "grid_complex_spatial_differencing")
-"""``packingType`` of all HRRR messages; for others, ecCodes does not check the data."""
+_SAFE_PACKINGS: Final = ("grid_simple", "grid_complex", "grid_complex_spatial_differencing")
+"""``packingType`` of HRRR messages. ecCodes does not check the data of other packings."""
 
-_CODE: Final = "from hrrr_dask.audit.reference.decoding import answer; answer()"
+_CODE: Final = "from hrrr_dask.audit.reference.decoding import decode_stdin; decode_stdin()"
 LIMIT_S: Final = 60
 """Time limit for one message [s]."""
 LIMIT_BYTES: Final = 2 << 30
-"""Address space of the child process [B]."""
+"""Limit of the child process's address space [B]."""
 
 
-def unpack(handle: int) -> NDArray[np.float64]:
-    """Decode the whole field, dims (cell,), NaN where the message has no value.
+def decode_field(handle: int) -> NDArray[np.float64]:
+    """Decode a whole field, dims (cell,); NaN where the message has no value.
 
     Raises
     ------
     eccodes.CodesInternalError, ValueError
         If it cannot be decoded.
     """
-    if eccodes.codes_get_string(handle, "packingType") in _HARMLESS:
-        return _unpack(handle)
+    if eccodes.codes_get_string(handle, "packingType") in _SAFE_PACKINGS:
+        return _decode(handle)
     command = [sys.executable, "-c", _CODE]
     message = eccodes.codes_get_message(handle)
     try:
@@ -44,25 +44,25 @@ def unpack(handle: int) -> NDArray[np.float64]:
     except subprocess.TimeoutExpired:
         raise ValueError(f"ecCodes did not finish the message within {LIMIT_S} s: it is damaged") from None
     if done.returncode:
-        words = " ".join(done.stderr.decode(errors="replace").split()[-20:])
-        raise ValueError(f"ecCodes exits with code {done.returncode} over the message; {words}")
+        tail = " ".join(done.stderr.decode(errors="replace").split()[-20:])
+        raise ValueError(f"ecCodes exits with code {done.returncode} over the message; {tail}")
     return np.frombuffer(done.stdout)
 
 
-def answer() -> None:
-    """Run in the child process: read a message from stdin and write its field to stdout."""
-    out = os.dup(1)
+def decode_stdin() -> None:
+    """Read a message from stdin and write its field to stdout; the child process runs this."""
+    stdout = os.dup(1)
     os.dup2(2, 1)  # some libraries used by ecCodes print to stdout
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, allowed = resource.getrlimit(resource.RLIMIT_AS)
     if allowed == resource.RLIM_INFINITY or allowed > LIMIT_BYTES:
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
-    field = _unpack(eccodes.codes_new_from_message(sys.stdin.buffer.read()))
-    with os.fdopen(out, "wb") as answers:
-        answers.write(field.tobytes())
+    field = _decode(eccodes.codes_new_from_message(sys.stdin.buffer.read()))
+    with os.fdopen(stdout, "wb") as output:
+        output.write(field.tobytes())
 
 
-def _unpack(handle: int) -> NDArray[np.float64]:
+def _decode(handle: int) -> NDArray[np.float64]:
     eccodes.codes_set(handle, "missingValue", MISSING)
     field: NDArray[np.float64] = eccodes.codes_get_values(handle)
     field[field == MISSING] = np.nan

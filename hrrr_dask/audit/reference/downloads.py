@@ -1,4 +1,4 @@
-"""Opens a whole object of the archive as a local file; objects that are not in a directory are streamed to disk."""
+"""Opens a whole object of the archive as a local file; objects in buckets and on web servers are downloaded to disk."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ CHUNK_BYTES: Final = 4_000_000
 """Approximate bytes of an object in memory at a time [B]."""
 
 TRIES: Final = 3
-"""Maximum attempts to stream an object; failed requests before that are retried by obstore."""
+"""Maximum attempts to download an object; obstore retries failed requests within each attempt."""
 
 _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
-"""Error codes of S3, Google and Azure in a 404 that is not about the object."""
+"""Error codes of S3, Google and Azure in a 404 response for a missing bucket."""
 
 TIMEOUT_S: Final = 900.0
 """Timeout for one whole object [s]."""
@@ -37,7 +37,7 @@ TIMEOUT_S: Final = 900.0
 
 @contextmanager
 def open_object(source: Source, key: str) -> Iterator[tuple[BinaryIO, int]]:
-    """Open an object for reading; its temporary file disappears afterwards, even after a kill.
+    """Open an object for reading; a temporary file is deleted afterwards, even after a kill.
 
     Parameters
     ----------
@@ -60,39 +60,41 @@ def open_object(source: Source, key: str) -> Iterator[tuple[BinaryIO, int]]:
     AccessDeniedError
         If access is denied.
     UnreachableError
-        If the source gives no complete response.
+        If the source sends no complete response.
     StoreAccessError
         If the disk of this machine is full.
     """
     directory = local_path(source.url)
     if directory is None:
-        with tempfile.TemporaryFile(prefix="hrrr-dask-verify-") as file:  # without a name
-            size = _stream(source, key, file)
+        with tempfile.TemporaryFile(prefix="hrrr-dask-verify-") as file:
+            size = _download(source, key, file)
             file.seek(0)
             yield file, size
         return
     try:
         opened = (directory / key).open("rb")
     except FileNotFoundError:
-        raise _absent(source, key) from None
+        raise _not_published(source, key) from None
     except PermissionError as error:
-        raise AccessDeniedError(f"{object_url(source, key)} may not be read: {error.strerror}") from error
+        raise AccessDeniedError(
+            f"{object_url(source, key)} cannot be read: {error.strerror}; check its permissions"
+        ) from error
     except OSError as error:
         raise UnreachableError(f"{object_url(source, key)} cannot be opened: {error.strerror or error}") from error
     with opened:
         yield opened, os.fstat(opened.fileno()).st_size
 
 
-def _stream(source: Source, key: str, file: BinaryIO) -> int:
+def _download(source: Source, key: str, file: BinaryIO) -> int:
     store = open_object_store(source.url, dict(source.options), timeout_s=TIMEOUT_S, max_retries=3)
     cause: object = None
     for _ in range(TRIES):
-        result = _ask(store, source, key)
+        result = _request(store, source, key)
         file.seek(0)
         file.truncate()
         try:
             for chunk in result.stream(min_chunk_size=CHUNK_BYTES):
-                _write(file, chunk)
+                _write_chunk(file, chunk)
         except (BaseError, OSError) as error:
             cause = error
             continue
@@ -100,35 +102,35 @@ def _stream(source: Source, key: str, file: BinaryIO) -> int:
         size = int(result.meta["size"])
         if file.tell() == size:
             return size
-        cause = f"{file.tell():,} bytes of {size:,} came"
-    raise UnreachableError(f"{object_url(source, key)} broke off {TRIES} times: {cause}")
+        cause = f"received {file.tell():,} of {size:,} bytes"
+    raise UnreachableError(f"the download of {object_url(source, key)} failed {TRIES} times: {cause}")
 
 
-def _ask(store: ObjectStore, source: Source, key: str) -> GetResult:
+def _request(store: ObjectStore, source: Source, key: str) -> GetResult:
     try:
         return obstore.get(store, key)
     except FileNotFoundError as error:
         if any(code in str(error) for code in _NO_BUCKET):
-            raise UnreachableError(f"{source.url} is a bucket that does not exist: check the source's URL") from error
-        raise _absent(source, key) from error
+            raise UnreachableError(f"the bucket of {source.url} does not exist: check the source's URL") from error
+        raise _not_published(source, key) from error
     except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
         raise AccessDeniedError(
-            f"{source.url} refuses to give {key}: check the credentials, or the option anonymous=true"
+            f"{source.url} denies access to {key}: check the credentials, or set the option anonymous=true"
         ) from error
     except (BaseError, OSError) as error:
         text = str(error).partition("\n")[0]
         raise UnreachableError(f"{object_url(source, key)} cannot be read: {text}; check the source's URL") from error
 
 
-def _write(file: BinaryIO, chunk: bytes) -> None:
+def _write_chunk(file: BinaryIO, chunk: bytes) -> None:
     try:
         file.write(chunk)
     except OSError as error:
         raise StoreAccessError(
             f"a file of the archive does not fit into {tempfile.gettempdir()}: {error.strerror}; "
-            f"let TMPDIR name a directory with more room"
+            f"set TMPDIR to a directory with more free space"
         ) from error
 
 
-def _absent(source: Source, key: str) -> NotPublishedError:
-    return NotPublishedError(f"{object_url(source, key)} is not there")
+def _not_published(source: Source, key: str) -> NotPublishedError:
+    return NotPublishedError(f"{object_url(source, key)} does not exist")

@@ -1,8 +1,8 @@
-"""Finds the cells of points, and the directions of grid rows, from ecCodes' latitudes and longitudes.
+"""Finds the grid cells of points, weights, and directions of grid rows, from ecCodes' latitudes and longitudes.
 
-No map projection is used. Cells are positions on the sphere; the nearest one is found by trying all candidates.
-Around it the positions are a smooth function of row and column, which a polynomial through :data:`NODES` cells each
-way follows to about 1e-11 of a cell (Lagrange's formula). It gives the position of a point between cells and, as its
+No map projection is used. Cells are positions on the sphere; the nearest one is found by comparing all candidates.
+Near it, the position is a smooth function of row and column. A Lagrange polynomial through :data:`NODES` cells each
+way approximates it to about 1e-11 of a cell. The polynomial gives the position of a point between cells and, as its
 derivatives, the directions of rows and columns.
 """
 
@@ -19,51 +19,60 @@ from numpy.typing import NDArray
 
 from hrrr_dask.errors import StoreError
 
-__all__ = ["Floats", "Placement", "Sphere", "cell_positions", "chord", "find_nearest", "place", "unit_vectors"]
+__all__ = [
+    "CellPositions",
+    "Floats",
+    "PointCells",
+    "chord",
+    "compute_cell_positions",
+    "find_nearest",
+    "locate_points",
+    "unit_vectors",
+]
 
 Floats: TypeAlias = NDArray[np.float64]
 
 NODES: Final = 5
-"""Rows, and columns, used by an interpolation; fewer on a smaller grid."""
+"""Number of rows, and of columns, in an interpolation; fewer on a smaller grid."""
 
 TILE: Final = 48
-"""Rows, and columns, of cells that are tried or excluded together."""
+"""Number of rows, and of columns, in a tile of cells that are compared or excluded together."""
 
 _STEPS: Final = 8
-"""Iterations of Newton's method; it needs three or four."""
+"""Iterations of Newton's method, which converges in three or four."""
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """The points of a store on its grid."""
+class PointCells:
+    """Grid cells of a store's points, with weights and directions."""
 
     digest: str
-    """MD5 of the grid's section 3, as ecCodes' ``md5GridSection``."""
+    """MD5 of the grid's section 3, equal to ecCodes' ``md5GridSection``."""
     n_cells: int
     """Number of cells of the grid."""
     index: NDArray[np.int64]
-    """Positions in the order of the message, one neighbour or the four around the point; dims (point, neighbour)."""
+    """Indices of cells in the order of the message: the nearest one, or the four around the point; dims
+    (point, neighbour)."""
     weight: Floats
-    """Weights; every row sums to 1; dims (point, neighbour)."""
+    """Weights of the cells, which sum to 1 for each point; dims (point, neighbour)."""
     xyz: Floats
-    """Positions of these cells on the unit sphere, dims (point, neighbour, 3)."""
+    """Positions of the cells on the unit grid, dims (point, neighbour, 3)."""
     axes: Floats
-    """Directions of the row (axis 0) and up the column (axis 1) at each of them, as unit vectors to the east and to the
-    north; dims (point, neighbour, axis, component)."""
-    known: dict[str, bool] = field(default_factory=dict)
-    """Digests of other grids that were met, and whether they have the same cells, because ecCodes computes cells
-    slowly."""
+    """East and north components of unit vectors along the row (axis 0) and up the column (axis 1) at each cell; dims
+    (point, neighbour, axis, component)."""
+    other_grids: dict[str, bool] = field(default_factory=dict)
+    """Cache: digest of another grid to whether its cells are the same; ecCodes computes coordinates slowly."""
 
 
-def place(grid_section: bytes, latitude: Floats, longitude: Floats, method: str) -> Placement:
-    """Find the cells of points.
+def locate_points(grid_section: bytes, latitude: Floats, longitude: Floats, method: str) -> PointCells:
+    """Find the cells of points, their weights and directions.
 
     Parameters
     ----------
     grid_section : bytes
-        GRIB2 section 3 of the messages that the store was made from.
+        GRIB2 section 3 of the store's messages.
     latitude, longitude : ndarray of float64, dims (point,)
-        The points [degrees_north, degrees_east].
+        Coordinates of the points [degrees_north, degrees_east].
     method : str
         ``nearest`` or ``bilinear``.
 
@@ -72,25 +81,25 @@ def place(grid_section: bytes, latitude: Floats, longitude: Floats, method: str)
     StoreError
         If ecCodes cannot compute the positions of the grid's cells.
     """
-    sphere = cell_positions(grid_section)
+    grid = compute_cell_positions(grid_section)
     points = unit_vectors(np.radians(latitude), np.radians(longitude))
-    nearest = find_nearest(sphere, points)
+    nearest = find_nearest(grid, points)
     if method == "nearest":
         index, weight = nearest[:, np.newaxis], np.ones((len(points), 1))
     else:
-        index, weight = _four_around(sphere, points, nearest)
-    return Placement(
+        index, weight = _find_four(grid, points, nearest)
+    return PointCells(
         digest=md5(grid_section, usedforsecurity=False).hexdigest(),
-        n_cells=sphere.latitude.size,
+        n_cells=grid.latitude.size,
         index=index,
         weight=weight,
-        xyz=sphere.xyz(np.divmod(index, sphere.shape[1])),
-        axes=_axes(sphere, index.ravel()).reshape(*index.shape, 2, 2),
+        xyz=grid.xyz(np.divmod(index, grid.shape[1])),
+        axes=_directions(grid, index.ravel()).reshape(*index.shape, 2, 2),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Sphere:
+class CellPositions:
     """Positions of the cells of a grid."""
 
     latitude: Floats
@@ -104,36 +113,36 @@ class Sphere:
         rows, columns = self.latitude.shape
         return rows, columns
 
-    def xyz(self, which: Any) -> Floats:
-        """Return selected cells as unit vectors, dims (…, 3); all of them would take much memory."""
-        return unit_vectors(self.latitude[which], self.longitude[which])
+    def xyz(self, selected: Any) -> Floats:
+        """Return unit vectors of selected cells, dims (…, 3); those of all cells would need much memory."""
+        return unit_vectors(self.latitude[selected], self.longitude[selected])
 
 
-def cell_positions(grid_section: bytes) -> Sphere:
+def compute_cell_positions(grid_section: bytes) -> CellPositions:
     """Compute the positions of the cells of a grid with ecCodes."""
     try:
-        handle = eccodes.codes_new_from_message(_message_on(grid_section))
+        handle = eccodes.codes_new_from_message(_build_message(grid_section))
     except eccodes.CodesInternalError as error:
-        raise _no_places(error) from error
+        raise _grid_error(error) from error
     try:
         shape = eccodes.codes_get(handle, "Ny", int), eccodes.codes_get(handle, "Nx", int)
         found = [eccodes.codes_get_array(handle, name).reshape(shape) for name in ("latitudes", "longitudes")]
     except eccodes.CodesInternalError as error:
-        raise _no_places(error) from error
+        raise _grid_error(error) from error
     finally:
         eccodes.codes_release(handle)
-    return Sphere(*(np.radians(degrees, out=degrees) for degrees in found))
+    return CellPositions(*(np.radians(degrees, out=degrees) for degrees in found))
 
 
-def _no_places(error: Exception) -> StoreError:
+def _grid_error(error: Exception) -> StoreError:
     return StoreError(
-        f"ecCodes cannot tell where the cells of the store's grid are: {error}; hrrr_dask.grid_section in the store's "
-        f"root document is damaged: bring it back from a copy"
+        f"ecCodes cannot compute the cells of the store's grid: {error}; hrrr_dask.grid_section in the store's root "
+        f"document is damaged: restore it from a backup"
     )
 
 
-def _message_on(grid_section: bytes) -> bytes:
-    """Make a message of zeros on that grid: sections 0 to 7 (WMO Manual on Codes I.2), simple packing with no bits."""
+def _build_message(grid_section: bytes) -> bytes:
+    """Build a message of zeros on a grid: sections 0 to 7 (WMO Manual on Codes I.2), simple packing with no bits."""
     size = int.from_bytes(grid_section[6:10])
     identification = struct.pack(">IBHHBBBHBBBBBBB", 21, 1, 7, 0, 2, 1, 1, 2000, 1, 1, 0, 0, 0, 0, 1)
     product = struct.pack(">IBHHBBBBBHBBIBBIBBI", 34, 4, 0, 0, 0, 0, 2, 0, 83, 0, 0, 1, 0, 1, 0, 0, 255, 0, 0)
@@ -148,18 +157,18 @@ def unit_vectors(latitude: Floats, longitude: Floats) -> Floats:
     return np.stack([across * np.cos(longitude), across * np.sin(longitude), np.sin(latitude)], axis=-1)
 
 
-def chord(here: Floats, there: Floats) -> Floats:
-    """Return the chord between positions on the unit sphere, dims (…,) of (…, 3); it grows with the great circle."""
-    found: Floats = np.sqrt(((here - there) ** 2).sum(axis=-1))
-    return found
+def chord(a: Floats, b: Floats) -> Floats:
+    """Return the chord length between positions (…, 3) on the unit sphere; it increases with great-circle distance."""
+    length: Floats = np.sqrt(((a - b) ** 2).sum(axis=-1))
+    return length
 
 
-def find_nearest(sphere: Sphere, points: Floats) -> NDArray[np.int64]:
-    """Find the cell nearest to each point, by great circle.
+def find_nearest(grid: CellPositions, points: Floats) -> NDArray[np.int64]:
+    """Find the cell nearest to each point by great-circle distance.
 
     Parameters
     ----------
-    sphere : Sphere
+    grid : CellPositions
         The cells.
     points : ndarray, dims (point, 3)
         Points on the unit sphere.
@@ -167,32 +176,32 @@ def find_nearest(sphere: Sphere, points: Floats) -> NDArray[np.int64]:
     Returns
     -------
     ndarray of int64, dims (point,)
-        Positions ``row * n_columns + column``; the first of several that are equally near. Every cell is tried, except
-        in tiles that are entirely further away than another tile.
+        Indices ``row * n_columns + column``; the first of equally near cells. All cells are compared, except those of
+        tiles that are entirely further away than another tile.
     """
-    rows, columns = sphere.shape
+    rows, columns = grid.shape
     tiles = [(slice(y, y + TILE), slice(x, x + TILE)) for y in range(0, rows, TILE) for x in range(0, columns, TILE)]
-    middle = np.array([sphere.xyz(tile).mean(axis=(0, 1)) for tile in tiles])
-    reach = np.array([chord(sphere.xyz(tile), centre).max() for tile, centre in zip(tiles, middle, strict=True)])
-    far = np.array([chord(middle, point) for point in points])  # dims (point, tile)
-    possible = far - reach <= (far + reach).min(axis=1, keepdims=True)
+    middle = np.array([grid.xyz(tile).mean(axis=(0, 1)) for tile in tiles])
+    radius = np.array([chord(grid.xyz(tile), centre).max() for tile, centre in zip(tiles, middle, strict=True)])
+    distance = np.array([chord(middle, point) for point in points])  # dims (point, tile)
+    possible = distance - radius <= (distance + radius).min(axis=1, keepdims=True)
     best = np.full(len(points), np.inf)
     found = np.zeros(len(points), dtype=np.int64)
     for number, tile in enumerate(tiles):
         (some,) = np.nonzero(possible[:, number])
-        cells = sphere.xyz(tile) if len(some) else np.empty((0, 0, 3))
+        cells = grid.xyz(tile) if len(some) else np.empty((0, 0, 3))
         for p in some:
-            distance = chord(cells, points[p])
-            y, x = np.unravel_index(int(distance.argmin()), distance.shape)
-            nearer = (float(distance[y, x]), int((tile[0].start + y) * columns + tile[1].start + x))
-            best[p], found[p] = min((best[p], found[p]), nearer)
+            chords = chord(cells, points[p])
+            y, x = np.unravel_index(int(chords.argmin()), chords.shape)
+            nearest = (float(chords[y, x]), int((tile[0].start + y) * columns + tile[1].start + x))
+            best[p], found[p] = min((best[p], found[p]), nearest)
     return found
 
 
-def _four_around(sphere: Sphere, points: Floats, nearest: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
-    """Return the cells south-west, south-east, north-west and north-east of each point, and their weights."""
-    rows, columns = sphere.shape
-    row, column = _positions(sphere, points, nearest)
+def _find_four(grid: CellPositions, points: Floats, nearest: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+    """Find the cells south-west, south-east, north-west and north-east of each point, and their weights."""
+    rows, columns = grid.shape
+    row, column = _fractional_indices(grid, points, nearest)
     south = np.clip(np.floor(row), 0, rows - 2).astype(np.int64)
     west = np.clip(np.floor(column), 0, columns - 2).astype(np.int64)
     up, right = np.clip(row - south, 0, 1), np.clip(column - west, 0, 1)
@@ -200,12 +209,12 @@ def _four_around(sphere: Sphere, points: Floats, nearest: NDArray[np.int64]) -> 
     return index, np.stack([a * b for a in (1 - up, up) for b in (1 - right, right)], axis=1)
 
 
-def _positions(sphere: Sphere, points: Floats, nearest: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Compute fractional rows and columns of points, by Newton's method from their nearest cells."""
-    rows, columns = np.divmod(nearest, sphere.shape[1])
+def _fractional_indices(grid: CellPositions, points: Floats, nearest: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Compute fractional rows and columns of points by Newton's method, starting at their nearest cells."""
+    rows, columns = np.divmod(nearest, grid.shape[1])
     row, column = rows.astype(np.float64), columns.astype(np.float64)
     for _ in range(_STEPS):
-        at, along_row, up_column = _interpolated(sphere, rows, columns, row, column)
+        at, along_row, up_column = _interpolate(grid, rows, columns, row, column)
         east, north = _east_and_north(points)
         a, b = _dot(along_row, east), _dot(up_column, east)
         c, d = _dot(along_row, north), _dot(up_column, north)
@@ -216,30 +225,30 @@ def _positions(sphere: Sphere, points: Floats, nearest: NDArray[np.int64]) -> tu
     return row, column
 
 
-def _axes(sphere: Sphere, index: NDArray[np.int64]) -> Floats:
-    """Return the directions of a row and a column at cells, dims (cell, axis, component)."""
-    rows, columns = np.divmod(index, sphere.shape[1])
-    at, *steps = _interpolated(sphere, rows, columns, rows.astype(np.float64), columns.astype(np.float64))
+def _directions(grid: CellPositions, index: NDArray[np.int64]) -> Floats:
+    """Compute the directions of row and column at cells, dims (cell, axis, component)."""
+    rows, columns = np.divmod(index, grid.shape[1])
+    at, *steps = _interpolate(grid, rows, columns, rows.astype(np.float64), columns.astype(np.float64))
     compass = _east_and_north(at)
     along = np.stack([np.stack([_dot(step, way) for way in compass], axis=-1) for step in steps], axis=1)
     unit: Floats = along / np.sqrt((along**2).sum(axis=-1, keepdims=True))
     return unit
 
 
-def _interpolated(
-    sphere: Sphere, rows: NDArray[np.int64], columns: NDArray[np.int64], row: Floats, column: Floats
+def _interpolate(
+    grid: CellPositions, rows: NDArray[np.int64], columns: NDArray[np.int64], row: Floats, column: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Interpolate the position at a fractional row and column near a cell, and its derivatives along row and column."""
-    ys, up, d_up = _lagrange(sphere.shape[0], rows, row)
-    xs, right, d_right = _lagrange(sphere.shape[1], columns, column)
-    patch = sphere.xyz((ys[:, :, np.newaxis], xs[:, np.newaxis, :]))
+    ys, up, d_up = _lagrange(grid.shape[0], rows, row)
+    xs, right, d_right = _lagrange(grid.shape[1], columns, column)
+    patch = grid.xyz((ys[:, :, np.newaxis], xs[:, np.newaxis, :]))
     ways = ((up, right), (up, d_right), (d_up, right))
     at, along_row, up_column = (np.einsum("py,px,pyxc->pc", a, b, patch) for a, b in ways)
     return at, along_row, up_column
 
 
 def _lagrange(length: int, near: NDArray[np.int64], position: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """Return nodes around a position on an axis, their weights, and the weights' derivatives; dims (point, node)."""
+    """Return the nodes around a position on an axis, their weights, and derivatives of these; dims (point, node)."""
     count = min(NODES, length)
     first = np.clip(near - count // 2, 0, length - count)
     nodes = np.arange(count, dtype=np.float64) - count // 2
@@ -251,7 +260,7 @@ def _lagrange(length: int, near: NDArray[np.int64], position: Floats) -> tuple[N
 
 
 def _east_and_north(xyz: Floats) -> tuple[Floats, Floats]:
-    """Return unit vectors to the east and to the north at positions, dims (place, 3)."""
+    """Return unit vectors to the east and to the north at positions, dims (position, 3)."""
     x, y, z = xyz.T
     across = np.hypot(x, y)
     east = np.stack([-y / across, x / across, np.zeros_like(x)], axis=-1)
@@ -260,5 +269,5 @@ def _east_and_north(xyz: Floats) -> tuple[Floats, Floats]:
 
 
 def _dot(a: Floats, b: Floats) -> Floats:
-    found: Floats = (a * b).sum(axis=-1)
-    return found
+    product: Floats = (a * b).sum(axis=-1)
+    return product
