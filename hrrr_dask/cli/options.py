@@ -35,9 +35,9 @@ def selection_options(command: _Command) -> _Command:
             help="CSV, lat,lon lines or GeoJSON; optional for an existing store.",
         ),
         click.option(
-            "--cycles", metavar="HOURS", help="Hours at which runs start, such as 0,6,12,18.  [default: 0-23]"
+            "--cycles", metavar="HOURS", help="Hours at which runs start, such as 0,12 or 0-23/3.  [default: 0-23]"
         ),
-        click.option("--lead-hours", metavar="HOURS", help="Lead times, such as 0-18 or 1,24.  [default: 0-18]"),
+        click.option("--lead-hours", metavar="HOURS", help="Lead times, such as 1,24 or 0-48/3.  [default: 0-18]"),
         click.option(
             "--variables",
             metavar="NAMES",

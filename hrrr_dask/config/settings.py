@@ -135,12 +135,12 @@ def parse_selection(settings: Mapping[str, Any]) -> Selection:
 
 
 def parse_hours(text: str | int | Iterable[int], what: str, last: int) -> tuple[int, ...]:
-    """Parse a list of hours such as ``0-18`` or ``0,6,12-15``.
+    """Parse a list of hours such as ``0-18``, ``0,6,12-15`` or ``0-48/3``.
 
     Parameters
     ----------
     text : str, int or iterable of int
-        Hours and ranges (both ends included), separated by commas.
+        Hours and ranges (both ends included, ``/3`` for every third hour), separated by commas.
     what : str
         Name of the setting, for errors.
     last : int
@@ -154,7 +154,7 @@ def parse_hours(text: str | int | Iterable[int], what: str, last: int) -> tuple[
     Raises
     ------
     ConfigError
-        If a part is not an hour or an ascending range, or exceeds ``last``.
+        If a part is not an hour or an ascending range, exceeds ``last``, or has a step of 0.
 
     Examples
     --------
@@ -165,11 +165,13 @@ def parse_hours(text: str | int | Iterable[int], what: str, last: int) -> tuple[
         text = str(text) if isinstance(text, int) else ",".join(str(hour) for hour in text)
     hours: set[int] = set()
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*)?", part)
-        first, final = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if first > final or final > last:
-            raise ConfigError(f"{what} {text!r}: {part.strip()!r} is not an hour or a range within 0-{last}, like 0-18")
-        hours.update(range(first, final + 1))
+        match = re.fullmatch(r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*(?:/\s*(\d{1,3})\s*)?)?", part)
+        first, final, step = (int(match[1]), int(match[2] or match[1]), int(match[3] or 1)) if match else (1, 0, 1)
+        if first > final or final > last or not step:
+            raise ConfigError(
+                f"{what} {text!r}: {part.strip()!r} is not an hour or a range within 0-{last}, like 0-18 or 0-18/3"
+            )
+        hours.update(range(first, final + 1, step))
     return tuple(sorted(hours))
 
 

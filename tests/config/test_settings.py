@@ -58,6 +58,22 @@ def test_a_range_includes_both_ends(first, last):
             parse_hours(f"{first}-{last}", "lead hours", 48)
 
 
+@given(st.integers(0, 48), st.integers(0, 48), st.integers(1, 48))
+def test_a_step_takes_every_nth_hour_of_a_range(first, length, step):
+    last = min(first + length, 48)
+    assert parse_hours(f"{first}-{last}/{step}", "lead hours", 48) == tuple(range(first, last + 1, step))
+
+
+def test_a_step_counts_for_its_own_range_only():
+    assert parse_hours("0-12/6, 13 - 15 / 2, 18", "lead hours", 48) == (0, 6, 12, 13, 15, 18)
+
+
+@pytest.mark.parametrize("text", ["0-18/0", "6/3", "0-18/", "0-18/-3", "0-18/3/3", "/3", "0-24/3"])
+def test_a_step_that_is_none_is_refused(text):
+    with pytest.raises(ConfigError, match=r"is not an hour or a range within 0-23, like 0-18 or 0-18/3"):
+        parse_hours(text, "cycles", 23)
+
+
 @pytest.mark.parametrize(
     ("text", "hours"), [(6, (6,)), (" 0 , 3 - 4 ", (0, 3, 4)), ("00,06", (0, 6)), (np.arange(2), (0, 1)), ("0-0", (0,))]
 )
