@@ -6,7 +6,8 @@ import csv
 import difflib
 import io
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -42,6 +43,8 @@ _ALIASES: Final = {
     "name": "name",
 }
 """Column name, in lower case and with ``_`` for spaces, to the field of a point."""
+_DELIMITERS: Final = (",", ";", "\t")
+_DECIMAL_COMMA: Final = re.compile(r"([+-]?[0-9]*),([0-9]+(?:[eE][+-]?[0-9]+)?)")
 
 
 class Row(NamedTuple):
@@ -98,7 +101,10 @@ def read_text(path: str, label: str) -> str:
 
 
 def parse_csv(text: str, label: str) -> list[Row]:
-    """Parse comma-separated text, with or without a header; a first line with a number is not a header.
+    """Parse text with commas, semicolons or tabs, with or without a header; a first line with a number is not a header.
+
+    The first line decides what separates fields. With semicolons or tabs, a comma in a number is the decimal mark.
+    Last lines without text in any field are not rows.
 
     Raises
     ------
@@ -106,33 +112,63 @@ def parse_csv(text: str, label: str) -> list[Row]:
         If the header does not have latitude and longitude once each, or the text has too many lines.
     """
     _check_count(text.count("\n") + text.count("\r"), "lines", 2 * _MAX_POINTS, label)  # some are comments or empty
-    lines = [line.strip() for line in io.StringIO(text, newline=None)]
-    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line and not line.startswith("#")]
+    lines = enumerate(io.StringIO(text, newline=None), start=1)
+    numbered = [(number, line) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
+    delimiter = _find_delimiter(numbered[0][1].partition("#")[0]) if numbered else ","
+    while numbered and not any(_split(numbered[-1][1], delimiter)):
+        numbered.pop()
     if not numbered:
         return []
     bare = [(number, line.partition("#")[0]) for number, line in numbered]
-    if any(is_number(field) for field in _split(bare[0][1])[0]):
-        return [_csv_row(number, line, {"latitude": 0, "longitude": 1}, 2) for number, line in bare]
+    if any(_is_coordinate(field, delimiter) for field in _split(bare[0][1], delimiter)[0]):
+        return [_csv_row(number, line, {"latitude": 0, "longitude": 1}, 2, delimiter) for number, line in bare]
     first_line = numbered[0][1]
-    heading = _split(first_line)[0] or [first_line]
+    heading = _split(first_line, delimiter)[0] or [first_line.strip()]
     columns = _find_columns(heading, label)
-    return [_csv_row(number, line, columns, len(heading)) for number, line in numbered[1:]]
+    return [_csv_row(number, line, columns, len(heading), delimiter) for number, line in numbered[1:]]
 
 
-def _csv_row(number: int, line: str, columns: dict[str, int], count: int) -> Row:
-    fields, fault = _split(line)
+def _find_delimiter(line: str) -> str:
+    """The first one that gives a line latitude and longitude, as names or as its first two fields."""
+    for delimiter in _DELIMITERS:
+        fields = _split(line, delimiter)[0]
+        has_numbers = len(fields) > 1 and all(_is_coordinate(field, delimiter) for field in fields[:2])
+        if has_numbers or {"latitude", "longitude"} <= {_field_of(name) for name in fields}:
+            return delimiter
+    return next((delimiter for delimiter in _DELIMITERS if delimiter in line), ",")
+
+
+def _csv_row(number: int, line: str, columns: dict[str, int], count: int, delimiter: str) -> Row:
+    fields, fault = _split(line, delimiter)
     if any(fields[count:]):
         fault = f"wanted {count} fields, found {len(fields)}"
     values = {field: fields[at] if at < len(fields) else None for field, at in columns.items()}
-    return Row(number, line, fault=fault, **values)
+    for field in ("latitude", "longitude"):
+        values[field] = _with_decimal_point(values[field] or "", delimiter)
+    return Row(number, line.strip(), fault=fault, **values)
 
 
-def _split(line: str) -> tuple[list[str], str]:
+def _split(line: str, delimiter: str) -> tuple[list[str], str]:
     """Fields and fault of one line. No field spans lines, so that a stray quote does not swallow other points."""
+    text = line.strip(" \n" if delimiter == "\t" else None)  # a line can begin with an empty field
+    reader = csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
-        return [field.strip() for field in next(csv.reader([line], skipinitialspace=True, strict=True))], ""
+        fields = [field.strip() for field in next(reader)]
     except csv.Error as error:
         return [], f"it is not a line of CSV ({error})"
+    return (fields if any(fields) else []), ""
+
+
+def _with_decimal_point(text: str, delimiter: str) -> str:
+    return _DECIMAL_COMMA.sub(r"\1.\2", text) if delimiter != "," and _DECIMAL_COMMA.fullmatch(text) else text
+
+
+def _is_coordinate(text: str, delimiter: str) -> bool:
+    return is_number(_with_decimal_point(text, delimiter))
+
+
+def _field_of(column: str) -> str | None:
+    return _ALIASES.get("_".join(column.lower().split()))
 
 
 def parse_dataframe(frame: pd.DataFrame) -> list[Row]:
@@ -160,7 +196,7 @@ def _find_columns(names: Sequence[str], label: str) -> dict[str, int]:
     """Field of a point to the position of its column."""
     columns: dict[str, int] = {}
     for at, name in enumerate(names):
-        field = _ALIASES.get("_".join(name.lower().split()))
+        field = _field_of(name)
         if field in columns:
             raise PointsError(f"{label} has two columns for {field}, {names[columns[field]]!r} and {name!r}; keep one")
         if field:
@@ -181,7 +217,9 @@ def _find_columns(names: Sequence[str], label: str) -> dict[str, int]:
 
 
 def parse_geojson(text: str, label: str) -> list[Row]:
-    """Parse GeoJSON: a row for each feature, or for each position of a bare geometry.
+    """Parse GeoJSON: a row for each feature, or for each position of a MultiPoint.
+
+    The positions of a MultiPoint feature with an id share its name, and have the id with their number: ``farm_0``.
 
     Raises
     ------
@@ -192,7 +230,8 @@ def parse_geojson(text: str, label: str) -> list[Row]:
     _check_count(text.count("{") + text.count("["), "objects and arrays", _MAX_BRACKETS, label)
     try:
         document = json.loads(text, object_pairs_hook=_unique_members)
-        return [_feature_row(number, feature) for number, feature in enumerate(_list_features(document))]
+        features = enumerate(_list_features(document))
+        return [row for number, feature in features for row in _feature_rows(number, feature)]
     except (ValueError, RecursionError) as error:
         raise PointsError(
             f"{label}: wanted GeoJSON, as the text starts like JSON; found an error ({error}); write a "
@@ -229,18 +268,31 @@ def _list_features(document: Any) -> list[Any]:
     raise ValueError(f"its type is {short_repr(kind)}")
 
 
-def _feature_row(number: int, feature: Any) -> Row:
+def _feature_rows(number: int, feature: Any) -> Iterator[Row]:
     feature = feature if isinstance(feature, dict) else {}
-    geometry = feature.get("geometry")
-    is_point = isinstance(geometry, dict) and geometry.get("type") == "Point"
-    position = geometry.get("coordinates") if is_point else None
-    if not isinstance(position, list) or len(position) < 2:
-        return Row(number, str(geometry), None, None, fault="it has no Point geometry with longitude and latitude")
     properties = feature.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     ids = (properties.get("point_id"), properties.get("id"), feature.get("id"))
     point_id = next((given for given in ids if normalise_text(given)), None)
-    return Row(number, str(position), position[1], position[0], point_id, normalise_text(properties.get("name")))
+    name = normalise_text(properties.get("name"))
+    positions = _positions(feature.get("geometry"))
+    for order, position in enumerate(positions):
+        if not isinstance(position, list) or len(position) < 2:
+            text = str(feature.get("geometry"))
+            yield Row(number, text, None, None, fault="it has no Point geometry with longitude and latitude")
+            continue
+        own_id = point_id if point_id is None or len(positions) == 1 else f"{normalise_text(point_id)}_{order}"
+        yield Row(number, str(position), position[1], position[0], own_id, name)
+
+
+def _positions(geometry: Any) -> list[Any]:
+    """Positions of a Point or MultiPoint; a single None for other geometries and without positions."""
+    geometry = geometry if isinstance(geometry, dict) else {}
+    position = geometry.get("coordinates")
+    if geometry.get("type") == "Point":
+        return [position]
+    is_several = geometry.get("type") == "MultiPoint" and isinstance(position, list) and position
+    return position if is_several else [None]
 
 
 def normalise_text(value: Any) -> str:

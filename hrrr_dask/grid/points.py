@@ -4,7 +4,9 @@ Three text formats are supported, in UTF-8 with or without a byte order mark:
 
 - CSV with a header: ``latitude, longitude`` and optionally ``point_id``, ``name``, in any order and case;
 - CSV without a header: ``latitude, longitude`` on each line, ``#`` starts a comment;
-- GeoJSON (RFC 7946): Point features, one feature, or a Point or MultiPoint geometry.
+- GeoJSON (RFC 7946): features with a Point or MultiPoint geometry, one feature, or such a geometry.
+
+Fields of CSV are separated by commas, semicolons or tabs.
 """
 
 from __future__ import annotations

@@ -73,6 +73,46 @@ def test_csv_without_a_header_may_have_comments(read):
     assert points.point_id == points.name == ("p0000", "p0001", "p0002")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "point_id;name;latitude;longitude\nboise;Boise;43.6;-116.2\nkuna;Kuna;43.5;-116.4\n",
+        "point_id\tname\tlatitude\tlongitude\r\nboise\tBoise\t43.6\t-116.2\r\nkuna\tKuna\t43.5\t-116.4\r\n",
+        "id;name;lat;lon\nboise;Boise;43,6;-116,2\nkuna;Kuna;43,5;-1,164e2\n",
+        "# of 2024, old\nlat\tlon\tid\tname\n43,6\t-116,2\tboise\tBoise\t\n43,5\t -116,4\tkuna\tKuna\n",
+    ],
+)
+def test_semicolons_and_tabs_separate_fields_too_and_then_a_comma_may_be_the_decimal_mark(read, text):
+    assert read(text) == PAIR
+
+
+@pytest.mark.parametrize("text", ["43.6;-116.2\n43;-116", "43,6\t-116,2\n43\t-116", "43,6 ; -116,2  # a\n43;-116;"])
+def test_lines_without_a_header_may_have_semicolons_or_tabs(read, text):
+    assert places(read(text)) == [(43.6, -116.2), (43, -116)]
+
+
+def test_a_name_between_semicolons_may_have_commas_and_the_other_way_round(read):
+    assert read("lat;lon;name\n1;2;Reykjavík, Ísland\n").name == ("Reykjavík, Ísland",)
+    assert read("lat,lon,name\n1,2,Ísland;\tnorth\n").name == ("Ísland; north",)
+
+
+def test_an_empty_first_field_of_a_table_with_tabs_is_a_field(read):
+    points = read("name\tlatitude\tlongitude\n\t43.6\t-116.2\nKuna\t43.5\t-116.4\n")
+    assert points.name == ("p0000", "Kuna")
+    assert places(points) == places(PAIR)
+
+
+@pytest.mark.parametrize(
+    "text", ["id,lat,lon\na,1,2\n,,\n", "id;lat;lon\na;1;2\n;;\n;;\n\n", "lat\tlon\n1\t2\n\t\n", '1,2\n, ,""\n']
+)
+def test_last_lines_of_empty_fields_are_no_points(read, text):
+    assert places(read(text)) == [(1, 2)]
+
+
+def test_a_line_of_empty_fields_before_other_points_is_reported(error_text):
+    assert "line 3: latitude is missing" in error_text("id,lat,lon\na,1,2\n,,\nb,1,2\n")
+
+
 def test_a_name_may_have_commas_and_non_ascii_characters(read):
     points = read('latitude,longitude,name\n1,2,"Reykjavík, Ísland"\n3,4,日本 #2\n')
     assert points.name == ("Reykjavík, Ísland", "日本 #2")
@@ -145,6 +185,30 @@ def test_a_table_is_read_like_csv_without_its_index():
 
 def test_points_are_returned_unchanged():
     assert read_points(PAIR) is PAIR
+
+
+def multipoint(*positions, **members):
+    return feature(0, 0, **members) | {"geometry": {"type": "MultiPoint", "coordinates": list(positions)}}
+
+
+def test_every_position_of_a_multipoint_feature_is_a_point(read):
+    farm = multipoint([2, 1], [4, 3, 800], id="farm", properties={"name": "Farm"})
+    mast = multipoint([6, 5], properties={"id": "mast"})
+    points = read(json.dumps({"type": "FeatureCollection", "features": [feature(8, 7, id="town"), farm, mast]}))
+    assert points.point_id == ("town", "farm_0", "farm_1", "mast")
+    assert points.name == ("town", "Farm", "Farm", "mast")
+    assert places(points) == [(7, 8), (1, 2), (3, 4), (5, 6)]
+
+
+def test_a_multipoint_feature_without_an_id_gets_default_ids(read):
+    assert read(json.dumps(multipoint([2, 1], [4, 3]))).point_id == ("p0000", "p0001")
+
+
+@pytest.mark.parametrize("positions", [[], [[1]], ["12"], None, [[2, 1], None]])
+def test_a_multipoint_feature_with_an_invalid_position_or_none_is_reported(error_text, positions):
+    document = feature(0, 0) | {"geometry": {"type": "MultiPoint", "coordinates": positions}}
+    text = error_text(json.dumps({"type": "FeatureCollection", "features": [feature(1, 2), document]}))
+    assert "  feature 1: it has no Point geometry with longitude and latitude" in text
 
 
 def test_a_path_may_be_a_string(tmp_path):
