@@ -1,14 +1,15 @@
-"""Formats GRIB2 levels and layers as wgrib2 does (code table 4.5), and validates levels in selectors."""
+"""Formats GRIB2 levels and layers as wgrib2 does (code table 4.5), and reads levels in selectors."""
 
 from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["NO_SURFACE", "check_level", "format_level"]
+__all__ = ["NO_SURFACE", "canonical_level", "format_level"]
 
 _PASCAL_TYPES: Final = (100, 108)
 """Surface types with a value in Pa that is written in mb."""
@@ -59,7 +60,7 @@ _LAYERS: Final = {
 }
 """Type of both surfaces of a layer to wgrib2's text."""
 
-_NUMBER: Final = r"-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?"
+_NUMBER: Final = r"(?:(?<![0-9])-)?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?"
 
 
 def format_level(
@@ -110,8 +111,8 @@ def _format_value(kind: int, scale: int | None, value: int | None) -> str:
     return f"{number / 100 if kind in _PASCAL_TYPES else number:g}"
 
 
-def check_level(level: str) -> None:
-    """Check that a level is spelled as in NOAA's inventories.
+def canonical_level(level: str) -> str:
+    """Return the spelling of a level in NOAA's inventories, given in any case, with other blanks, or in hPa.
 
     Parameters
     ----------
@@ -125,21 +126,52 @@ def check_level(level: str) -> None:
 
     Examples
     --------
-    >>> check_level("2 m above ground")
+    >>> canonical_level("2M above ground"), canonical_level("850hPa")
+    ('2 m above ground', '850 mb')
     """
-    if _is_valid(level) or all(_is_valid(part) for part in level.split(" - ")):
-        return
-    candidates = [text.format(*[*re.findall(_NUMBER, level), "1", "2"]) for text in _FORMS]
-    near = difflib.get_close_matches(level, candidates, n=1)
+    surfaces = [_respell(level)] if _respell(level) else [_respell(part) for part in level.split(" - ")]
+    if all(surfaces):
+        return " - ".join(filter(None, surfaces))
+    near = _find_longer(level) or difflib.get_close_matches(level, _fill_in(level, _FORMS), n=1)
     hint = (
-        f"did you mean {near[0]!r}?" if near else "write 'surface', '2 m above ground', '500 mb', 'entire atmosphere'"
+        f"did you mean {' or '.join(map(repr, near))}?"
+        if near
+        else "write 'surface', '2 m above ground', '500 mb', 'entire atmosphere'"
     )
     raise ConfigError(f"level {level!r} is not spelled as in NOAA's inventories: {hint}")
 
 
 _FORMS: Final = (*_LEVELS.values(), *_LAYERS.values(), "level type {}", "level type {} value {}")
-_PATTERNS: Final = tuple(re.compile(_NUMBER.join(re.escape(part) for part in text.split("{}"))) for text in _FORMS)
 
 
-def _is_valid(level: str) -> bool:
-    return any(pattern.fullmatch(level) for pattern in _PATTERNS)
+def _compile(form: str) -> re.Pattern[str]:
+    """A pattern for a form in any case and with any blanks, with a group for each number."""
+    texts = (r"\s*".join(map(re.escape, text.split())) for text in form.split("{}"))
+    pattern = rf"\s*({_NUMBER})\s*".join(texts).replace("mb", "(?:mb|hPa)")
+    return re.compile(rf"\s*{pattern}\s*", re.IGNORECASE)
+
+
+_PATTERNS: Final = tuple((_compile(form), form) for form in _FORMS)
+
+
+def _respell(surface: str) -> str | None:
+    """The inventory's spelling of a level without ' - '; None if there is none."""
+    found = ((pattern.fullmatch(surface), form) for pattern, form in _PATTERNS)
+    return next((form.format(*match.groups()) for match, form in found if match), None)
+
+
+def _find_longer(level: str) -> list[str]:
+    """Levels that begin with the words of an incomplete one, such as '2 m'."""
+    words = _words(level)
+    n_numbers = len(re.findall(_NUMBER, level))
+    forms = sorted((form for form in _FORMS if form.count("{}") == n_numbers), key=lambda form: "ground" not in form)
+    longer = (text for text in _fill_in(level, forms) if _words(text)[: len(words)] == words)
+    return list(longer) if any(map(str.isalpha, words)) else []
+
+
+def _fill_in(level: str, forms: Iterable[str]) -> list[str]:
+    return [form.format(*[*re.findall(_NUMBER, level), "1", "2"]) for form in forms]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(rf"{_NUMBER}|[a-z]+", text.casefold().replace("hpa", "mb"))

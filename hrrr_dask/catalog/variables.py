@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from hrrr_dask.catalog.elements import ELEMENTS, canonical_element, find_element, parse_raw_element
-from hrrr_dask.catalog.levels import check_level
+from hrrr_dask.catalog.elements import ELEMENTS, find_element, parse_raw_element
+from hrrr_dask.catalog.levels import canonical_level
 from hrrr_dask.catalog.limits import find_limits
 from hrrr_dask.catalog.products import ARCHIVE_START, ERAS
 from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.catalog.spelling import explain_unknown, find_name, parse_spelled
 from hrrr_dask.errors import ConfigError
 
 __all__ = ["CATALOG", "DEFAULT_VARIABLES", "VECTOR_PAIRS", "Variable", "find_companion", "parse_variables"]
@@ -212,7 +213,8 @@ def parse_variables(names: Iterable[str]) -> tuple[Variable, ...]:
     Parameters
     ----------
     names : iterable of str
-        Catalogued names, selectors ``ELEMENT:LEVEL[:WINDOW]``, or ``name=SELECTOR``.
+        Catalogued names, selectors ``ELEMENT:LEVEL[:WINDOW]``, or ``name=SELECTOR``; also in the spellings of
+        :mod:`hrrr_dask.catalog.spelling`.
 
     Returns
     -------
@@ -243,15 +245,14 @@ def _parse_variable(text: str) -> Variable:
         name, selector_text = "", text
     if ":" not in selector_text:
         return _find_catalogued(selector_text if not name else text)
-    selector = Selector.parse(selector_text)
+    selector = parse_spelled(selector_text)
     numbers, title, units = _describe_element(selector)
-    check_level(selector.level)
+    selector = Selector(selector.element, canonical_level(selector.level), selector.window)
     if selector.window.kind is None and selector.element in MULTI_WINDOW_ELEMENTS:
         raise ConfigError(
             f"{selector} occurs several times in a file, with different windows: "
             f"write '{selector}:1 hour acc' or '{selector}:run acc'"
         )
-    selector = Selector(canonical_element(selector.element), selector.level, selector.window)
     catalogued = CATALOG.get(name.strip())
     if catalogued is not None and catalogued.selector != selector:
         raise ConfigError(
@@ -264,23 +265,25 @@ def _parse_variable(text: str) -> Variable:
 
 
 def _find_catalogued(name: str) -> Variable:
-    if name in CATALOG:
-        return CATALOG[name]
-    near = difflib.get_close_matches(name, CATALOG, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"available are {', '.join(CATALOG)}."
-    raise ConfigError(f"variable {name!r} is unknown: {hint} Any message can be named as ELEMENT:LEVEL[:WINDOW]")
+    found = find_name(name, CATALOG)
+    if found is not None:
+        return CATALOG[found]
+    selectors = {known: variable.selector for known, variable in CATALOG.items()}
+    raise ConfigError(f"variable {name!r} is unknown: {explain_unknown(name, selectors)}")
 
 
 def _describe_element(selector: Selector) -> tuple[tuple[int, int, int], str, str]:
     """GRIB2 numbers, title and units."""
     raw = parse_raw_element(selector.element)
-    element = find_element(canonical_element(selector.element))
+    element = find_element(selector.element)
     if element is not None:
         return element.numbers, element.title, element.units
     if raw is not None:
         return raw, f"GRIB2 parameter {'.'.join(map(str, raw))}", "1"
     near = difflib.get_close_matches(selector.element.upper(), ELEMENTS, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
+    if name := find_name(selector.element, CATALOG):
+        hint = f"did you mean {name}, without a level? "
     raise ConfigError(
         f"element {selector.element!r} is not in the table of GRIB2 numbers, so its messages could not be checked: "
         f"{hint}Otherwise write it by number, as 'var discipline=0 center=7 local_table=1 parmcat=16 parm=201:LEVEL'"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hrrr_dask.catalog.elements import ELEMENTS
-from hrrr_dask.catalog.levels import check_level
+from hrrr_dask.catalog.levels import canonical_level
 from hrrr_dask.catalog.limits import LIMITS
 from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.catalog.variables import CATALOG, parse_variables
@@ -21,7 +21,7 @@ def test_rows_are_consistent(key):
     assert element in ELEMENTS
     if rest:
         selector = Selector.parse(key)
-        check_level(selector.level)
+        assert canonical_level(selector.level) == selector.level
         assert str(selector) == key
 
 
