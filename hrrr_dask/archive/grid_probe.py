@@ -6,24 +6,21 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-import numpy as np
-
 from hrrr_dask.archive.fetch import Client, FetchSettings, Tally, get_client
 from hrrr_dask.archive.sources import Source, object_url
 from hrrr_dask.catalog.products import object_key
 from hrrr_dask.config.settings import Method
-from hrrr_dask.errors import ArchiveError, NotPublishedError, PointsError, WrongIdentityError
+from hrrr_dask.errors import ArchiveError, NotPublishedError, WrongIdentityError
 from hrrr_dask.grib.sections import read_header
 from hrrr_dask.grid.definition import (
     BILINEAR_MARGIN,
     NEAREST_MARGIN,
-    distance_outside,
     find_bilinear_cells,
     find_nearest_cells,
     read_grid,
 )
+from hrrr_dask.grid.domains import refuse_outside
 from hrrr_dask.grid.points import Points
-from hrrr_dask.grid.projection import Grid
 from hrrr_dask.records import ByteRange, Cells, GribFile
 
 __all__ = ["find_point_cells", "read_grid_section"]
@@ -35,7 +32,6 @@ CONFIRMING_FILES: Final = 3
 """Number of further files of which one should confirm the grid."""
 
 _HEADER_BYTES: Final = 1024
-_LISTED: Final = 20
 
 
 def read_grid_section(files: Iterable[GribFile], sources: Sequence[Source], settings: FetchSettings) -> bytes:
@@ -130,24 +126,6 @@ def find_point_cells(points: Points, grid_section: bytes, method: Method) -> Cel
     """
     grid = read_grid(grid_section)
     margin = NEAREST_MARGIN if method == "nearest" else BILINEAR_MARGIN
-    _refuse_outside(points, grid, distance_outside(grid, points.latitude, points.longitude, margin))
+    refuse_outside(points, grid, margin, "the grid of the files")
     place = find_nearest_cells if method == "nearest" else find_bilinear_cells
     return place(grid, points.latitude, points.longitude)
-
-
-def _refuse_outside(points: Points, grid: Grid, distance: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
-    (outside,) = np.nonzero(distance > 0)
-    if not outside.size:
-        return
-    lines = [
-        f"  {points.point_id[k]} ({points.latitude[k]:.4f}, {points.longitude[k]:.4f}) "
-        f"lies {distance[k] / 1000:.1f} km beyond its edge"
-        for k in outside[:_LISTED]
-    ]
-    if len(outside) > _LISTED:
-        lines.append(f"  … and {len(outside) - _LISTED} more")
-    raise PointsError(
-        f"{len(outside)} of {len(points)} points are outside the grid of the files ({grid.describe()}):\n"
-        + "\n".join(lines)
-        + "\nRemove them from the points file, or choose another --domain"
-    )

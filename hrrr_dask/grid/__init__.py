@@ -1,6 +1,7 @@
 """Points, map projections, grid cells with interpolation weights, and solar elevation.
 
-Pure functions, except that `points` reads points files. Imports `errors`, `records` and `objects`.
+The grids of HRRR are in `domains`. Pure functions, except that `points` reads points files. Imports `errors`, `records`
+and `objects`.
 """
 
-__all__ = ["definition", "interpolation", "points", "projection", "solar"]
+__all__ = ["definition", "domains", "interpolation", "points", "projection", "solar"]

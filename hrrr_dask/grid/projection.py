@@ -14,15 +14,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Floats", "Grid", "Kind", "great_circle_m", "rotate_to_earth"]
+__all__ = ["SAME_CELLS_M", "Floats", "Grid", "Kind", "great_circle_m", "rotate_to_earth"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Kind: TypeAlias = Literal["lambert", "polar_stereographic"]
+
+SAME_CELLS_M: Final = 150.0
+"""Distance between the first cells of grids that count as the same: files of HRRR v1 and v2 are about 53 m off [m]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ class Grid:
         cone = _cone(self)
         return cone.x0 + np.asarray(column, np.float64) * self.dx, cone.y0 + np.asarray(row, np.float64) * self.dy
 
-    def same_cells_as(self, other: Grid, tolerance_m: float = 150.0) -> bool:
+    def same_cells_as(self, other: Grid, tolerance_m: float = SAME_CELLS_M) -> bool:
         """Whether cell (y, x) has the same location on both grids; the reference of the wind is ignored.
 
         Parameters
@@ -132,7 +135,7 @@ class Grid:
         other : Grid
             The other grid.
         tolerance_m : float
-            Largest accepted distance between the first cells: files of HRRR v1 and v2 are about 53 m off [m].
+            Largest accepted distance between the first cells [m].
         """
         if (self.kind, self.nx, self.ny) != (other.kind, other.nx, other.ny):
             return False

@@ -23,7 +23,10 @@ from hrrr_dask.config.settings import (
 )
 from hrrr_dask.decode import check_engine
 from hrrr_dask.errors import ConfigError, PlanError, PointsError, StoreMismatchError
+from hrrr_dask.grid.definition import BILINEAR_MARGIN, NEAREST_MARGIN
+from hrrr_dask.grid.domains import DOMAIN_GRIDS, refuse_outside
 from hrrr_dask.grid.points import Points, read_points
+from hrrr_dask.grid.projection import SAME_CELLS_M
 from hrrr_dask.job.batching import parse_files_per_task
 from hrrr_dask.objects.locations import check_options, normal_url
 from hrrr_dask.planning.layout import Axis, Layout, choose_layout
@@ -125,6 +128,9 @@ def check_request(
             raise PointsError(f"{store or 'the plan'} needs points: give --points, there is no store that has them")
         axis = Axis(parse_day("axis-start", settings["axis-start"]), selection.cycles)
         layout = _layout(selection, len(requested_points), settings)
+        margin = NEAREST_MARGIN if selection.method == "nearest" else BILINEAR_MARGIN
+        grid, name = DOMAIN_GRIDS[selection.domain], f"the {selection.domain} grid of HRRR"
+        refuse_outside(requested_points, grid, margin, name, tolerance_m=SAME_CELLS_M)
     else:
         keys = {key.replace("_", "-") for key, value in given.items() if value is not None}
         check_same(spec, store, keys, selection, requested_points)

@@ -1,7 +1,7 @@
 """Windows of the two HRRR grids (CONUS and Alaska), computed from the map projections.
 
-Shares no code with :mod:`hrrr_dask.grid.definition`, so that they can be tested against each other. Grid definitions:
-section 3 of HRRR messages; formulas: Snyder, Map Projections - A Working Manual (USGS 1395), spherical Lambert
+Shares no code with :mod:`hrrr_dask.grid.definition`, so that they can be tested against each other, only the numbers in
+:mod:`hrrr_dask.grid.domains`. Formulas: Snyder, Map Projections - A Working Manual (USGS 1395), spherical Lambert
 conformal conic with one standard parallel and polar stereographic.
 """
 
@@ -16,36 +16,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hrrr_dask.errors import ConfigError
+from hrrr_dask.grid.domains import DOMAIN_GRIDS
 
 __all__ = ["DEFAULT_WINDOW", "GridWindow"]
-
-EARTH_RADIUS: Final = 6_371_229.0
-"""Radius of the Earth, GRIB2 shape 6 [m]."""
-
-SPACING: Final = 3000.0
-"""Grid spacing along both axes [m]."""
 
 GRID_RELATIVE: Final = 0x08
 """Resolution and component flags: vectors are grid-relative."""
 
 FROM_SOUTH_WEST: Final = 0x40
 """Scanning mode: rows from west to east, ordered from south to north."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Domain:
-    ny: int
-    nx: int
-    first_latitude: float
-    first_longitude: float
-    standard_parallel: float
-    meridian: float
-
-
-_DOMAINS: Final = {
-    "conus": _Domain(1059, 1799, 21.138123, 237.280472, 38.5, 262.5),
-    "alaska": _Domain(919, 1299, 41.612949, 185.117126, 60.0, 225.0),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +52,9 @@ class GridWindow:
     """``conus`` (Lambert conformal) or ``alaska`` (polar stereographic)."""
 
     def __post_init__(self) -> None:
-        if self.domain not in _DOMAINS:
-            raise ConfigError(f"domain {self.domain!r} is unknown: use {' or '.join(_DOMAINS)}")
-        whole = _DOMAINS[self.domain]
+        if self.domain not in DOMAIN_GRIDS:
+            raise ConfigError(f"domain {self.domain!r} is unknown: use {' or '.join(DOMAIN_GRIDS)}")
+        whole = DOMAIN_GRIDS[self.domain]
         inside = (
             min(self.row, self.column) >= 0 and self.row + self.ny <= whole.ny and self.column + self.nx <= whole.nx
         )
@@ -88,9 +67,9 @@ class GridWindow:
     @classmethod
     def whole(cls, domain: str = "conus") -> Self:
         """Return the window of a whole domain."""
-        if domain not in _DOMAINS:
-            raise ConfigError(f"domain {domain!r} is unknown: use {' or '.join(_DOMAINS)}")
-        return cls(0, 0, _DOMAINS[domain].ny, _DOMAINS[domain].nx, domain)
+        if domain not in DOMAIN_GRIDS:
+            raise ConfigError(f"domain {domain!r} is unknown: use {' or '.join(DOMAIN_GRIDS)}")
+        return cls(0, 0, DOMAIN_GRIDS[domain].ny, DOMAIN_GRIDS[domain].nx, domain)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -117,16 +96,15 @@ class GridWindow:
 
     def section3(self) -> bytes:
         """Encode section 3 (grid definition) of this window as in HRRR, WMO templates 3.30 and 3.20."""
-        domain = _DOMAINS[self.domain]
+        domain = DOMAIN_GRIDS[self.domain]
         latitude, longitude = self.latlon(0, 0)
-        parallel, meridian = _millionths(domain.standard_parallel), _millionths(domain.meridian)
-        spacing = round(1000 * SPACING)
-        lambert = self.domain == "conus"
+        parallel, meridian = _millionths(domain.lad), _millionths(domain.lov % 360)
+        lambert = domain.kind == "lambert"
         body = struct.pack(">BIBBH", 0, self.ny * self.nx, 0, 0, 30 if lambert else 20)
         body += struct.pack(">B15x", 6)  # shape of the earth; NCEP writes zeros, not missing, for the unused radii
         body += struct.pack(">IIII", self.nx, self.ny, _millionths(latitude), _millionths(longitude))
         body += struct.pack(">BII", GRID_RELATIVE, parallel, meridian)
-        body += struct.pack(">IIBB", spacing, spacing, 0, FROM_SOUTH_WEST)
+        body += struct.pack(">IIBB", round(1000 * domain.dx), round(1000 * domain.dy), 0, FROM_SOUTH_WEST)
         if lambert:
             body += struct.pack(">II8x", parallel, parallel)
         return struct.pack(">IB", 5 + len(body), 3) + body
@@ -141,29 +119,31 @@ def _millionths(degrees: float | NDArray[np.float64]) -> int:
 
 
 def _lambert(row: NDArray[np.float64], column: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    domain = _DOMAINS["conus"]
-    parallel = math.radians(domain.standard_parallel)
+    domain = DOMAIN_GRIDS["conus"]
+    meridian = domain.lov % 360
+    parallel = math.radians(domain.lad)
     n = math.sin(parallel)
-    scale = EARTH_RADIUS * math.cos(parallel) * math.tan(math.pi / 4 + parallel / 2) ** n / n
+    scale = domain.radius * math.cos(parallel) * math.tan(math.pi / 4 + parallel / 2) ** n / n
 
     def radius(latitude: float) -> float:
         return float(scale / math.tan(math.pi / 4 + math.radians(latitude) / 2) ** n)
 
-    angle = n * math.radians(domain.first_longitude - domain.meridian)
-    x = radius(domain.first_latitude) * math.sin(angle) + SPACING * column
-    south = radius(domain.first_latitude) * math.cos(angle) - SPACING * row  # distance below the cone's apex
+    angle = n * math.radians(domain.first_longitude % 360 - meridian)
+    x = radius(domain.first_latitude) * math.sin(angle) + domain.dx * column
+    south = radius(domain.first_latitude) * math.cos(angle) - domain.dy * row  # distance below the cone's apex
     latitude = 2 * np.arctan((scale / np.hypot(x, south)) ** (1 / n)) - math.pi / 2
-    return np.degrees(latitude), domain.meridian + np.degrees(np.arctan2(x, south)) / n
+    return np.degrees(latitude), meridian + np.degrees(np.arctan2(x, south)) / n
 
 
 def _stereographic(
     row: NDArray[np.float64], column: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    domain = _DOMAINS["alaska"]
-    scale = EARTH_RADIUS * (1 + math.sin(math.radians(domain.standard_parallel)))
+    domain = DOMAIN_GRIDS["alaska"]
+    meridian = domain.lov % 360
+    scale = domain.radius * (1 + math.sin(math.radians(domain.lad)))
     first = scale * math.tan(math.pi / 4 - math.radians(domain.first_latitude) / 2)
-    angle = math.radians(domain.first_longitude - domain.meridian)
-    x = first * math.sin(angle) + SPACING * column
-    south = first * math.cos(angle) - SPACING * row  # distance below the pole
+    angle = math.radians(domain.first_longitude % 360 - meridian)
+    x = first * math.sin(angle) + domain.dx * column
+    south = first * math.cos(angle) - domain.dy * row  # distance below the pole
     latitude = math.pi / 2 - 2 * np.arctan(np.hypot(x, south) / scale)
-    return np.degrees(latitude), domain.meridian + np.degrees(np.arctan2(x, south))
+    return np.degrees(latitude), meridian + np.degrees(np.arctan2(x, south))
