@@ -23,6 +23,7 @@
     │   ├── StoreAccessError           no credentials, no permission, no such bucket, disk full
     │   └── StoreConflictError         another writer changed the object first   (retryable)
     └── RunError                       the cluster or the client failed: exit 1
+        └── SourceDownError            no source of the archive responds
 
 Every text says what was wanted, what was found and what to do. ``code`` is stable: the ledger, ``--json`` and scripts
 use it. ``retryable`` says whether the same request may succeed later without a change.
@@ -45,6 +46,7 @@ __all__ = [
     "PlanError",
     "PointsError",
     "RunError",
+    "SourceDownError",
     "StoreAccessError",
     "StoreConflictError",
     "StoreError",
@@ -186,3 +188,9 @@ class RunError(HrrrDaskError):
     """The cluster or the client failed; what was committed stays."""
 
     code = "run"
+
+
+class SourceDownError(RunError):
+    """No source of the archive responds; the files are not recorded as gaps."""
+
+    code = "source-down"

@@ -1,7 +1,8 @@
 """Downloads byte ranges and small objects of the archive, complete or with an error that says why not.
 
 Holds the connections of a source, limits the requests in flight, and retries failed requests (the lower of the two
-levels of retry; obstore's own is off). :mod:`hrrr_dask.archive.responses` classifies the responses.
+levels of retry; obstore's own is off). :mod:`hrrr_dask.archive.responses` classifies the responses, and
+:mod:`hrrr_dask.archive.breaker` refuses requests to a source that is down.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import functools
 import math
 import random
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from typing import Final
 import obstore
 from obstore.exceptions import BaseError
 
+from hrrr_dask.archive.breaker import Breaker
 from hrrr_dask.archive.responses import (
     Request,
     Response,
@@ -28,15 +31,29 @@ from hrrr_dask.archive.responses import (
     replaced_error,
 )
 from hrrr_dask.archive.sources import Source
-from hrrr_dask.errors import ConfigError, UnreachableError
+from hrrr_dask.errors import AccessDeniedError, ArchiveError, ConfigError, UnreachableError
 from hrrr_dask.objects.backends import open_object_store
+from hrrr_dask.objects.locations import local_path
 from hrrr_dask.objects.rate_limit import RateLimit
 from hrrr_dask.records import ByteRange
 
-__all__ = ["INVENTORY_LIMIT_BYTES", "Client", "FetchSettings", "Response", "Tally", "get_client", "max_pause_s"]
+__all__ = [
+    "INVENTORY_LIMIT_BYTES",
+    "Client",
+    "FetchSettings",
+    "Outage",
+    "Response",
+    "Tally",
+    "find_outage",
+    "get_client",
+    "max_pause_s",
+]
 
 INVENTORY_LIMIT_BYTES: Final = 4_000_000
 """Size limit of an inventory; the longest, of the native levels, has about 1,200 lines [B]."""
+
+SMALL_BYTES: Final = 100_000
+"""Requests for at most so many bytes have a shorter timeout [B]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +64,29 @@ class FetchSettings:
     """Maximum requests for one range, including the first."""
     timeout_s: float = 60.0
     """Timeout of one whole request, including its body [s]."""
-    connect_timeout_s: float = 10.0
+    small_timeout_s: float = 10.0
+    """The same for a request for at most :data:`SMALL_BYTES`, such as an inventory [s]."""
+    connect_timeout_s: float = 5.0
     """Timeout for connecting to the server [s]."""
+    read_timeout_s: float = 5.0
+    """Longest wait for the first byte of a response, and for the next bytes of its body [s]."""
     backoff_s: float = 0.5
     """Longest pause before the second request; doubles with each further request [s]."""
     max_backoff_s: float = 20.0
     """Upper limit of that pause [s]."""
     concurrency: int = 8
     """Requests in flight for each process and source."""
+    outage_limit_s: float = 40.0
+    """How long a run waits while no source responds, before it ends [s]."""
 
     def __post_init__(self) -> None:
         for name in ("attempts", "concurrency"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"fetch.{name} is 1 or more, not {getattr(self, name)}")
-        for name in ("timeout_s", "connect_timeout_s"):
+        for name in ("timeout_s", "small_timeout_s", "connect_timeout_s", "read_timeout_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"fetch.{name} is a number of seconds above 0, not {getattr(self, name)}")
-        for name in ("backoff_s", "max_backoff_s"):
+        for name in ("backoff_s", "max_backoff_s", "outage_limit_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"fetch.{name} is a number of seconds, 0 or more, not {getattr(self, name)}")
 
@@ -136,6 +159,32 @@ def _client(source: Source, settings: FetchSettings) -> Client:
     return Client(source, settings)
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Sources that are down, as this process sees them."""
+
+    causes: dict[str, str]
+    """Name of each source that is down or slow to what is wrong with it."""
+    total: bool
+    """Whether all sources are down."""
+    down_s: float
+    """Time since all are down [s]."""
+    retry_in_s: float
+    """Time until one of them is tried again [s]."""
+
+
+def find_outage(sources: Sequence[Source], settings: FetchSettings) -> Outage:
+    """Find which sources are down, from the requests of this process so far. Sends no request."""
+    breakers = {source.name: get_client(source, settings).breaker for source in sources}
+    causes = {name: breaker.cause or breaker.slow_cause for name, breaker in breakers.items()}
+    return Outage(
+        {name: cause for name, cause in causes.items() if cause},
+        total=bool(breakers) and all(breaker.cause for breaker in breakers.values()),
+        down_s=min((breaker.down_s for breaker in breakers.values()), default=0.0),
+        retry_in_s=min((breaker.retry_in_s for breaker in breakers.values()), default=0.0),
+    )
+
+
 class Client:
     """Reads objects of one source. Thread-safe; :func:`get_client` makes one in each process.
 
@@ -150,12 +199,17 @@ class Client:
     def __init__(self, source: Source, settings: FetchSettings) -> None:
         self.source = source
         self.settings = settings
-        self._store = open_object_store(
-            source.url,
-            dict(source.options),
-            timeout_s=settings.timeout_s,
-            connect_timeout_s=settings.connect_timeout_s,
-            max_retries=0,
+        self.breaker = Breaker(source.name)
+        self._store, self._small_store = (
+            open_object_store(
+                source.url,
+                dict(source.options),
+                timeout_s=timeout_s,
+                connect_timeout_s=settings.connect_timeout_s,
+                read_timeout_s=settings.read_timeout_s,
+                max_retries=0,
+            )
+            for timeout_s in (settings.timeout_s, min(settings.small_timeout_s, settings.timeout_s))
         )
         self._limit = RateLimit(source.name, source.per_minute) if source.per_minute else None
         # Threads start with the first requests. Every request goes through this pool, which limits them.
@@ -183,7 +237,8 @@ class Client:
         InventoryError
             If the object is larger than the limit.
         NotPublishedError, AccessDeniedError, UnreachableError
-            As in the table of :mod:`hrrr_dask.archive.responses`.
+            As in the table of :mod:`hrrr_dask.archive.responses`; ``UnreachableError`` at once while the source is
+            down.
         """
         return self._read_together([Request(self.source, key, limit_bytes=limit_bytes)], tally)[0]
 
@@ -243,20 +298,46 @@ class Client:
             pause_s = random.uniform(0, max_pause_s(self.settings, attempt))  # noqa: S311  # jitter, not a secret
             if stop.wait(pause_s) or (self._limit is not None and self._limit.wait(stop)):
                 break
+            self.breaker.admit()
+            began = time.perf_counter()
             try:
-                return self._attempt(request, tally)
-            except RetryError as error:
+                response = self._attempt(request, tally)
+            except (RetryError, ArchiveError) as error:
+                self._record(request, error)
+                if isinstance(error, ArchiveError):
+                    raise
                 cause = str(error)
+            except BaseException:
+                self.breaker.abandoned()
+                raise
+            else:
+                self.breaker.responded(len(response.data), time.perf_counter() - began)
+                return response
         raise UnreachableError(
             f"{request.url} gave no complete response in {self.settings.attempts} attempts, "
             f"the last error was: {cause}; try again "
             "later, or add another source"
         )
 
+    def _record(self, request: Request, error: RetryError | ArchiveError) -> None:
+        """Tell the breaker what an error says of the source. The errors of a directory say nothing."""
+        if local_path(self.source.url) is not None:
+            return
+        match error:
+            case RetryError(silent=True):
+                self.breaker.no_response(str(error))
+            case RetryError() | UnreachableError():
+                self.breaker.failed(request.key, str(error))
+            case AccessDeniedError():
+                self.breaker.denied(request.key)
+            case _:
+                self.breaker.responded()
+
     def _attempt(self, request: Request, tally: Tally) -> Response:
         tally.add(requests=1)
         try:
-            result = obstore.get(self._store, request.key, options=request.options)
+            store = self._small_store if request.is_small(SMALL_BYTES) else self._store
+            result = obstore.get(store, request.key, options=request.options)
             check_headers(request, result)
             data = memoryview(result.bytes())
         except (BaseError, OSError) as error:

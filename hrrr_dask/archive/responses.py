@@ -55,7 +55,19 @@ _CAUSE_LENGTH: Final = 200
 
 
 class RetryError(Exception):
-    """One attempt failed in a way that may pass; the text is the cause. Never leaves the fetch layer."""
+    """One attempt failed in a way that may pass; the text is the cause. Never leaves the fetch layer.
+
+    Parameters
+    ----------
+    cause : str
+        What happened.
+    silent : bool
+        Whether there was no response: the connection or the wait for it timed out, was refused, or had no host.
+    """
+
+    def __init__(self, cause: str, *, silent: bool = False) -> None:
+        super().__init__(cause)
+        self.silent = silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,12 @@ class Request:
     def url(self) -> str:
         """URL of the object, for messages."""
         return object_url(self.source, self.key)
+
+    def is_small(self, limit_bytes: int) -> bool:
+        """Return whether it is for an inventory, or for at most that many bytes."""
+        if self.byte_range is None:
+            return self.limit_bytes is not None
+        return self.byte_range.size is not None and self.byte_range.size <= limit_bytes
 
     @property
     def options(self) -> GetOptions:
@@ -171,7 +189,8 @@ def classify_error(request: Request, error: Exception) -> ArchiveError | RetryEr
             return RetryError("the server ignores byte ranges and sends the whole object")
     if request.byte_range is not None and any(words in text for words in _BEYOND_THE_END):
         return _truncated(request, "it ends before them")
-    return RetryError(_one_line(text))
+    kind = _KIND.search(text)
+    return RetryError(_one_line(text), silent=kind is not None and kind[1] in ("Timeout", "Connect"))
 
 
 def _absent(request: Request, text: str) -> ArchiveError:

@@ -56,6 +56,7 @@ class ProgressLine:
             transient=False,
         )
         self._task: int | None = None
+        self._named: set[str] = set()
 
     def __call__(self, progress: Progress) -> None:
         """Update the line."""
@@ -64,6 +65,10 @@ class ProgressLine:
                 self._console.print(f"Dask dashboard: [link={progress.dashboard}]{progress.dashboard}[/link]")
             self._bar.start()
             self._task = self._bar.add_task("files", total=progress.files_total, rate="", gaps="")
+        for name, cause in progress.skipped_sources.items():
+            if name not in self._named:
+                self._named.add(name)
+                self._console.print(f"source {name} is skipped for now, {cause}", markup=False, highlight=False)
         task = self._bar.tasks[0]
         rate = progress.bytes_read / 1e6 / max(task.elapsed or 0, 1e-3)
         self._bar.update(
@@ -83,7 +88,9 @@ class ProgressLine:
 def _doing(progress: Progress) -> str:
     if progress.draining:
         return "committing what is read"
-    return "waiting for the cluster's workers" if progress.waiting else "files"
+    if progress.waiting:
+        return "waiting for the cluster's workers"
+    return f"files ({', '.join(progress.sources_down)} down)" if progress.sources_down else "files"
 
 
 @contextmanager
@@ -187,6 +194,8 @@ def report_table(report: Report) -> Table:
         table.add_row("decoded", ", ".join(f"{_values(count)} by {name}" for name, count in other.items()))
     table.add_row("written", f"{_size(report.bytes_written)} in {report.partitions_written:,} partitions")
     table.add_row("time", f"{report.seconds:.1f} s")
+    for name, cause in report.skipped_sources.items():
+        table.add_row("source", f"{name} was skipped for a while, {cause}")
     for reason, count in report.gaps.items():
         table.add_row("gaps", f"{_values(count)} {reason}: {OUTCOMES[reason].meaning}")
     if report.gaps_by_variable:

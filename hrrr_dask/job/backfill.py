@@ -19,6 +19,7 @@ from distributed import Client
 from numpy.typing import NDArray
 
 import hrrr_dask
+from hrrr_dask.archive.fetch import find_outage
 from hrrr_dask.archive.grid_probe import find_point_cells, read_grid_section
 from hrrr_dask.clusters import check_workers, open_client, parse_cluster
 from hrrr_dask.job.batching import parse_files_per_task
@@ -80,14 +81,15 @@ def run_backfill(
     missing_values = find_missing(request, store, retry_gaps=retry_gaps, only_attempted=only_attempted)
     to_read = _count_files(request, missing_values)
     result = RunResult((), interrupted=False)
+    progress = Progress(files_total=to_read)
     if to_read:
         with _cluster(client, request.settings) as connected:
             first_day, n_days = request.days
             store = store.make_or_grow(Growth(asked_from=first_day, n_days=n_days))
-            progress = Progress(files_total=to_read, dashboard=connected.dashboard_link or "")
+            progress.dashboard = connected.dashboard_link or ""
             partitions = iter_partitions(request.plan, request.axis, missing_values)
             result = run(connected, _job(request, store), partitions, progress, show or _silent)
-    return _report(request, store, result, to_read)
+    return _report(request, store, result, progress)
 
 
 def open_or_describe(request: Request) -> Store:
@@ -159,7 +161,7 @@ def _probe_files(request: Request) -> Iterator[GribFile]:
             last = reading.file.init_time
 
 
-def _report(request: Request, store: Store, result: RunResult, to_read: int) -> Report:
+def _report(request: Request, store: Store, result: RunResult, progress: Progress) -> Report:
     plan, reports = request.plan, result.reports
     inits = slice(request.axis.index(plan.period.start), request.axis.index(plan.period.end) + 1)
     codes = store.value_states(inits).codes
@@ -170,7 +172,7 @@ def _report(request: Request, store: Store, result: RunResult, to_read: int) -> 
     return Report(
         store=store.url,
         files_wanted=plan.n_files,
-        files_done_before=plan.n_files - to_read,
+        files_done_before=plan.n_files - progress.files_total,
         files_read=sum(report.files for report in reports),
         gaps=count_gaps(codes),
         gaps_by_variable={name: count for name, count in by_variable.items() if count},
@@ -181,6 +183,7 @@ def _report(request: Request, store: Store, result: RunResult, to_read: int) -> 
         seconds=time.perf_counter() - request.started,
         interrupted=result.interrupted,
         decoded_by=dict(sum((Counter(report.decoded_by) for report in reports), Counter())),
+        skipped_sources=progress.skipped_sources,
         first_files_with_gaps=tuple(islice(_with_gaps(request, inits.start, codes), MAX_NAMED_FILES)),
     )
 
@@ -207,6 +210,7 @@ def _job(request: Request, store: Store) -> Job:
         prefix_reads=settings["fetch"]["prefix-reads"],
         package_version=hrrr_dask.__version__,
         files_per_task=parse_files_per_task(settings["files-per-task"]) or 0,
+        sources_down=tuple(find_outage(request.sources, request.fetch).causes.items()),
     )
 
 

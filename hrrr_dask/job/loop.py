@@ -22,7 +22,7 @@ from distributed import Client, Future
 from distributed.comm import CommClosedError
 
 from hrrr_dask.clusters import retry_worker_calls
-from hrrr_dask.errors import RunError
+from hrrr_dask.errors import RunError, SourceDownError
 from hrrr_dask.job.batching import ASSUMED_FILE_S, files_per_task, has_room
 from hrrr_dask.job.in_flight import SubmittedStep, SuspectFiles, Task, count_in_flight, next_to_write
 from hrrr_dask.job.pipeline import Job, PartitionReport
@@ -80,6 +80,10 @@ class Progress:
     """Number of committed steps of partitions."""
     waiting: bool = False
     """Whether the cluster has no workers."""
+    sources_down: dict[str, str] = field(default_factory=dict)
+    """Sources that are down for a worker now, with what is wrong."""
+    skipped_sources: dict[str, str] = field(default_factory=dict)
+    """Sources that were down at any time, with what was wrong first."""
     draining: bool = False
     """Whether an interrupt was received and extracted files are being committed."""
     lock: Any = field(default_factory=threading.Lock, repr=False)
@@ -124,7 +128,9 @@ def run(
     Raises
     ------
     RunError
-        If the cluster is lost or a step fails again and again.
+        If the cluster is lost, or a step fails again and again.
+    SourceDownError
+        If no source of the archive responds; what is extracted is committed first.
     StoreError, UsageError
         If the store rejects a write. Tasks in flight are cancelled; committed steps stay.
     """
@@ -154,6 +160,9 @@ class _Loop:
         self._interrupted_at = 0.0
         self._threads, self._counted_at = 1, 0.0
         self._recent_s: deque[float] = deque(maxlen=_RECENT_TASKS)
+        self._down: dict[str, dict[str, str]] = {}
+        self._last_file_at = time.monotonic()
+        self._source_error: SourceDownError | None = None
         self._submitted, self._files_left = 0, progress.files_total
         self._suspects = SuspectFiles()
         self._shared, self._work_number = work, 0
@@ -180,6 +189,8 @@ class _Loop:
                 self._show(self._progress)
             self._start_writes()
             self._submit_steps(partitions)
+        if self._source_error is not None:
+            raise self._source_error
         return RunResult(tuple(reports), self._stop.is_set())
 
     def interrupt(self) -> None:
@@ -196,8 +207,16 @@ class _Loop:
             self._progress.files_done += int(counts["files"])
             self._progress.gaps += int(counts["gaps"])
             self._progress.bytes_read += int(counts["bytes_read"])
-            self._recent_s.append(counts["seconds"] / counts["files"])
+            self._note_sources(counts["worker"], counts["sources_down"])
+            if counts["files"]:
+                self._last_file_at = time.monotonic()
+                self._recent_s.append(counts["seconds"] / counts["files"])
         self._show(self._progress)
+
+    def _note_sources(self, worker: str, down: dict[str, str]) -> None:
+        self._down[worker] = down
+        self._progress.sources_down = {name: why for own in self._down.values() for name, why in own.items()}
+        self._progress.skipped_sources = self._progress.sources_down | self._progress.skipped_sources
 
     def abandon(self) -> None:
         for step in self._steps.values():
@@ -307,13 +326,27 @@ class _Loop:
             return report
         if write.status != "error":  # only the client cancels, when it loses its connection
             raise RunError(_LOST)
-        step.failures += not self._suspects.record_crashes(step.tasks)
-        step.raise_if_hopeless(write.exception())
+        error = write.exception()
+        if isinstance(error, SourceDownError):
+            self._end_if_nothing_is_read(error)
+        else:
+            step.failures += not self._suspects.record_crashes(step.tasks)
+            step.raise_if_hopeless(error)
         if self._work.status == "error":  # all workers that held it crashed repeatedly
             self._work = self._submit_work()
         step.prepare_retry()
-        self._submit(step, self._files_per_task())
+        if self._stop.is_set():  # what is read is committed, the rest is dropped
+            self._steps[step.key] = step
+            self._progress.draining = False
+        else:
+            self._submit(step, self._files_per_task())
         return None
+
+    def _end_if_nothing_is_read(self, error: SourceDownError) -> None:
+        """End the run if no worker reads anything; else the step is submitted again, as only some have no source."""
+        if time.monotonic() - self._last_file_at >= self._job.fetch.outage_limit_s:
+            self._source_error = error
+            self._stop.set()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.archive.failover import fill_gaps, remaining_reading
-from hrrr_dask.archive.fetch import FetchSettings, Tally, get_client
+from hrrr_dask.archive.fetch import FetchSettings, Tally, find_outage, get_client
 from hrrr_dask.archive.messages import FileMessages, read_messages
 from hrrr_dask.archive.prefixes import MAX_PREFIX_SHARE, Prefixes
 from hrrr_dask.archive.sources import Source, object_url
@@ -25,7 +25,7 @@ from hrrr_dask.catalog.products import object_key
 from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.catalog.variables import Variable
 from hrrr_dask.decode import get_engine
-from hrrr_dask.errors import ArchiveError
+from hrrr_dask.errors import ArchiveError, SourceDownError
 from hrrr_dask.job.extract import Placement, compute_point_values, wanted_messages
 from hrrr_dask.ledger.rows import Attempt, checksum, decode_entry, encode_entry
 from hrrr_dask.ledger.state import count_attempts
@@ -67,6 +67,8 @@ class Job:
     """Files that one task reads; 0 chooses by the size of the cluster."""
     prefix_reads: bool = True
     """Download messages only up to the last wanted cell, where the engine can decode such a prefix."""
+    sources_down: tuple[tuple[str, str], ...] = ()
+    """Sources that were down when the command began, and what was wrong: a worker tries them again later."""
 
     @cached_property
     def placement(self) -> Placement:
@@ -124,14 +126,35 @@ def extract_file(reading: Reading, job: Job) -> Extract:
 
     Problems of a file are not raised: they are reasons in the outcome. Values that one source lacks are read from the
     next one, in the order of fail-over.
+
+    Raises
+    ------
+    SourceDownError
+        If the file has gaps and all sources are down: they say nothing of the file.
     """
-    first, *others = job.sources
+    first, *others = _order_sources(job)
     extract = _extract_from_source(first, reading, job)
     for source in others:
         if not extract.outcome.reasons:
             break
         extract = fill_gaps(extract, _extract_from_source(source, remaining_reading(reading, extract.outcome), job))
+    if extract.outcome.reasons and (outage := find_outage(job.sources, job.fetch)).total:
+        raise SourceDownError(
+            f"no source of the archive responds for {outage.down_s:.0f} s: "
+            + "; ".join(f"{name}: {cause}" for name, cause in outage.causes.items())
+            + ". What was committed stays; run the same command again later, or add another source"
+        )
     return extract
+
+
+def _order_sources(job: Job) -> list[Source]:
+    """Return the sources in the order of fail-over, those that are slow now after the others."""
+    breakers = {source: get_client(source, job.fetch).breaker for source in job.sources}
+    down = dict(job.sources_down)
+    for source, breaker in breakers.items():
+        if source.name in down:
+            breaker.suspect(down[source.name], job.job_id)
+    return sorted(job.sources, key=lambda source: bool(breakers[source].slow_cause))
 
 
 def _extract_from_source(source: Source, reading: Reading, job: Job) -> Extract:

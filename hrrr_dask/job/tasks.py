@@ -12,12 +12,13 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 from distributed import Worker, WorkerPlugin, get_worker
 
+from hrrr_dask.archive.fetch import find_outage
 from hrrr_dask.decode import COMPILED_ENGINES, get_engine
-from hrrr_dask.errors import StoreError, UsageError
+from hrrr_dask.errors import SourceDownError, StoreError, UsageError
 from hrrr_dask.job import pipeline
 from hrrr_dask.job.pipeline import Job, PartitionReport, failed_extract
 from hrrr_dask.malloc import keep_freed_memory
@@ -40,11 +41,15 @@ _WRITING: Final = threading.Lock()
 PUBLISH_S: Final = 0.2
 """Interval at which a task with several files publishes its counts [s]."""
 
+OUTAGE_POLL_S: Final = 1.0
+"""Longest pause before a file is tried again while no source responds [s]."""
+
 _MIN_CHILD_BYTES: Final = 256 << 20
 """Memory of a process that reads one ordinary file [B]."""
 
-Counts = dict[str, float]
-"""Counts that a worker publishes: files, gaps, bytes_read, and the seconds that the files took."""
+Counts = dict[str, Any]
+"""What a worker publishes: its address, counts of files, gaps and bytes_read, the seconds that the files took, and
+the sources that are down for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,22 +158,37 @@ def write_step(
 
 
 def _guarded(extract_file: Callable[[Reading, Job], Extract], reading: Reading, job: Job) -> Extract:
-    try:
-        return extract_file(reading, job)
-    except (StoreError, UsageError):
-        raise  # not a problem of this file
-    except Exception:  # noqa: BLE001  a bug that one file triggers must not stop the run: it is recorded in the ledger
-        return failed_extract(reading, job, traceback.format_exc(limit=-5))
+    while True:
+        try:
+            return extract_file(reading, job)
+        except SourceDownError:
+            _wait_for_source(job)
+        except (StoreError, UsageError):
+            raise  # not a problem of this file
+        except Exception:  # noqa: BLE001  a bug that one file triggers must not stop the run: the ledger records it
+            return failed_extract(reading, job, traceback.format_exc(limit=-5))
+
+
+def _wait_for_source(job: Job) -> None:
+    """Wait before a file is tried again; raise the current exception if no source has responded for too long."""
+    _publish_counts((), 0.0, job)
+    outage = find_outage(job.sources, job.fetch)
+    time.sleep(min(outage.retry_in_s, OUTAGE_POLL_S))
+    if outage.down_s >= job.fetch.outage_limit_s:
+        raise  # noqa: PLE0704  called while it is handled
 
 
 def _publish_counts(extracts: Sequence[Extract], seconds: float, job: Job) -> None:
+    worker = get_worker()
     counts: Counts = {
+        "worker": worker.address,
         "files": len(extracts),
         "gaps": sum(len(extract.outcome.reasons) for extract in extracts),
         "bytes_read": sum(extract.outcome.bytes_read for extract in extracts),
         "seconds": seconds,
+        "sources_down": find_outage(job.sources, job.fetch).causes,
     }
-    get_worker().log_event(topic_of(job), counts)
+    worker.log_event(topic_of(job), counts)
 
 
 _CHILD: Final = """\
@@ -176,7 +196,12 @@ import pickle, resource, sys
 if limit := int(sys.argv[1]):
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 pickled_stages, reading, job = pickle.load(sys.stdin.buffer)
-sys.stdout.buffer.write(pickle.dumps(pickle.loads(pickled_stages).extract_file(reading, job)))
+from hrrr_dask.errors import RunError, StoreError, UsageError
+try:
+    found = pickle.loads(pickled_stages).extract_file(reading, job)
+except (RunError, StoreError, UsageError) as error:  # not a problem of the file
+    found = error
+sys.stdout.buffer.write(pickle.dumps(found))
 """
 
 
@@ -196,5 +221,7 @@ def _run_in_child(reading: Reading, job: Job, pickled_stages: bytes) -> Extract:
         last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         detail = f"reading this file crashes its process with code {child.returncode}: {last}"
         return failed_extract(reading, job, detail, "poisoned")
-    extract: Extract = pickle.loads(child.stdout)  # noqa: S301  written by our own child
-    return extract
+    found: Extract | Exception = pickle.loads(child.stdout)  # noqa: S301  written by our own child
+    if isinstance(found, Exception):
+        raise found
+    return found

@@ -77,6 +77,7 @@ def open_object_store(
     *,
     timeout_s: float = 60.0,
     connect_timeout_s: float = 10.0,
+    read_timeout_s: float = 0.0,
     max_retries: int = 6,
     create: bool = False,
 ) -> ObjectStore:
@@ -93,6 +94,8 @@ def open_object_store(
         Timeout of one whole request, including its body [s].
     connect_timeout_s : float
         Timeout for connecting to the server [s].
+    read_timeout_s : float
+        Longest wait for the first or the next bytes of a response; 0 for no such limit [s].
     max_retries : int
         Maximum retries by obstore; 0 if the caller has its own policy.
     create : bool
@@ -119,6 +122,8 @@ def open_object_store(
         "connect_timeout": timedelta(seconds=connect_timeout_s),
         "user_agent": f"hrrr-dask/{__version__}",
     }
+    if read_timeout_s:
+        client["read_timeout"] = timedelta(seconds=read_timeout_s)
     retries: RetryConfig = {"max_retries": max_retries}
     parts = urlsplit(url)
     if parts.scheme == "s3":

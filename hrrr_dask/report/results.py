@@ -52,6 +52,8 @@ class Report:
     """Whether the command stopped early; run it again to do the rest."""
     decoded_by: dict[str, int] = field(default_factory=dict)
     """Engine to the number of values (init_time, lead_time, variable) that it decoded for this command."""
+    skipped_sources: dict[str, str] = field(default_factory=dict)
+    """Source that did not respond for a while to what was wrong; the next one was read meanwhile."""
     first_files_with_gaps: tuple[str, ...] = ()
     """Labels of the first few files with gaps in the period, such as ``20240101T06-f05``."""
 

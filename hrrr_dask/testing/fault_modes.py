@@ -44,6 +44,8 @@ MODES: Final = {
         Mode("reset-inside", "the correct headers, half of the body, then the connection is reset"),
         Mode("short", "the correct headers, half of the body, then the connection is closed"),
         Mode("stall", "the correct headers, half of the body, then no more data"),
+        Mode("silent", "no response at all on an open connection"),
+        Mode("slow", "the correct response, of which the body comes at 500 bytes a second"),
         Mode("narrow", "half of the range, with a Content-Range that agrees"),
         Mode("liar", "half of the range, with a Content-Range that claims all of it"),
         Mode("wide", "more than the range, with a Content-Range that agrees"),

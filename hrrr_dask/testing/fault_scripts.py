@@ -26,6 +26,9 @@ LONGEST: Final = 100_000
 STATUSES: Final = ("302", "403", "404", "416", "429", "500", "503")
 """Statuses that :func:`random_script` draws."""
 
+UNDRAWN: Final = frozenset({"ok", "replaced", "silent", "slow"})
+"""Modes that :func:`random_script` does not draw: no fault, not one that heals, and those that take long."""
+
 LASTING: Final = {
     GRIB: ("404", "403", "503", "cut", "empty", "other-run", "other-grid", "garbled"),
     IDX: ("404", "cut", "empty", "other-run", "older", "beyond", "garbled"),
@@ -203,5 +206,5 @@ def _suffix(key: str) -> str:
 
 
 def _random_modes(key: str) -> list[str]:
-    names = [name for name in MODES if name not in ("ok", "replaced") and suits(name, key)]
+    names = [name for name in MODES if name not in UNDRAWN and suits(name, key)]
     return [*STATUSES, *names]

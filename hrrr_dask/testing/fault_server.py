@@ -39,6 +39,12 @@ BUCKET: Final = "hrrr"
 LAST_MODIFIED: Final = "Mon, 01 Jan 2024 07:05:09 GMT"
 """Last-Modified header of every object."""
 
+SLOW_BYTES_S: Final = 500
+"""Speed of the mode ``slow`` [B/s]."""
+
+SLOW_STEP_S: Final = 0.1
+"""Interval between two pieces of its body [s]."""
+
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _PAGE: Final = b"<html><body>Over the limit</body></html>"
 
@@ -170,6 +176,8 @@ class _Handler(Handler):
     def _respond(self, server: FaultServer, path: str, mode: str) -> None:
         if mode == "reset":
             self.abort()
+        elif mode == "silent":
+            self.stall()
         elif mode.isdigit():
             self._send(int(mode), f"scripted {mode}".encode(), _EXTRA_HEADERS.get(mode))
         elif mode == "page":
@@ -202,6 +210,9 @@ class _Handler(Handler):
         self.end_headers()
         if self.command == "HEAD":
             return
+        if mode == "slow":
+            self._send_slowly(body)
+            return
         if mode not in ("stall", "short", "reset-inside"):
             self.wfile.write(body)
             return
@@ -211,6 +222,14 @@ class _Handler(Handler):
             self.stall()
         elif mode == "reset-inside":
             self.abort()
+
+    def _send_slowly(self, body: bytes) -> None:
+        step = max(int(SLOW_BYTES_S * SLOW_STEP_S), 1)
+        for start in range(0, len(body), step):
+            self.wfile.write(body[start : start + step])
+            if self.owner.closing.wait(SLOW_STEP_S):
+                self.close_connection = True
+                return
 
 
 _EXTRA_HEADERS: Final = {"302": {"Location": "/elsewhere"}, "429": {"Retry-After": "1"}, "503": {"Retry-After": "1"}}

@@ -130,7 +130,7 @@ def test_a_server_that_is_not_there_is_unreachable():
     client = Client(parse_source("http://127.0.0.1:1"), NOW)
     with pytest.raises(UnreachableError, match=r"\(connect\)"):
         client.read_all("file", tally)
-    assert tally.requests == 3
+    assert tally.requests == 2
 
 
 @pytest.mark.parametrize(

@@ -272,7 +272,7 @@ def test_a_random_script_has_the_number_of_faults_and_heals_states_which_objects
 
 def test_random_scripts_draw_every_mode(archive):
     drawn = {mode for modes in random_script(archive, 2000, seed=0).modes.values() for mode in modes}
-    assert set(MODES) - drawn == {"ok", "replaced"}
+    assert set(MODES) - drawn == {"ok", "replaced", "silent", "slow"}
     with pytest.raises(ConfigError, match=r"holds no \.grib2 files"):
         random_script(Path(__file__).parent, 1, seed=0)
 

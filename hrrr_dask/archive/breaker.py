@@ -1,0 +1,213 @@
+"""Tracks in each process whether a source responds, so that a source that is down costs seconds, not minutes a file.
+
+A breaker opens after requests in a row that show that the source, not one object, is at fault:
+
+===================================================  =========================================================
+requests in a row                                    opens after
+===================================================  =========================================================
+no response: timeout, refused connection, no host    3, or 2 if the source never responded in this process
+failed responses, such as 5xx                        5, for at least 3 objects
+access denied: 401, 403                              8 objects, and only if the source never returned one:
+                                                     S3 without permission to list also denies missing objects
+===================================================  =========================================================
+
+While it is open, requests are refused at once, and the next source is read. After a pause one request is let through:
+a response closes the breaker, a failure doubles the pause. The pause also doubles when the breaker opens again soon
+after it closed. A missing object is a response.
+
+A source that responds slowly is not refused: for a while it is read after the others.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from hrrr_dask.errors import UnreachableError
+
+__all__ = ["Breaker"]
+
+SILENT: Final = 3
+"""Requests in a row without a response that open the breaker."""
+
+SILENT_AT_FIRST: Final = 2
+"""The same, while the source never responded."""
+
+FAILED: Final = 5
+"""Failed responses in a row that open the breaker."""
+
+FAILED_OBJECTS: Final = 3
+"""Smallest number of objects of these responses: one broken object does not make a source unusable."""
+
+DENIED_OBJECTS: Final = 8
+"""Objects in a row to which access is denied that open the breaker."""
+
+FIRST_PAUSE_S: Final = 5.0
+"""Pause before the first request that is let through [s]; doubles with each failure."""
+
+MAX_PAUSE_S: Final = 300.0
+"""Upper limit of that pause [s]."""
+
+SLOW_S: Final = 2.0
+"""A response that takes longer may be slow [s]."""
+
+SLOW_BYTES_S: Final = 10_000
+"""It is, below this speed [B/s]."""
+
+SLOW_RESPONSES: Final = 2
+"""Slow responses in a row after which the other sources are read first."""
+
+SLOW_PAUSE_S: Final = 60.0
+"""For how long [s]."""
+
+
+class Breaker:
+    """State of one source. Thread-safe.
+
+    Parameters
+    ----------
+    name : str
+        Name of the source, for messages.
+    clock : callable, optional
+        Returns seconds that only increase [s].
+    """
+
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._name = name
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._responded = False
+        self._cause = self._suspected_by = ""
+        self._slow, self._slow_cause, self._slow_until = 0, "", 0.0
+        self._opened_at = self._retry_at = self._closed_at = 0.0
+        self._pause_s = 0.0
+        self._probing = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._silent = self._failed = 0
+        self._failed_keys: set[str] = set()
+        self._denied_keys: set[str] = set()
+
+    @property
+    def cause(self) -> str:
+        """What is wrong with the source; empty while it is in use."""
+        with self._lock:
+            return self._cause
+
+    @property
+    def slow_cause(self) -> str:
+        """In which way the source is slow; empty if it is not."""
+        with self._lock:
+            return self._slow_cause if self._clock() < self._slow_until else ""
+
+    @property
+    def down_s(self) -> float:
+        """Time since the breaker opened; 0 while the source is in use [s]."""
+        with self._lock:
+            return self._clock() - self._opened_at if self._cause else 0.0
+
+    @property
+    def retry_in_s(self) -> float:
+        """Time until a request is let through; 0 while the source is in use [s]."""
+        with self._lock:
+            return max(self._retry_at - self._clock(), 0.0) if self._cause else 0.0
+
+    def admit(self) -> None:
+        """Admit one request; every admitted request must be followed by one of the other calls.
+
+        Raises
+        ------
+        UnreachableError
+            If the breaker is open and it is not yet time to try the source again, or another request tries it.
+        """
+        with self._lock:
+            if not self._cause:
+                return
+            if self._clock() < self._retry_at or self._probing:
+                raise UnreachableError(
+                    f"source {self._name} is skipped, {self._cause}: try again later, or add another source"
+                )
+            self._probing = True
+
+    def responded(self, n_bytes: int = 0, seconds: float = 0.0) -> None:
+        """Record a response that says something about the object: its bytes, or that there is none.
+
+        Parameters
+        ----------
+        n_bytes : int
+            Size of the response [B].
+        seconds : float
+            How long it took [s].
+        """
+        with self._lock:
+            self._record_speed(n_bytes, seconds)
+            self._responded = True
+            if self._cause:
+                self._cause, self._closed_at, self._probing = "", self._clock(), False
+            self._reset()
+
+    def no_response(self, cause: str) -> None:
+        """Record a request without a response."""
+        with self._lock:
+            self._silent += 1
+            if self._silent >= (SILENT if self._responded else SILENT_AT_FIRST):
+                self._open(f"{self._silent} requests in a row had no response, the last error was: {cause}")
+            self._again()
+
+    def failed(self, key: str, cause: str) -> None:
+        """Record a response that may be a failure of the source."""
+        with self._lock:
+            self._failed += 1
+            self._failed_keys.add(key)
+            if self._failed >= FAILED and len(self._failed_keys) >= FAILED_OBJECTS:
+                self._open(f"{self._failed} requests in a row failed, the last error was: {cause}")
+            self._again()
+
+    def denied(self, key: str) -> None:
+        """Record that access to an object was denied."""
+        with self._lock:
+            self._denied_keys.add(key)
+            if len(self._denied_keys) >= DENIED_OBJECTS and not self._responded:
+                self._open(f"it denied access to the first {len(self._denied_keys)} objects")
+            self._again()
+
+    def abandoned(self) -> None:
+        """Record that an admitted request ended without a result, because it was cancelled."""
+        with self._lock:
+            self._probing = False
+
+    def suspect(self, cause: str, job_id: str) -> None:
+        """Open the breaker, once for each job, because another process found the source down."""
+        with self._lock:
+            if self._suspected_by != job_id:
+                self._suspected_by = job_id
+                self._open(cause)
+
+    def _record_speed(self, n_bytes: int, seconds: float) -> None:
+        if n_bytes >= SLOW_BYTES_S * seconds:
+            self._slow = 0 if n_bytes else self._slow
+        elif seconds > SLOW_S:
+            self._slow += 1
+            if self._slow >= SLOW_RESPONSES:
+                self._slow_cause = f"it is slow: the last {n_bytes:,} bytes took {seconds:.0f} s"
+                self._slow_until = self._clock() + SLOW_PAUSE_S
+
+    def _open(self, cause: str) -> None:
+        if not self._cause:
+            self._opened_at = self._clock()
+            again = self._opened_at - self._closed_at < 2 * self._pause_s
+            self._wait(2 * self._pause_s if again else FIRST_PAUSE_S)
+        self._cause = cause
+
+    def _again(self) -> None:
+        """After a request that was let through failed: wait longer before the next one."""
+        if self._probing:
+            self._probing = False
+            self._wait(2 * self._pause_s)
+
+    def _wait(self, pause_s: float) -> None:
+        self._pause_s = min(pause_s, MAX_PAUSE_S)
+        self._retry_at = self._clock() + self._pause_s
