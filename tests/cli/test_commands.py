@@ -313,6 +313,7 @@ def test_the_report_as_json_is_the_report_and_its_outcome(calls):
         "seconds": 1.5,
         "interrupted": False,
         "decoded_by": {},
+        "skipped_sources": {},
         "first_files_with_gaps": [],
     }
 
