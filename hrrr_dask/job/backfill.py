@@ -26,14 +26,14 @@ from hrrr_dask.job.batching import parse_files_per_task
 from hrrr_dask.job.loop import Progress, RunResult, run
 from hrrr_dask.job.pipeline import Job
 from hrrr_dask.job.request import Request
-from hrrr_dask.ledger.state import count_gaps, find_missing_values, missing
+from hrrr_dask.ledger.state import ValueStates, count_gaps, find_missing_values, missing
 from hrrr_dask.objects.locations import normal_url
 from hrrr_dask.planning.plan import MissingValues, all_values_of, iter_partitions
 from hrrr_dask.records import GribFile
 from hrrr_dask.report.results import Report
 from hrrr_dask.store.published import repair_status
 from hrrr_dask.store.spec import Growth, StoreSpec
-from hrrr_dask.store.store import Store
+from hrrr_dask.store.store import Store, read_states
 
 if TYPE_CHECKING:
     Show = Callable[[Progress], None]
@@ -164,7 +164,7 @@ def _probe_files(request: Request) -> Iterator[GribFile]:
 def _report(request: Request, store: Store, result: RunResult, progress: Progress) -> Report:
     plan, reports = request.plan, result.reports
     inits = slice(request.axis.index(plan.period.start), request.axis.index(plan.period.end) + 1)
-    codes = store.value_states(inits).codes
+    codes = _own_states(request, store, inits).codes
     by_variable = {
         variable.name: sum(count_gaps(own).values())
         for variable, own in zip(plan.selection.variables, codes, strict=True)
@@ -186,6 +186,12 @@ def _report(request: Request, store: Store, result: RunResult, progress: Progres
         skipped_sources=progress.skipped_sources,
         first_files_with_gaps=tuple(islice(_with_gaps(request, inits.start, codes), MAX_NAMED_FILES)),
     )
+
+
+def _own_states(request: Request, store: Store, inits: slice) -> ValueStates:
+    """Return the state of the request's own variables and points: other commands may have added more meanwhile."""
+    cohorts = tuple(cohort for cohort in store.spec.cohorts if cohort.n_points <= len(request.points))
+    return read_states(store.ledger, replace(store.spec, selection=request.plan.selection, cohorts=cohorts), inits)
 
 
 def _with_gaps(request: Request, first: int, codes: NDArray[np.uint8]) -> Iterator[str]:

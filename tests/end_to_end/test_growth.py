@@ -165,6 +165,49 @@ def test_a_store_grows_while_a_backfill_writes_to_it(fill, tmp_path, what):
     assert_right(store, points=points, names=names, days=(1, 2, 3))
 
 
+def add_p1(store, client):
+    return hrrr_dask.add_points(store, places(1), client=client)
+
+
+def add_gust(store, client):
+    return hrrr_dask.add_variables(store, NAMES[1], client=client)
+
+
+def read_more(store, client):
+    return hrrr_dask.backfill(None, "2024-01-01", "2024-01-03", store, client=client)
+
+
+@pytest.mark.parametrize("command", [add_p1, add_gust, read_more])
+@pytest.mark.parametrize("what", ["points", "variables", "both"])
+def test_a_report_is_about_its_own_request_if_the_store_grows_meanwhile(fill, tmp_path, monkeypatch, command, what):
+    store = str(tmp_path / "x.zarr")
+    fill(points=(0,))
+    make_or_grow, others = Store.make_or_grow, []
+
+    def grow_first(self, growth):
+        if not others:
+            others.append("comes")
+            with without_dask() as client:
+                if what != "variables":
+                    others.append(hrrr_dask.add_points(store, places(2), client=client))
+                if what != "points":
+                    others.append(hrrr_dask.add_variables(store, "none=HGT:12 mb", client=client))
+        return make_or_grow(self, growth)
+
+    monkeypatch.setattr(Store, "make_or_grow", grow_first)
+    with without_dask() as client:
+        report = command(store, client)
+    assert report.outcome == "done"
+    assert report.files_read == (8 if command is read_more else 4)
+    assert (report.gaps, report.gaps_by_variable, report.first_files_with_gaps) == ({}, {}, ())
+    if what != "points":
+        assert others[-1].gaps_by_variable == {"none": 4}, "the gaps are in the report of the command that added it"
+    with without_dask() as client:
+        again = command(store, client)
+        assert command(store, client).files_read == 0
+    assert again.first_files_with_gaps == () if what == "points" else again.gaps_by_variable.keys() == {"none"}
+
+
 def added(what, store, *, other):
     """Add p2 or a gust, or with ``other`` something different under the same name."""
     with without_dask() as client:
