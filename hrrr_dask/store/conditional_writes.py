@@ -15,7 +15,7 @@ from hrrr_dask.ledger.ledger import LEDGER_PREFIX
 from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.store.shards import decode_shard, encode_shard, fill_shard
 
-__all__ = ["AT_ONCE", "TRIES", "pause", "put_if_unchanged", "read_shard", "update_shard"]
+__all__ = ["AT_ONCE", "TRIES", "decode_found", "pause", "put_if_unchanged", "read_shard", "update_shard"]
 
 TRIES: Final = 50
 """Maximum attempts to write one object against other writers."""
@@ -50,10 +50,21 @@ def read_shard(blobs: Blobs, key: str, document: Mapping[str, Any]) -> tuple[NDA
         If it cannot be read.
     """
     found = blobs.get_with_etag(key)
+    return decode_found(blobs, key, document, found), found
+
+
+def decode_found(blobs: Blobs, key: str, document: Mapping[str, Any], found: tuple[bytes, str] | None) -> NDArray[Any]:
+    """Decode a shard that was read with its entity tag; fill values if it does not exist.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be decoded.
+    """
     if found is None:
-        return fill_shard(document).copy(), None
+        return fill_shard(document).copy()
     try:
-        return decode_shard(document, found[0]).copy(), found
+        return decode_shard(document, found[0]).copy()
     except (ValueError, RuntimeError, TypeError) as error:
         raise StoreError(
             f"the shard {blobs.url}/{key} cannot be read: {error}. Remove it and the ledger's entries below "

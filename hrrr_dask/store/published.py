@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hrrr_dask.errors import StoreConflictError
 from hrrr_dask.ledger.state import ValueStates, available_at, quality_of, reduce_rows
 from hrrr_dask.outcomes import NOT_INGESTED, NOT_OFFERED
-from hrrr_dask.store.conditional_writes import AT_ONCE, TRIES, pause, put_if_unchanged, read_shard
+from hrrr_dask.store.conditional_writes import AT_ONCE, TRIES, decode_found, pause, put_if_unchanged, read_shard
 from hrrr_dask.store.existing import Existing
 from hrrr_dask.store.shards import encode_shard
 from hrrr_dask.store.store import Store, count
@@ -39,8 +39,9 @@ _UNATTEMPTED: Final = (NOT_INGESTED, NOT_OFFERED)
 def publish_status(store: Store, partition: int, also: Sequence[pa.Table] = ()) -> int:
     """Update the arrays :data:`PUBLISHED_ARRAYS` of one partition from the ledger; the caller seals the change.
 
-    The shards are read before the ledger, so that the last writer has read every earlier entry. ``status`` is written
-    last, so that it shows whether the others were written.
+    The shards are read first, then the root document, then the ledger. So the last writer has read every earlier entry,
+    and knows the variables and points that the entry is about. ``status`` is written last, so that it shows whether the
+    others were written.
 
     Parameters
     ----------
@@ -56,21 +57,22 @@ def publish_status(store: Store, partition: int, also: Sequence[pa.Table] = ()) 
     int
         Bytes written [B].
     """
-    existing = store.existing()
     inits = slice(partition * store.spec.span, (partition + 1) * store.spec.span)
     keys = {name: f"{name}/c/{partition}/0" for name in PUBLISHED_ARRAYS}
     for _ in range(TRIES):
-        before = {name: read_shard(store.blobs, key, existing.documents[name]) for name, key in keys.items()}
+        before = {name: store.blobs.get_with_etag(key) for name, key in keys.items()}
+        existing = store.existing()
         rows = [*store.ledger.tables(range(partition, partition + 1)), *also]
         now = published_values(rows, existing, inits)
         encoded = {
             name: encode_shard(existing.documents[name], now[name])
-            for name, (shard, found) in before.items()
-            if found is None or not np.array_equal(shard, now[name])
+            for name, key in keys.items()
+            if before[name] is None
+            or not np.array_equal(decode_found(store.blobs, key, existing.documents[name], before[name]), now[name])
         }
         try:
             for name, data in encoded.items():
-                put_if_unchanged(store.blobs, keys[name], data, before[name][1])
+                put_if_unchanged(store.blobs, keys[name], data, before[name])
         except StoreConflictError:
             pause()
             continue

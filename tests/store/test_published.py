@@ -118,6 +118,31 @@ def test_a_writer_that_knew_fewer_variables_and_points_shows_what_all_of_them_sa
     assert (status_of(store)[:4] == PARTIAL).all()
 
 
+@pytest.mark.parametrize("what", ["variables", "points"])
+def test_who_is_overtaken_by_growth_does_not_show_less_than_is_shown(store, monkeypatch, what):
+    commit(store, *partition_outcomes())
+    stale, existing, others = Store(store.url, {}, store.spec), Store.existing, []
+
+    def overtaken(self):
+        found = existing(self)
+        if not others:
+            others.append("comes")
+            if what == "variables":
+                grown = store.grow(Growth(variables=GUST))
+                commit(grown, outcome(0, 0, {"wind_gust_surface": "truncated"}, ("wind_gust_surface",)), second=1)
+            else:
+                grown = store.grow(Growth(points=make_points(range(5, 8))))
+                commit(grown, outcome(0, 0, {NAMES[0]: "truncated"}, NAMES[:1], (5, 8)), second=1)
+            publish_status(grown, 0)
+            others.append(status_of(store)[:4].tolist())
+        return found
+
+    monkeypatch.setattr(Store, "existing", overtaken)
+    publish_status(stale, 0)
+    assert others[1] == [[TRUNCATED, PARTIAL], *[[PARTIAL, PARTIAL]] * 3]
+    assert status_of(store)[:4].tolist() == others[1]
+
+
 def test_partitions_whose_status_is_not_what_the_ledger_says_are_found(store):
     inits = slice(0, 8)
     assert find_stale_status(store, store.value_states(inits), inits) == []
