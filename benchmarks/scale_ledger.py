@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks.measuring import resident
 from hrrr_dask.config.settings import Selection, parse_selection, resolve_settings
 from hrrr_dask.ledger.ledger import Ledger
+from hrrr_dask.ledger.parquet import encode_tables
 from hrrr_dask.ledger.rows import SCHEMA, Attempt
 from hrrr_dask.ledger.state import COLUMNS, reduce_rows
 from hrrr_dask.objects.objects import Blobs
@@ -42,9 +41,7 @@ def write_ledger(url: str, n_files: int) -> dict[str, Any]:
         files = np.arange(first, min(first + ENTRY_FILES, n_files))
         moment = datetime(2026, 1, 1) + timedelta(seconds=number)
         who = Attempt(first // PARTITION_FILES, "scale", number, moment, "eccodes", "1.2.3")
-        sink = io.BytesIO()
-        pq.write_table(entry_table(files, selection, who), sink, compression="zstd")
-        ledger.write(who, sink.getvalue())
+        ledger.write(who, encode_tables([entry_table(files, selection, who)], SCHEMA))
     Path(url, SIZE).write_text(str(n_files))
     size = sum(path.stat().st_size for path in Path(url).rglob("*.parquet"))
     return {"files": n_files, "entries": number + 1, "disk_bytes": size, "write s": time.perf_counter() - began}

@@ -17,8 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import pyarrow.parquet as pq
-
+from hrrr_dask.ledger.rows import decode_entry
 from hrrr_dask.testing import GridWindow, delete, drop_message, truncate, write_archive
 
 __all__ = ["OVER_TIME", "compare_stores", "main"]
@@ -123,7 +122,7 @@ def _objects(store: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _ledger(store: Path) -> list[str]:
-    tables = [pq.read_table(path) for path in sorted((store / ".hrrr" / "ledger").rglob("*.parquet"))]
+    tables = [decode_entry(path.read_bytes()) for path in sorted((store / ".hrrr" / "ledger").rglob("*.parquet"))]
     rows = [row for table in tables for row in table.drop_columns(list(OVER_TIME)).to_pylist()]
     return sorted(map(repr, rows))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hrrr_dask.ledger.ledger import to_dataframe
 
-__all__ = ["completeness", "expected", "gaps", "ledger", "rows", "state", "to_dataframe"]
+__all__ = ["completeness", "expected", "gaps", "ledger", "parquet", "rows", "state", "to_dataframe"]
 
 
 def __getattr__(name: str) -> Any:

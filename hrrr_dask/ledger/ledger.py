@@ -10,22 +10,23 @@ objects counts once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from hrrr_dask.errors import StoreError
+from hrrr_dask.ledger.parquet import ParquetFile, encode_tables, open_parquet, read_rows
 from hrrr_dask.ledger.rows import SCHEMA, Attempt
 from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.objects.transactions import open_blobs
 
 if TYPE_CHECKING:
+    import io
+
     import pandas as pd
 
 __all__ = ["LEDGER_PREFIX", "Ledger", "to_dataframe"]
@@ -83,7 +84,7 @@ class Ledger:
         StoreError
             If an entry cannot be read.
         """
-        wanted = [*(columns or SCHEMA.names), *([] if "entry" in (columns or SCHEMA.names) else ["entry"])]
+        wanted = _schema_of(dict.fromkeys([*(columns or SCHEMA.names), "entry"]))
         seen: set[str] = set()
         for _ in range(LISTINGS):
             gathered, single = self._listed(partitions)
@@ -129,7 +130,7 @@ class Ledger:
         gathered, single = self._listed(None)
         seen: set[str] = set()
         for key in gathered:
-            for _ in self._gathered_rows(key, ["entry"], None, seen):
+            for _ in self._gathered_rows(key, _schema_of(["entry"]), None, seen):
                 pass
         fresh = [key for key in single if _entry_of(key) not in seen]
         if len(single) < 2:
@@ -142,15 +143,15 @@ class Ledger:
 
     def _gather(self, keys: Sequence[str]) -> bytes:
         """Encode entries as one object; rows of a partition are adjacent, so that statistics locate them."""
-        sink = BytesIO()
+        return encode_tables(self._row_groups(keys), SCHEMA, 2 * GATHERED_ROWS)
+
+    def _row_groups(self, keys: Sequence[str]) -> Iterator[pa.Table]:
         pending: list[pa.Table] = []
-        with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
-            for key, table in self._entries(keys, SCHEMA.names):
-                pending.append(self._whole(key, table))
-                if key == keys[-1] or sum(each.num_rows for each in pending) >= GATHERED_ROWS:
-                    writer.write_table(pa.concat_tables(pending).unify_dictionaries(), row_group_size=2 * GATHERED_ROWS)
-                    pending.clear()
-        return sink.getvalue()
+        for key, table in self._entries(keys, SCHEMA):
+            pending.append(self._whole(key, table))
+            if key == keys[-1] or sum(each.num_rows for each in pending) >= GATHERED_ROWS:
+                yield pa.concat_tables(pending).unify_dictionaries()
+                pending.clear()
 
     def _whole(self, key: str, table: pa.Table | None) -> pa.Table:
         if table is None:
@@ -169,18 +170,18 @@ class Ledger:
         return gathered, single
 
     def _gathered_rows(
-        self, key: str, columns: Sequence[str], partitions: range | None, seen: set[str]
+        self, key: str, schema: pa.Schema, partitions: range | None, seen: set[str]
     ) -> Iterator[pa.Table]:
         """Yield the rows of compacted entries that were not seen yet, and mark them as seen."""
         source = self._blobs.open(key)
         if source is None:
             return
         new: set[str] = set()
-        file = self._parquet(key, pa.PythonFile(source, mode="r"))
+        file = self._parquet(key, source)
         for number in range(file.num_row_groups):
             if partitions is not None and not _can_contain(file.metadata.row_group(number), partitions):
                 continue
-            table = self._read_row_group(key, file, number, columns)
+            table = self._rows(key, file, schema, number)
             entries = pc.unique(table["entry"]).to_pylist()
             kept = [e for e in entries if e not in seen and (partitions is None or _partition_of(e) in partitions)]
             if len(kept) < len(entries):
@@ -189,34 +190,27 @@ class Ledger:
             yield table
         seen |= new
 
-    def _read_row_group(self, key: str, file: pq.ParquetFile, number: int, columns: Sequence[str]) -> pa.Table:
-        try:
-            return file.read_row_group(number, columns=list(columns)).select(columns).cast(_schema_of(columns))
-        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-            raise self._unreadable(key, error) from error
-
-    def _entries(self, keys: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[str, pa.Table | None]]:
+    def _entries(self, keys: Sequence[str], schema: pa.Schema) -> Iterator[tuple[str, pa.Table | None]]:
         """Yield the key and rows of each entry; None instead of rows if it no longer exists."""
         with ThreadPoolExecutor(READERS) as pool:
             for start in range(0, len(keys), 4 * READERS):
                 some = keys[start : start + 4 * READERS]
-                yield from zip(some, pool.map(lambda key: self._read_entry(key, columns), some), strict=True)
+                yield from zip(some, pool.map(lambda key: self._read_entry(key, schema), some), strict=True)
 
-    def _read_entry(self, key: str, columns: Sequence[str]) -> pa.Table | None:
+    def _read_entry(self, key: str, schema: pa.Schema) -> pa.Table | None:
         data = self._blobs.get(key)
-        if data is None:
-            return None
+        return None if data is None else self._rows(key, self._parquet(key, data), schema)
+
+    def _parquet(self, key: str, source: bytes | io.RawIOBase) -> ParquetFile:
         try:
-            return (
-                self._parquet(key, BytesIO(data)).read(columns=list(columns)).select(columns).cast(_schema_of(columns))
-            )
-        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            return open_parquet(source)
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise self._unreadable(key, error) from error
 
-    def _parquet(self, key: str, file: Any) -> pq.ParquetFile:
+    def _rows(self, key: str, file: ParquetFile, schema: pa.Schema, row_group: int | None = None) -> pa.Table:
         try:
-            return pq.ParquetFile(file)
-        except (pa.ArrowException, OSError, ValueError) as error:
+            return read_rows(file, schema, row_group)
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise self._unreadable(key, error) from error
 
     def _unreadable(self, key: str, error: BaseException) -> StoreError:
@@ -241,7 +235,7 @@ def to_dataframe(url: str, /, **options: str) -> pd.DataFrame:
     pandas.DataFrame
         One row per attempt at a value, in the order of the commits, with the columns of :data:`SCHEMA`.
     """
-    frame: pd.DataFrame = Ledger(open_blobs(url, options)).read().to_pandas()
+    frame: pd.DataFrame = Ledger(open_blobs(url, options)).read().to_pandas(use_threads=False)
     return frame
 
 
@@ -261,5 +255,5 @@ def _can_contain(group: Any, partitions: range) -> bool:
     return _partition_of(statistics.min) < partitions.stop and _partition_of(statistics.max) >= partitions.start
 
 
-def _schema_of(columns: Sequence[str]) -> pa.Schema:
+def _schema_of(columns: Iterable[str]) -> pa.Schema:
     return pa.schema([SCHEMA.field(name) for name in columns])

@@ -6,15 +6,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
-from io import BytesIO
 from typing import Any, Final
 
 import google_crc32c
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from hrrr_dask.ledger.parquet import encode_tables, open_parquet, read_rows
 from hrrr_dask.records import FileOutcome, Origin
 
 __all__ = ["SCHEMA", "Attempt", "checksum", "decode_entry", "encode_entry"]
@@ -127,14 +126,13 @@ def encode_entry(outcomes: Iterable[FileOutcome], attempt: Attempt, tried: NDArr
     columns["attempt"] = [1] * n_rows if tried is None else (tried + 1).tolist()
     arrays = [pa.array(columns[field.name], type=_plain(field.type)).cast(field.type) for field in SCHEMA]
     note = {"hrrr_dask": json.dumps({"entry_version": ENTRY_VERSION, "partition": attempt.partition})}
-    sink = BytesIO()
-    pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata(note)), sink, compression="zstd")
-    return sink.getvalue()
+    schema = SCHEMA.with_metadata(note)
+    return encode_tables([pa.Table.from_arrays(arrays, schema=schema)], schema)
 
 
 def decode_entry(data: bytes) -> pa.Table:
     """Decode the rows of an entry encoded by :func:`encode_entry`."""
-    return pq.read_table(BytesIO(data)).select(SCHEMA.names).cast(SCHEMA)
+    return read_rows(open_parquet(data), SCHEMA)
 
 
 def _rows(outcome: FileOutcome, engine: str) -> dict[str, list[Any]]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from io import BytesIO
 
-import pyarrow.parquet as pq
 import pytest
 from support.specs import AXIS, NAMES, SELECTION, attempt, outcome
 
 from hrrr_dask.ledger.gaps import list_gaps
-from hrrr_dask.ledger.rows import SCHEMA, encode_entry
+from hrrr_dask.ledger.rows import decode_entry, encode_entry
 from hrrr_dask.ledger.state import reduce_rows
 from hrrr_dask.outcomes import OUTCOMES, QUARANTINED
 from hrrr_dask.records import Origin
@@ -22,7 +20,7 @@ LATE = datetime(2025, 1, 1)
 
 
 def table(*outcomes):
-    return pq.read_table(BytesIO(encode_entry(outcomes, attempt()))).cast(SCHEMA)
+    return decode_entry(encode_entry(outcomes, attempt()))
 
 
 def gaps_of(*tables, now=LATE, inits=INITS):

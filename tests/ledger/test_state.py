@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +12,7 @@ from support.specs import attempt
 
 from hrrr_dask.catalog.variables import parse_variables
 from hrrr_dask.config.settings import Selection
-from hrrr_dask.ledger.rows import SCHEMA, encode_entry
+from hrrr_dask.ledger.rows import decode_entry, encode_entry
 from hrrr_dask.ledger.state import (
     COLUMNS,
     ValueStates,
@@ -58,7 +56,7 @@ def outcome(
 
 
 def table(*outcomes: FileOutcome):
-    return pq.read_table(BytesIO(encode_entry(outcomes, attempt()))).cast(SCHEMA)
+    return decode_entry(encode_entry(outcomes, attempt()))
 
 
 def states(*outcomes: FileOutcome, cohorts: tuple[int, ...] = COHORTS, inits: slice = INITS) -> ValueStates:
