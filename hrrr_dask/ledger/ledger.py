@@ -4,21 +4,22 @@ An entry has a row per (init_time, lead_time, variable) that was read, with its 
 below ``.hrrr/ledger`` in the store, which Zarr readers ignore. The entry is the commit: a value is valid only if an
 entry calls it complete. :mod:`hrrr_dask.ledger.state` reduces the rows to the current state.
 
-``compact`` gathers all entries into one object. Every row names its entry, so that a row that is briefly in both
-objects counts once.
+``compact`` gathers all entries into one object, then deletes them. Every row names its entry, so that a row that is
+briefly in both objects counts once. A compacted object is never deleted: whoever does not find an entry that was listed
+lists again, and finds its rows in a compacted object that is new.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hrrr_dask.errors import StoreError
+from hrrr_dask.errors import StoreConflictError, StoreError
 from hrrr_dask.ledger.parquet import ParquetFile, encode_tables, open_parquet, read_rows
 from hrrr_dask.ledger.rows import SCHEMA, Attempt
 from hrrr_dask.objects.objects import Blobs
@@ -42,8 +43,12 @@ GATHERED_ROWS: Final = 500_000
 READERS: Final = 16
 """Entries read concurrently."""
 
-LISTINGS: Final = 5
-"""Number of times that entries are listed again if some vanished because another command compacts the ledger."""
+LISTINGS: Final = 100
+"""Number of times that entries are listed if some disappear before they are read: each time, another command compacted
+the ledger, for which there were new entries."""
+
+_STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
+"""Time in the name of a compacted object."""
 
 
 class Ledger:
@@ -84,26 +89,21 @@ class Ledger:
         StoreError
             If an entry cannot be read.
         """
-        wanted = _schema_of(dict.fromkeys([*(columns or SCHEMA.names), "entry"]))
+        names = list(columns or SCHEMA.names)
+        schema = _schema_of(dict.fromkeys([*names, "entry"]))
         seen: set[str] = set()
-        for _ in range(LISTINGS):
-            gathered, single = self._listed(partitions)
+        for gathered, single in self._listings(partitions):
             for key in gathered:
-                for table in self._gathered_rows(key, wanted, partitions, seen):
-                    yield table.select(columns or SCHEMA.names)
-            left = [key for key in single if _entry_of(key) not in seen]
-            complete = True
-            for key, table in self._entries(left, wanted):
-                if table is None:  # it was compacted since it was listed
-                    complete = False
-                    continue
+                for table in self._gathered_rows(key, schema, partitions, seen):
+                    yield table.select(names)
+            for key, table in self._entries([key for key in single if _entry_of(key) not in seen], schema):
+                if table is None:  # it was compacted since it was listed; later ones wait, to keep the order
+                    break
                 seen.add(_entry_of(key))
-                yield table.select(columns or SCHEMA.names)
-            if complete:
+                yield table.select(names)
+            else:
                 return
-        raise StoreError(
-            f"entries of {self._blobs.url}/{LEDGER_PREFIX} disappear while they are read: run the command again"
-        )
+        raise self._overtaken()
 
     def read(self, partition: int | None = None) -> pa.Table:
         """Return all rows of one partition or of the store."""
@@ -127,19 +127,31 @@ class Ledger:
         before, after : int
             Number of objects that hold the rows, before and after.
         """
-        gathered, single = self._listed(None)
         seen: set[str] = set()
-        for key in gathered:
-            for _ in self._gathered_rows(key, _schema_of(["entry"]), None, seen):
-                pass
-        fresh = [key for key in single if _entry_of(key) not in seen]
-        if len(single) < 2:
-            return len(gathered) + len(single), len(gathered) + len(single)
-        if fresh:
-            self._blobs.put_new(f"{GATHERED}{moment:%Y%m%dT%H%M%S.%fZ}.parquet", self._gather(fresh))
-        for start in range(0, len(single), 1000):
-            self._blobs.delete(single[start : start + 1000])
-        return len(gathered) + len(single), len(gathered) + bool(fresh)
+        known: list[str] = []
+        for gathered, single in self._listings(None):
+            known += gathered
+            for key in gathered:
+                for _ in self._gathered_rows(key, _schema_of(["entry"]), None, seen):
+                    pass
+            before = len(known) + len(single)
+            if len(single) < 2:
+                return before, before
+            fresh = [key for key in single if _entry_of(key) not in seen]
+            if fresh and not self._put_gathered(_next_key(moment, known), fresh):
+                continue
+            for start in range(0, len(single), 1000):
+                self._blobs.delete(single[start : start + 1000])
+            return before, len(known) + bool(fresh)
+        raise self._overtaken()
+
+    def _put_gathered(self, key: str, entries: Sequence[str]) -> bool:
+        """Write entries as one object; False if another command compacted some of them first."""
+        try:
+            self._blobs.put_new(key, self._gather(entries))
+        except (_CompactedError, StoreConflictError):
+            return False
+        return True
 
     def _gather(self, keys: Sequence[str]) -> bytes:
         """Encode entries as one object; rows of a partition are adjacent, so that statistics locate them."""
@@ -148,17 +160,26 @@ class Ledger:
     def _row_groups(self, keys: Sequence[str]) -> Iterator[pa.Table]:
         pending: list[pa.Table] = []
         for key, table in self._entries(keys, SCHEMA):
-            pending.append(self._whole(key, table))
+            if table is None:
+                raise _CompactedError(key)
+            pending.append(table)
             if key == keys[-1] or sum(each.num_rows for each in pending) >= GATHERED_ROWS:
                 yield pa.concat_tables(pending).unify_dictionaries()
                 pending.clear()
 
-    def _whole(self, key: str, table: pa.Table | None) -> pa.Table:
-        if table is None:
-            raise StoreError(
-                f"{self._blobs.url}/{key} disappeared: another command compacts the ledger; run the command again"
-            )
-        return table
+    def _listings(self, partitions: range | None) -> Iterator[tuple[list[str], list[str]]]:
+        """List the ledger up to :data:`LISTINGS` times: compacted objects that are new since the last time, entries."""
+        known: set[str] = set()
+        for _ in range(LISTINGS):
+            gathered, single = self._listed(partitions)
+            yield [key for key in gathered if key not in known], single
+            known |= set(gathered)
+
+    def _overtaken(self) -> StoreError:
+        return StoreError(
+            f"entries of {self._blobs.url}/{LEDGER_PREFIX} disappeared {LISTINGS} times before they were read, because "
+            f"other commands compact the ledger again and again: run the command again"
+        )
 
     def _listed(self, partitions: range | None) -> tuple[list[str], list[str]]:
         """List the keys of compacted objects and of single entries; oldest first within a partition."""
@@ -237,6 +258,16 @@ def to_dataframe(url: str, /, **options: str) -> pd.DataFrame:
     """
     frame: pd.DataFrame = Ledger(open_blobs(url, options)).read().to_pandas(use_threads=False)
     return frame
+
+
+class _CompactedError(Exception):
+    """An entry was compacted by another command since it was listed."""
+
+
+def _next_key(moment: datetime, known: Sequence[str]) -> str:
+    """Return the key of a compacted object; it sorts after all known ones, whose rows are older."""
+    latest = max((datetime.strptime(key, f"{GATHERED}{_STAMP}.parquet") for key in known), default=datetime.min)
+    return f"{GATHERED}{max(moment, latest + timedelta(microseconds=1)):{_STAMP}}.parquet"
 
 
 def _entry_of(key: str) -> str:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -294,6 +296,11 @@ class Watch:
         return np.concatenate(found, axis=2)
 
 
+def own_ledger():
+    """The ledger, as another command opens it."""
+    return ledger.Ledger(blobs.Blobs("s3://bucket/x", {}))
+
+
 def file_at(init, lead):
     return FILES[2 * init + lead]
 
@@ -366,7 +373,11 @@ def test_writers_of_one_partition_lose_nothing_in_any_order(bucket, wishes, kill
 
 @ADVERSARIAL
 @given(
-    st.sets(st.sampled_from(["days", "variables", "points", "other points", "compact"]), min_size=1, max_size=3),
+    st.sets(
+        st.sampled_from(["days", "variables", "points", "other points", "compact", "other compact", "reader"]),
+        min_size=1,
+        max_size=3,
+    ),
     st.tuples(SOME_FILES, SOME_FILES),
     st.booleans(),
     st.randoms(use_true_random=False),
@@ -374,6 +385,7 @@ def test_writers_of_one_partition_lose_nothing_in_any_order(bucket, wishes, kill
 def test_growing_and_writing_at_once_keep_every_promise(bucket, growths, files, kills, random):
     spec = begin(bucket)
     commit(spec, "before", [FILES[0]])
+    commit(spec, "again before", [FILES[0]])
     Watch(bucket)
     old = Store("s3://bucket/x", {}, spec)
     wishes = {
@@ -381,14 +393,19 @@ def test_growing_and_writing_at_once_keep_every_promise(bucket, growths, files, 
         "variables": lambda: old.grow(Growth(variables=parse_variables(NAMES))),
         "points": lambda: old.grow(Growth(points=points(1, "new"))),
         "other points": lambda: old.grow(Growth(points=points(2, "other"))),
-        "compact": lambda: ledger.Ledger(blobs.Blobs("s3://bucket/x", {})).compact(datetime(2024, 1, 3)),
+        "compact": lambda: own_ledger().compact(datetime(2024, 1, 3)),
+        "other compact": lambda: own_ledger().compact(datetime(2024, 1, 2)),
+        "reader": lambda: own_ledger().read(),
     }
     actions = {name: wishes[name] for name in sorted(growths)}
     actions["writer"] = lambda: commit(spec, "w", files[0])
     actions["other writer"] = lambda: commit(spec, "o", files[1])
     ended = Adversary(bucket, random, kills=kills).run(actions)
     bucket.gate = lambda work: work()
-    for name in sorted(growths - {"compact"}):
+    if isinstance(ended.get("reader"), pa.Table):
+        rows = Counter(ended["reader"]["entry"].to_pylist())
+        assert [rows[entry] for entry in rows if "before" in entry] == [1, 1], "a reader gets every row once"
+    for name in sorted(growths - {"compact", "other compact", "reader"}):
         wishes[name]()
     after = load_spec(blobs.Blobs("s3://bucket/x", {}))
     existing = find_store(blobs.Blobs("s3://bucket/x", {}))
