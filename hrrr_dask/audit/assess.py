@@ -86,7 +86,7 @@ def assess(
     codes = read_states(Ledger(open_blobs(url, options)), existing, runs).published_codes
     attempted = (codes != NOT_INGESTED) & (codes != NOT_OFFERED)
     times = [existing.axis.init_time(k) for k in (runs.start, runs.stop - 1)]
-    dataset = open_dataset(url, **options).sel(init_time=slice(*times))
+    dataset = open_dataset(url, **options).sel(init_time=slice(*times)).isel(point=slice(existing.n_points))
     points = dataset.point_id.to_numpy().tolist(), dataset.latitude.to_numpy(), dataset.longitude.to_numpy()
     findings = QualityFindings(
         existing.selection.variables, points, dataset.init_time.to_numpy(), existing.selection.lead_hours

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hrrr_dask.audit.verify import find_period, make_report
+from hrrr_dask.audit.verify import LOOK_PAUSE_S, LOOKS, find_period, make_report
 from hrrr_dask.config.settings import resolve_settings
 from hrrr_dask.errors import StoreError
 from hrrr_dask.ledger.ledger import Ledger
@@ -31,7 +31,7 @@ from hrrr_dask.read.opening import load_existing
 from hrrr_dask.records import GribFile
 from hrrr_dask.report.differences import Difference, Unchecked, VerifyFindings, VerifyReport
 from hrrr_dask.store.conditional_writes import read_shard
-from hrrr_dask.store.existing import Existing, load_spec
+from hrrr_dask.store.existing import Existing, find_store, later_steps, load_spec
 from hrrr_dask.store.published import PUBLISHED_ARRAYS, published_values
 from hrrr_dask.store.store import partitions_of
 from hrrr_dask.store.template import ROOT_KEY, build_template
@@ -109,20 +109,33 @@ def verify_checksums(
 
 def _compare_documents(blobs: Blobs, findings: VerifyFindings) -> None:
     """Compare metadata and coordinates, except user attributes, with those made from the steps of growth."""
+    for look in range(LOOKS):
+        time.sleep(LOOK_PAUSE_S if look else 0)
+        unequal = _unequal_documents(blobs)
+        if unequal is not None:
+            break
+    else:
+        note = "the store is between two steps of growth: run the interrupted command again, then verify"
+        findings.add_unchecked(Unchecked("documents", (), "growing", note, 0))
+        return
+    for key, note in unequal.items():
+        findings.add_difference(Difference("other-document", key, key.partition("/")[0], "", None, None, note=note))
+
+
+def _unequal_documents(blobs: Blobs) -> dict[str, str] | None:
+    """Return the documents that differ, and how; None if the store is growing or grew meanwhile."""
     spec = load_spec(blobs)
     root = blobs.get(ROOT_KEY)
     assert spec is not None, "the store has a root document"
     assert root is not None, "the store has a root document"
     if json.loads(root)["attributes"]["hrrr_dask"]["growth"] != spec.growth:
-        note = "the store is between two steps of growth: run the interrupted command again, then verify"
-        findings.add_unchecked(Unchecked("documents", (), "growing", note, 0))
-        return
+        return None
     template = build_template(spec)
     found = {key: data for key in template if (data := blobs.get(key)) is not None}
-    for key, data in keep_user_attributes(template, found).items():
-        if found.get(key) != data:
-            note = "its bytes differ" if key in found else "it is missing"
-            findings.add_difference(Difference("other-document", key, key.partition("/")[0], "", None, None, note=note))
+    unequal = [key for key, data in keep_user_attributes(template, found).items() if found.get(key) != data]
+    if unequal and later_steps(blobs, spec.growth):
+        return None
+    return {key: "its bytes differ" if key in found else "it is missing" for key in unequal}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +151,7 @@ class _Partition:
 
     def compare(self) -> int:
         """Compare the partition with the ledger; returns the number of files in the ledger."""
-        tables = list(Ledger(self.blobs).tables(range(self.number, self.number + 1)))
+        tables = self._read_ledger()
         if not any(table.num_rows for table in tables):
             return 0
         self._compare_published(tables)
@@ -150,6 +163,9 @@ class _Partition:
                 self._compare_row(variable.name, row)
             positions |= {row.position for row in rows}
         return len(positions)
+
+    def _read_ledger(self) -> list[pa.Table]:
+        return list(Ledger(self.blobs).tables(range(self.number, self.number + 1)))
 
     @property
     def _all_inits(self) -> slice:
@@ -221,16 +237,22 @@ class _Partition:
         self.findings.add_difference(Difference(kind, file.label, name, "", None, None, n_values))
 
     def _compare_published(self, tables: list[pa.Table]) -> None:
-        """Compare the arrays derived from the ledger."""
-        expected = published_values(tables, self.existing, self._all_inits)
-        for name in PUBLISHED_ARRAYS:
-            shard = self._read_shard(name, f"{name}/c/{self.number}/0")
-            if shard is None:
-                continue
+        """Compare the arrays derived from the ledger, again if others may have written since it was read."""
+        existing, shards = self.existing, dict.fromkeys(PUBLISHED_ARRAYS, np.empty(0))
+        for look in range(LOOKS):
+            if look:
+                time.sleep(LOOK_PAUSE_S)
+                existing, tables = find_store(self.blobs) or existing, self._read_ledger()
+            expected = published_values(tables, existing, self._all_inits)
+            found = {name: self._read_shard(name, f"{name}/c/{self.number}/0") for name in shards}
+            shards = {n: s for n, s in found.items() if s is not None and not np.array_equal(s, expected[n])}
+            if not shards:
+                return
+        for name, shard in shards.items():
             for init, lead in np.argwhere(shard != expected[name]).tolist():
-                found, wanted = int(shard[init, lead]), int(expected[name][init, lead])
+                shown, wanted = int(shard[init, lead]), int(expected[name][init, lead])
                 file = self._file((init, lead))
-                self.findings.add_difference(Difference("other-status", file.label, name, "", found, wanted))
+                self.findings.add_difference(Difference("other-status", file.label, name, "", shown, wanted))
 
 
 def _overlaps(rows: list[_Row], first: int, size: int) -> Iterator[tuple[_Row, int, int]]:

@@ -67,6 +67,13 @@ class Comparison:
         latitude, longitude = (np.asarray(self.dataset[name], np.float64) for name in ("latitude", "longitude"))
         return locate_points(self.grid_section, latitude, longitude, self.selection.method)
 
+    def has_status(self, file: GribFile, expected: int) -> bool:
+        """Return whether a file's ``status`` in the store is the expected one."""
+        try:
+            return int(self._read_store("status", file, slice(0, 1))[0]) == expected
+        except _DAMAGE_ERRORS:
+            return False
+
     def compare_status(self, file: GribFile, expected: int) -> None:
         """Compare a file's ``status`` in the store with the ledger."""
         try:

@@ -23,7 +23,6 @@ from hrrr_dask.config.settings import DEFAULTS, parse_period, resolve_settings
 from hrrr_dask.errors import ArchiveError, ConfigError, NotPublishedError, PlanError, UnreachableError
 from hrrr_dask.ledger.expected import EXPECTED_COLUMNS, ExpectedValues, collect_expected, draw_sample
 from hrrr_dask.ledger.ledger import Ledger
-from hrrr_dask.ledger.state import ValueStates
 from hrrr_dask.objects.transactions import open_blobs
 from hrrr_dask.read.opening import load_existing, open_dataset
 from hrrr_dask.records import GribFile
@@ -31,13 +30,19 @@ from hrrr_dask.report.differences import VerifyFindings, VerifyReport
 from hrrr_dask.store.existing import Existing
 from hrrr_dask.store.store import read_states
 
-__all__ = ["SAMPLE", "find_period", "make_report", "verify"]
+__all__ = ["LOOKS", "LOOK_PAUSE_S", "SAMPLE", "find_period", "make_report", "verify"]
 
 SAMPLE: Final = 20
 """Default number of files to verify."""
 
 FAR_FUTURE: Final = datetime(2200, 1, 1)
 """Default end of the period: later than the last run of any store."""
+
+LOOKS: Final = 3
+"""Number of times that what other commands may be changing is compared before it is reported as different."""
+
+LOOK_PAUSE_S: Final = 0.5
+"""Pause before it is compared again; longer than a writer takes from its ledger entry to ``status`` [s]."""
 
 MAX_SILENT_FILES: Final = 3
 """Number of consecutive files without a response from any source, after which verification stops reading."""
@@ -119,7 +124,12 @@ def verify(
             as_recorded=source is None,
             findings=findings,
         )
-        for done in _compare_files(comparison, _expected_files(ledger, existing, inits, chosen), states):
+
+        def read_status() -> NDArray[np.uint8]:
+            return read_states(ledger, load_existing(url, settings["store-options"]), inits).status()
+
+        expected_files = _expected_files(ledger, existing, inits, chosen)
+        for done in _compare_files(comparison, expected_files, states.status(), read_status):
             if show is not None:
                 show(done, len(chosen))
     return make_report(findings, url, len(chosen), len(candidates), seed, time.perf_counter() - started)
@@ -152,7 +162,7 @@ _ExpectedFile = tuple[tuple[int, int], GribFile, dict[str, ExpectedValues]]
 def _expected_files(
     ledger: Ledger, existing: Existing, inits: slice, chosen: NDArray[np.int64]
 ) -> Iterator[_ExpectedFile]:
-    """Yield the expected values of the chosen files, partition by partition."""
+    """Yield the expected values of the chosen files, partition by partition, of the variables that were there."""
     selection, axis = existing.selection, existing.axis
     span = existing.layout.partition_days * len(axis.cycles)
     partition_of = (chosen[:, 0] + inits.start) // span
@@ -164,17 +174,23 @@ def _expected_files(
         by_name = collect_expected(ledger.tables(range(partition, partition + 1), EXPECTED_COLUMNS), positions)
         for (init_time, lead_hours), position in positions.items():
             file = GribFile(init_time, lead_hours, selection.product, selection.domain)
-            yield position, file, by_name[init_time, lead_hours]
+            known = by_name[init_time, lead_hours]
+            yield position, file, {each.name: known[each.name] for each in selection.variables if each.name in known}
 
 
 def _compare_files(
-    comparison: Comparison, expected_files: Iterator[_ExpectedFile], states: ValueStates
+    comparison: Comparison,
+    expected_files: Iterator[_ExpectedFile],
+    status: NDArray[np.uint8],
+    read_status: Callable[[], NDArray[np.uint8]],
 ) -> Iterator[int]:
     """Compare files one by one; yields the number of files done."""
-    status, silent, done = states.status(), 0, 0
+    silent, done = 0, 0
+    unequal: list[tuple[tuple[int, int], GribFile]] = []
     error: ArchiveError | None = None
     for position, file, by_name in expected_files:
-        comparison.compare_status(file, int(status[position]))
+        if not comparison.has_status(file, int(status[position])):
+            unequal.append((position, file))
         if silent >= MAX_SILENT_FILES:
             reason = f"not requested, after {MAX_SILENT_FILES} consecutive files without a response: {error}"
             comparison.skip_file(file, by_name, UnreachableError(reason))
@@ -187,6 +203,13 @@ def _compare_files(
         yield done
     if error is not None and silent == done:
         raise error
+    for _ in range(LOOKS - 1):  # other commands may have written to the store since the ledger was read
+        if unequal:
+            time.sleep(LOOK_PAUSE_S)
+            status = read_status()
+            unequal = [(at, file) for at, file in unequal if not comparison.has_status(file, int(status[at]))]
+    for position, file in unequal:
+        comparison.compare_status(file, int(status[position]))
 
 
 def make_report(

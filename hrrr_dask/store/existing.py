@@ -25,7 +25,16 @@ from hrrr_dask.store.spec import (
 )
 from hrrr_dask.store.template import ROOT_KEY
 
-__all__ = ["GROWTH_PREFIX", "Existing", "find_store", "find_store_url", "load_spec", "open_existing_blobs", "step_key"]
+__all__ = [
+    "GROWTH_PREFIX",
+    "Existing",
+    "find_store",
+    "find_store_url",
+    "later_steps",
+    "load_spec",
+    "open_existing_blobs",
+    "step_key",
+]
 
 GROWTH_PREFIX: Final = ".hrrr/growth"
 """Prefix of the steps of growth, one immutable object each."""

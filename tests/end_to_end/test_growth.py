@@ -12,7 +12,11 @@ from support.oracle import as_bits, content_digests, ledger_keys, object_digests
 from support.specs import race_write
 
 import hrrr_dask
-from hrrr_dask import api
+import hrrr_dask.audit.assess
+import hrrr_dask.audit.checksums
+import hrrr_dask.audit.status
+import hrrr_dask.audit.verify
+from hrrr_dask import api, audit
 from hrrr_dask.errors import ConfigError, PointsError, StoreMismatchError
 from hrrr_dask.ledger.ledger import to_dataframe
 from hrrr_dask.store.existing import GROWTH_PREFIX
@@ -206,6 +210,54 @@ def test_a_report_is_about_its_own_request_if_the_store_grows_meanwhile(fill, tm
         again = command(store, client)
         assert command(store, client).files_read == 0
     assert again.first_files_with_gaps == () if what == "points" else again.gaps_by_variable.keys() == {"none"}
+
+
+def verify_all(store, archive):
+    return hrrr_dask.verify(store, every_file=True, source=[str(archive.root)])
+
+
+def verify_sums(store, _):
+    return hrrr_dask.verify_checksums(store)
+
+
+AUDITS = {
+    "verify": (verify_all, audit.verify, ["load_existing", "read_states", "open_dataset"]),
+    "checksums": (verify_sums, audit.checksums, ["load_existing", "load_spec", "read_shard", "published_values"]),
+    "assess": (
+        lambda store, _: hrrr_dask.assess(store),
+        audit.assess,
+        ["load_existing", "read_states", "open_dataset"],
+    ),
+    "status": (lambda store, _: hrrr_dask.status(store, gaps=True), audit.status, ["load_existing", "read_states"]),
+}
+
+
+@pytest.mark.parametrize(("name", "after"), [(name, after) for name in AUDITS for after in AUDITS[name][2]])
+def test_an_audit_finds_no_fault_with_a_store_that_grows_meanwhile(fill, archive, tmp_path, monkeypatch, name, after):
+    store = str(tmp_path / "x.zarr")
+    fill(points=(0, 1))
+    act, module, _ = AUDITS[name]
+    function, others = getattr(module, after), []
+
+    def then_grow(*arguments, **options):
+        found = function(*arguments, **options)
+        if not others:
+            others.append("come")
+            with without_dask() as client:
+                hrrr_dask.add_points(store, places(2), client=client)
+                hrrr_dask.add_variables(store, [NAMES[1], "none=HGT:12 mb"], client=client)
+                hrrr_dask.backfill(None, "2024-01-01", "2024-01-03", store, client=client)
+        return found
+
+    monkeypatch.setattr(module, after, then_grow)
+    found = act(store, archive)
+    assert others
+    if name in ("verify", "checksums"):
+        assert (found.outcome, found.counts) == ("equal", {})
+    elif name == "assess":
+        assert (found.files, found.n_points, found.missing) == (4, 2, 0)
+    else:
+        assert (found.files_complete, found.gap_list) == (4, ())
 
 
 def added(what, store, *, other):
