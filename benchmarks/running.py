@@ -35,6 +35,7 @@ BENCHMARKS: Final = (
     "fuzz",
     "memory",
     "one_file",
+    "race",
     "scale",
     "store_read",
 )
