@@ -146,6 +146,7 @@ def check_request(
         now=(now := utc_now()),
         axis=axis,
         continued=spec is not None,
+        memory_bytes=settings["memory-limit-mb"] * 1_000_000,
     )
     _refuse_too_large(made, settings, continued=spec is not None)
     fetch = settings["fetch"]

@@ -3,4 +3,4 @@
 Pure. Uses `catalog` and `config`. Promises that every wanted file is in exactly one step of one partition.
 """
 
-__all__ = ["layout", "plan"]
+__all__ = ["layout", "memory", "plan"]

@@ -12,25 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.catalog.products import last_lead_hour
-from hrrr_dask.config.settings import FILES_AT_ONCE, Period, Selection
+from hrrr_dask.config.settings import Period, Selection
 from hrrr_dask.errors import PlanError
-from hrrr_dask.malloc import KEPT_BYTES
 from hrrr_dask.planning.layout import Axis, Layout
+from hrrr_dask.planning.memory import (
+    EXTRACT_COPIES,
+    MEMORY_BYTES,
+    MESSAGE_BYTES,
+    STEP_FILES,
+    choose_step_files,
+    extract_bytes,
+    fixed_bytes,
+    partition_bytes,
+)
 from hrrr_dask.records import GribFile, Partition, Reading
 
 __all__ = ["MissingValues", "Plan", "all_values_of", "iter_partitions", "make_plan", "offered"]
-
-STEP_FILES: Final = 2_000
-"""Maximum number of files committed at once; bounds what a kill may lose, and the memory of a write."""
-
-MESSAGE_BYTES: Final = 1_500_000
-"""Typical size of a two-dimensional message of the full CONUS grid [B]."""
-
-FIELD_BYTES: Final = 1799 * 1059 * 8
-"""A decoded field of the full CONUS grid in double precision [B]."""
-
-WORKER_BASE_BYTES: Final = 300_000_000 + KEPT_BYTES
-"""Memory of a worker process with its libraries loaded, including freed memory that it keeps [B]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +54,8 @@ class Plan:
     """Names of variables that none of the files has: they were introduced later, or their window is longer."""
     not_started: int
     """Number of init times in the period that are in the future."""
+    step_files: int = STEP_FILES
+    """Maximum number of files committed at once."""
     n_done: int = 0
     """Number of these files that the store already has."""
 
@@ -73,28 +72,23 @@ class Plan:
     @property
     def shard_bytes(self) -> int:
         """Raw size of one shard [B]."""
-        inits = self.layout.partition_days * len(self.selection.cycles)
-        return inits * len(self.selection.lead_hours) * self.layout.shard_points * 4
+        return self.layout.shard_bytes(self.selection)
 
     @property
     def partition_bytes(self) -> int:
         """Raw size of one partition with all points and variables [B]."""
-        blocks = -(-self.n_points // self.layout.shard_points)
-        return self.shard_bytes * blocks * len(self.selection.variables)
+        return partition_bytes(self.selection, self.n_points, self.layout)
+
+    @property
+    def partition_files(self) -> int:
+        """Maximum number of files of one partition."""
+        return self.layout.partition_days * len(self.selection.cycles) * len(self.selection.lead_hours)
 
     @property
     def worker_bytes(self) -> int:
-        """Projected peak memory of one worker [B].
-
-        Counts the extracts of a step twice, a shard as it is read, changed and encoded, one field, and the messages
-        of the files that are read at once, in pieces and joined.
-        """
-        selection = self.selection
-        messages = len(selection.variables) * MESSAGE_BYTES
-        files = self.layout.partition_days * len(selection.cycles) * len(selection.lead_hours)
-        extracts = min(STEP_FILES, files) * len(selection.variables) * self.n_points * 4
-        reading = 2 * FILES_AT_ONCE * messages + 3 * FIELD_BYTES
-        return WORKER_BASE_BYTES + 2 * extracts + 4 * self.shard_bytes + reading
+        """Projected peak memory of one worker, see :mod:`hrrr_dask.planning.memory` [B]."""
+        extracts = min(self.step_files, self.partition_files) * extract_bytes(self.selection, self.n_points)
+        return fixed_bytes(self.selection, self.n_points, self.layout) + EXTRACT_COPIES * extracts
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +112,7 @@ def make_plan(
     now: datetime,
     axis: Axis,
     continued: bool = False,
+    memory_bytes: int = MEMORY_BYTES,
 ) -> Plan:
     """Plan the files of a period.
 
@@ -135,6 +130,8 @@ def make_plan(
         The store's axis.
     continued : bool
         Whether the store exists: a period without any of its variables is no error then.
+    memory_bytes : int
+        Memory of a worker [B]; steps are chosen to fit.
 
     Raises
     ------
@@ -181,6 +178,7 @@ def make_plan(
         skipped=skipped,
         absent=tuple(v.name for v, own in zip(selection.variables, there, strict=True) if not own.any()),
         not_started=len(wanted) - len(started),
+        step_files=choose_step_files(selection, n_points, layout, memory_bytes),
     )
 
 
@@ -233,8 +231,8 @@ def offered(selection: Selection, init_times: Sequence[datetime]) -> NDArray[np.
     return there
 
 
-def iter_partitions(plan: Plan, axis: Axis, todo: MissingValues, step_files: int = STEP_FILES) -> Iterator[Partition]:
-    """Yield the files that are still to be read, oldest first, in steps of bounded size.
+def iter_partitions(plan: Plan, axis: Axis, todo: MissingValues) -> Iterator[Partition]:
+    """Yield the files that are still to be read, oldest first, in steps of at most :attr:`Plan.step_files`.
 
     Parameters
     ----------
@@ -244,8 +242,6 @@ def iter_partitions(plan: Plan, axis: Axis, todo: MissingValues, step_files: int
         The store's axis.
     todo : MissingValues
         Values that the store lacks; covers the plan's period.
-    step_files : int
-        Maximum number of files in a step.
 
     Yields
     ------
@@ -270,8 +266,8 @@ def iter_partitions(plan: Plan, axis: Axis, todo: MissingValues, step_files: int
             )
             for k, lead in np.argwhere(wanted.any(axis=0)).tolist()
         ]
-        for step, begin in enumerate(range(0, len(readings), step_files)):
-            yield Partition(number, tuple(readings[begin : begin + step_files]), step)
+        for step, begin in enumerate(range(0, len(readings), plan.step_files)):
+            yield Partition(number, tuple(readings[begin : begin + plan.step_files]), step)
 
 
 def all_values_of(plan: Plan, axis: Axis) -> MissingValues:

@@ -15,18 +15,8 @@ from hrrr_dask.catalog.variables import parse_variables
 from hrrr_dask.config.settings import Period, Selection
 from hrrr_dask.errors import PlanError
 from hrrr_dask.planning.layout import Axis, Layout
-from hrrr_dask.planning.plan import (
-    FIELD_BYTES,
-    MESSAGE_BYTES,
-    STEP_FILES,
-    WORKER_BASE_BYTES,
-    MissingValues,
-    all_values_of,
-    iter_partitions,
-    make_plan,
-    offered,
-    runs,
-)
+from hrrr_dask.planning.memory import FIELD_BYTES, MERGE_BYTES, MESSAGE_BYTES, STEP_FILES, WORKER_BASE_BYTES
+from hrrr_dask.planning.plan import MissingValues, all_values_of, iter_partitions, make_plan, offered, runs
 from hrrr_dask.records import GribFile, Reading
 
 LATER = datetime(2030, 1, 1)
@@ -106,7 +96,7 @@ def test_readings_are_exactly_what_is_wanted_and_offered_in_steps_of_bounded_siz
     draw = np.random.default_rng(random.randrange(2**32))
     wanted, first_point = draw.random(shape) < 0.5, draw.integers(0, 4, shape).astype(np.int32)
     todo = MissingValues(start, wanted, first_point if added else None)
-    partitions = list(iter_partitions(plan, axis, todo, step_files))
+    partitions = list(iter_partitions(replace(plan, step_files=step_files), axis, todo))
 
     expected = []
     for file, names in files.items():
@@ -286,11 +276,12 @@ def test_memory_and_sizes_are_what_the_layout_makes_of_them(n_points, shard_poin
     values = np.zeros((2 * days, n_leads, shard_points), np.float32)
     assert plan.shard_bytes == values.nbytes
     assert plan.partition_bytes == values.nbytes * n_variables * len(range(0, n_points, shard_points))
-    step = min(2 * days * n_leads, STEP_FILES)
+    assert plan.partition_files == 2 * days * n_leads
+    step = min(plan.partition_files, plan.step_files)
     assert plan.worker_bytes == (
         WORKER_BASE_BYTES
         + 2 * step * n_variables * n_points * 4
-        + 4 * values.nbytes
+        + max(4 * values.nbytes, min(4 * plan.partition_bytes, MERGE_BYTES))
         + 3 * FIELD_BYTES
         + 8 * n_variables * MESSAGE_BYTES
     )
