@@ -27,6 +27,8 @@ from hrrr_dask.job.costs import Costs
 from hrrr_dask.job.loop import Progress
 from hrrr_dask.ledger.gaps import Gap
 from hrrr_dask.outcomes import OUTCOMES
+from hrrr_dask.planning.layout import explain_layout
+from hrrr_dask.planning.memory import STEP_FILES
 from hrrr_dask.planning.plan import Plan
 from hrrr_dask.report.results import Report, Status
 
@@ -129,10 +131,17 @@ def plan_table(plan: Plan, costs: Costs) -> Table:
             f"{layout.partition_days} days x all leads x {layout.shard_points} points, {_size(plan.shard_bytes)} raw, "
             f"in chunks of {layout.chunk_points} points",
         ),
+        ("chosen", _reasons(plan)),
         (
             "store",
             f"about {costs.objects_a_year:,} objects and {_size(costs.stored_bytes_a_year)} a year; "
             f"one point's year of a variable is {costs.series_requests} requests, {_size(costs.series_bytes)}",
+        ),
+        (
+            "update",
+            f"one run is {_size(costs.update_new_bytes)} of values; its update writes "
+            f"{_size(costs.update_mean_bytes)} on average ({_ratio(costs.update_mean_bytes, costs)}) and "
+            f"{_size(costs.update_most_bytes)} at most ({_ratio(costs.update_most_bytes, costs)})",
         ),
         ("memory", f"about {_size(plan.worker_bytes)} a worker"),
         ("work", _work(costs)),
@@ -145,6 +154,17 @@ def plan_table(plan: Plan, costs: Costs) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _reasons(plan: Plan) -> str:
+    layout, steps = plan.layout, -(-plan.partition_files // plan.step_files)
+    why = "the most there are" if plan.step_files == STEP_FILES else "as many as the memory limit allows"
+    parts = "one step writes" if steps == 1 else f"{steps} steps of at most {plan.step_files:,} files, {why}, write"
+    return f"{layout.partition_days} days: {explain_layout(layout, plan.selection, plan.n_points)}; {parts} a partition"
+
+
+def _ratio(n_bytes: int, costs: Costs) -> str:
+    return f"{n_bytes / max(costs.update_new_bytes, 1):,.3g} times the values"
 
 
 def _work(costs: Costs) -> str:
@@ -172,6 +192,8 @@ def plan_answer(made: Plan, costs: Costs) -> dict[str, Any]:
         "variables": {variable.name: str(variable.selector) for variable in made.selection.variables},
         "partitions": made.n_partitions,
         "layout": asdict(made.layout),
+        "layout_reason": explain_layout(made.layout, made.selection, made.n_points),
+        "step_files": made.step_files,
         "shard_bytes": made.shard_bytes,
         "partition_bytes": made.partition_bytes,
         "bytes_to_read": made.bytes_to_read,

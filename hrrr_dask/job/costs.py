@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.catalog.variables import Variable
 from hrrr_dask.job.extract import wanted_messages
-from hrrr_dask.planning.plan import STEP_FILES, Plan, offered, runs
+from hrrr_dask.planning.plan import Plan, offered, runs
 
 __all__ = ["DEFAULT_CALIBRATION", "DOLLARS_PER_CORE_HOUR", "Calibration", "Costs", "estimate"]
 
@@ -41,9 +41,6 @@ INDEX_BYTES_PER_CHUNK: Final = 16
 
 INDEX_CHECKSUM_BYTES: Final = 4
 """Zarr 3 sharding codec: CRC-32C at the end of the index [B]."""
-
-REQUESTS_PER_SHARD: Final = 2
-"""Requests for one chunk of a shard: Zarr reads the shard's index, then the inner chunk."""
 
 _CONUS_CELLS: Final = 1799 * 1059
 _CELLS: Final = {"conus": _CONUS_CELLS, "alaska": 1299 * 919}
@@ -105,9 +102,15 @@ class Costs:
     shard_bytes: int
     """Raw size of one shard of one variable [B]."""
     series_requests: int
-    """Requests to read one variable at one point for a year."""
+    """Requests to read one variable at one point for a year, besides about nine to open the store."""
     series_bytes: int
     """Bytes to read them: whole inner chunks, compressed, and the shards' indexes [B]."""
+    update_new_bytes: int
+    """Raw size of the values of one run, which an update adds [B]."""
+    update_mean_bytes: int
+    """Bytes that an update with one run writes to shards, compressed, on average over a partition [B]."""
+    update_most_bytes: int
+    """Bytes that the last update of a partition writes: all of its shards, compressed [B]."""
     calibration: Calibration
     """Calibration behind the core hours."""
     dollars_per_core_hour: float
@@ -149,6 +152,8 @@ def estimate(
     year = YEAR_DAYS * len(plan.selection.cycles) / plan.n_runs
     partitions = -(-YEAR_DAYS // plan.layout.partition_days)
     each = _objects_a_partition(plan)
+    span = plan.layout.partition_days * len(plan.selection.cycles)
+    run_bytes = values * VALUE_BYTES / plan.n_runs
     return Costs(
         files=files,
         messages=messages,
@@ -159,8 +164,11 @@ def estimate(
         stored_bytes=round(values * VALUE_BYTES / COMPRESSION),
         stored_bytes_a_year=round(values * year * VALUE_BYTES / COMPRESSION),
         shard_bytes=plan.shard_bytes,
-        series_requests=partitions * REQUESTS_PER_SHARD,
+        series_requests=partitions * plan.layout.requests_per_shard,
         series_bytes=partitions * _series_bytes_a_shard(plan, np.count_nonzero(there) / there.size),
+        update_new_bytes=round(run_bytes),
+        update_mean_bytes=round(run_bytes * (span + 1) / 2 / COMPRESSION),
+        update_most_bytes=round(run_bytes * span / COMPRESSION),
         calibration=calibration,
         dollars_per_core_hour=dollars_per_core_hour,
     )
@@ -178,8 +186,8 @@ def _count_messages(variables: tuple[Variable, ...], there: NDArray[np.bool_]) -
 def _objects_a_partition(plan: Plan) -> int:
     """Count a partition's shards, the chunks beside them, and one ledger entry for each step."""
     blocks = -(-plan.n_points // plan.layout.shard_points)
-    files = plan.layout.partition_days * len(plan.selection.cycles) * len(plan.selection.lead_hours)
-    return len(plan.selection.variables) * blocks + OBJECTS_BESIDE_VARIABLES + -(-files // STEP_FILES)
+    steps = -(-plan.partition_files // plan.step_files)
+    return len(plan.selection.variables) * blocks + OBJECTS_BESIDE_VARIABLES + steps
 
 
 def _series_bytes_a_shard(plan: Plan, density: float) -> int:

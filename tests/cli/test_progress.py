@@ -65,12 +65,24 @@ def test_a_plan_is_shown_with_its_figures():
         "shards 7 days x all leads x 1000 points, 2.69 MB raw, in chunks of 50 points",
         "store about 318 objects and ",
         "one point's year of a variable is 106 requests, ",
+        "chosen 7 days: as given, or fixed when the store was made; one step writes a partition",
+        "update one run is 24 kB of values; its update writes 811 kB on average (33.8 times the values) "
+        "and 1.61 MB at most (67.2 times the values)",
     ):
         assert line in text
     assert "memory about " in text
     assert "not reached" not in text
     assert "never there" not in text
     assert "in the future" not in text
+
+
+def test_a_plan_says_in_how_many_steps_a_partition_is_written():
+    plan = plan_of((0, 1, 2, 6), datetime(2024, 1, 1), datetime(2024, 1, 10, 23))
+    assert "; 7 steps of at most 100 files, as many as the memory limit allows, write a partition" in shown(
+        plan_table_of(replace(plan, step_files=100))
+    )
+    long = plan_table_of(replace(plan, layout=Layout(30, 1000, 50)))
+    assert "; 2 steps of at most 2,000 files, the most there are, write a partition" in shown(long)
 
 
 def test_a_plan_says_what_is_left_out_and_why():

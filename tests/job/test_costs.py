@@ -71,7 +71,7 @@ def keys_of(plan: Plan, partitions: int) -> set[str]:
     shards = {f"{name}/c/{number}/0/{block}" for name, number, block in product(names, numbers, blocks)}
     others = {f"{name}/c/{number}/0" for name, number in product(["status", "quality", "available_at"], numbers)}
     n_files = plan.layout.partition_days * len(plan.selection.cycles) * len(plan.selection.lead_hours)
-    steps = {file // 2000 for file in range(n_files)}
+    steps = {file // plan.step_files for file in range(n_files)}
     return shards | others | {f".hrrr/ledger/{number:06d}/{step}" for number, step in product(numbers, steps)}
 
 
@@ -101,7 +101,24 @@ def test_objects_are_counted_as_keys_are(plan):
     assert costs.objects == len(keys_of(plan, plan.n_partitions))
     a_year = len({day // plan.layout.partition_days for day in range(365)})
     assert costs.objects_a_year == len(keys_of(plan, a_year))
-    assert costs.series_requests == 2 * a_year
+    assert costs.series_requests == a_year * (1 if plan.layout.shard_points == plan.layout.chunk_points else 2)
+
+
+@given(plans())
+def test_an_update_writes_what_earlier_runs_of_its_partition_have_written_too(plan):
+    costs = estimate(plan)
+    n_runs = plan.layout.partition_days * len(plan.selection.cycles)
+    run = sum(len(file) for file in variables_of_files(plan)) * plan.n_points * 4 / plan.n_runs
+    written = [run * k / 2.5 for k in range(1, n_runs + 1)]
+    assert costs.update_new_bytes == round(run)
+    assert costs.update_most_bytes == pytest.approx(written[-1], abs=1)
+    assert costs.update_mean_bytes == pytest.approx(sum(written) / n_runs, abs=1)
+
+
+def test_smaller_steps_are_more_entries_of_the_ledger():
+    plan = plan_of(1000, ["temperature_2m"])
+    more = estimate(replace(plan, step_files=100)).objects_a_year - estimate(plan).objects_a_year
+    assert more == 53 * (32 - 2), "a week has 3,192 files"
 
 
 @given(plans(), st.data())
@@ -163,6 +180,7 @@ def test_room_for_more_points_in_a_chunk_is_not_read():
     selection = Selection(parse_variables(["temperature_2m"]), (0,), (0,))
     period = Period(datetime(2024, 1, 1), datetime(2024, 1, 30))
     few, full = (estimate(planned(selection, period, n, Layout(30, 100, 100))) for n in (3, 100))
+    assert few.series_requests == full.series_requests == 13, "a shard of one chunk is read whole"
     assert few.series_bytes == 13 * (round(30 * 3 * 4 / 2.5) + 20)
     assert full.series_bytes == 13 * (round(30 * 100 * 4 / 2.5) + 20)
 
