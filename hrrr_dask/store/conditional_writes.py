@@ -80,7 +80,7 @@ def update_shard(
         shard, found = read_shard(blobs, key, document)
         before = shard.copy()
         answer = change(shard)
-        if found is not None and shard.tobytes() == before.tobytes():
+        if found is not None and np.array_equal(shard.view(np.uint32), before.view(np.uint32)):
             return 0, answer
         data = encode_shard(document, shard)
         try:

@@ -12,17 +12,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from hrrr_dask.errors import StoreConflictError, StoreError
 from hrrr_dask.ledger.ledger import Ledger
 from hrrr_dask.ledger.state import COLUMNS, ValueStates, reduce_rows
 from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.objects.transactions import open_blobs
+from hrrr_dask.planning.memory import MERGE_COPIES
+from hrrr_dask.store.concurrency import MERGE_MEMORY, SHARDS_AT_ONCE, run_together
 from hrrr_dask.store.conditional_writes import AT_ONCE, TRIES, pause, put_if_unchanged, update_shard
 from hrrr_dask.store.existing import Existing, find_store, later_steps, load_spec, step_key
 from hrrr_dask.store.merge import Piece, merge_pieces
@@ -187,7 +186,9 @@ class Store:
         raise StoreConflictError(f"{self.url} is being committed to by too many other commands: run the command again")
 
     def merge(self, partition: int, pieces: Mapping[str, list[Piece]]) -> tuple[int, set[tuple[str, int]]]:
-        """Merge values into the shards of a partition; the caller commits them with a ledger entry.
+        """Merge values into the shards of a partition, several concurrently; the caller commits with a ledger entry.
+
+        A shard that gets no new value is read and not written.
 
         Parameters
         ----------
@@ -209,25 +210,31 @@ class Store:
         StoreMismatchError
             If the store was replaced by another one.
         StoreError
-            If a shard cannot be read.
+            If a shard cannot be read or written. Other shards may be written; none is being written any more.
         """
         existing = self.existing()
         existing.check_writer(self.spec)
-        written, already = 0, set()
         size = self.spec.layout.shard_points
-        for name, own in pieces.items():
-            document = existing.documents[name]
-            there = [not piece.complete for piece in own]
-            for block in range(min(piece.first_point for piece in own) // size, -(-len(self.spec.points) // size)):
+        shards = [
+            (name, block)
+            for name, own in pieces.items()
+            for block in range(min(piece.first_point for piece in own) // size, -(-len(self.spec.points) // size))
+        ]
 
-                def more(shard: NDArray[np.float32], block: int = block, own: list[Piece] = own) -> list[bool]:
-                    return merge_pieces(shard, own, block * size)
+        def merge_shard(shard: tuple[str, int]) -> tuple[int, list[bool]]:
+            name, block = shard
+            change = partial(merge_pieces, pieces=pieces[name], first_point=block * size)
+            with MERGE_MEMORY.reserve(MERGE_COPIES * self.spec.layout.shard_bytes(self.spec.selection)):
+                key = f"{name}/c/{partition}/0/{block}"
+                return update_shard(self.blobs, key, existing.documents[name], change)
 
-                n_bytes, found = update_shard(self.blobs, f"{name}/c/{partition}/0/{block}", document, more)
-                written += n_bytes
-                there = [a and b for a, b in zip(there, found, strict=True)]
-            already |= {(name, k) for k, whole in enumerate(there) if whole}
-        return written, already
+        # In a transaction, a request takes no time, and the session is not made for several threads.
+        found = run_together(merge_shard, shards, 1 if self.blobs.transactional else SHARDS_AT_ONCE)
+        there = {name: [not piece.complete for piece in own] for name, own in pieces.items()}
+        for (name, _), (_, whole) in zip(shards, found, strict=True):
+            there[name] = [a and b for a, b in zip(there[name], whole, strict=True)]
+        already = {(name, k) for name, own in there.items() for k, whole in enumerate(own) if whole}
+        return sum(n_bytes for n_bytes, _ in found), already
 
     def value_states(self, inits: slice) -> ValueStates:
         """Return the state of the values of a range of init times."""

@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -65,6 +66,10 @@ class Bucket:
         self.objects = {}
         self.gate = lambda work: work()
         self.changed = lambda: None
+        self.run_together = lambda work, items, _: [work(item) for item in items]
+
+    def together(self, work, items, at_once):
+        return self.run_together(work, items, at_once)
 
     def put(self, _, key, data, *, mode="overwrite", use_multipart=False):
         def work():
@@ -107,16 +112,17 @@ class Bucket:
 
 
 class Adversary:
-    """Runs actors in threads, one request at a time."""
+    """Runs actors in threads, one request at a time. An actor may have several threads, which a kill ends together."""
 
     def __init__(self, bucket, random, *, kills):
         self.bucket, self.random, self.kills = bucket, random, kills
         self.turn = threading.Condition()
         self.waiting, self.chosen, self.done = set(), None, {}
-        bucket.gate = self.gate
+        self.actors, self.killed = {}, set()
+        bucket.gate, bucket.run_together = self.gate, self.run_together
 
     def gate(self, work):
-        me = threading.get_ident()
+        me = threading.current_thread()
         if me not in self.done:
             return work()  # the adversary's own access to the store
         with self.turn:
@@ -126,39 +132,66 @@ class Adversary:
             _, what = self.chosen
             self.chosen = None
             self.waiting.discard(me)
-        if what == "kill before":
-            raise KillError
+            actor = self.actors[me]
+            if actor in self.killed or what == "kill before":
+                self.killed.add(actor)
+                raise KillError
         answer = work()
         if what == "kill after":
+            self.killed.add(actor)
             raise KillError
         if what == "lose the answer":
             raise GenericError("connection reset")
         return answer
 
-    def run(self, actions):
-        """Run the actions; returns for each its value, or the exception that it raised."""
-        ended, threads = {}, []
+    def run_together(self, work, items, at_once):
+        """Call a function for each item in a thread of its own, whose requests wait for the adversary, too."""
+        me = threading.current_thread()
+        if me not in self.done or at_once == 1:
+            return [work(item) for item in items]
+        ended, left = {}, [len(items)]
 
-        def act(name, action):
-            me = threading.get_ident()
-            with self.turn:
-                self.done[me] = False
+        def end():
+            left[0] -= 1
+            self.done[me] = left[0] > 0
+
+        with self.turn:
+            self.done[me] = True  # it makes no request until they have ended
+            actor = self.actors[me]
+            threads = [self._start(ended, k, partial(work, item), actor, end) for k, item in enumerate(items)]
+        for thread in threads:
+            thread.join(timeout=60)
+        answers = [ended[k] for k in range(len(items))]
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return answers
+
+    def _start(self, ended, name, action, actor, end=lambda: None):
+        def act():
             try:
                 ended[name] = action()
             except BaseException as error:  # noqa: BLE001  the exception is the result
                 ended[name] = error
             finally:
                 with self.turn:
-                    self.done[me] = True
+                    self.done[thread] = True
+                    end()
                     self.turn.notify_all()
 
-        for name, action in actions.items():
-            thread = threading.Thread(target=act, args=(name, action), daemon=True)
-            threads.append(thread)
-            thread.start()
+        thread = threading.Thread(target=act, daemon=True)
+        with self.turn:
+            self.done[thread], self.actors[thread] = False, actor
+        thread.start()
+        return thread
+
+    def run(self, actions):
+        """Run the actions; returns for each its value, or the exception that it raised."""
+        ended = {}
+        threads = [self._start(ended, name, action, name) for name, action in actions.items()]
         while True:
             with self.turn:
-                assert self.turn.wait_for(lambda: self._settled(len(threads)), timeout=60), "an actor hangs"
+                assert self.turn.wait_for(self._settled, timeout=60), "an actor hangs"
                 ready = sorted(self.waiting, key=list(self.done).index)
                 if not ready:
                     break
@@ -170,9 +203,9 @@ class Adversary:
         self.done.clear()
         return ended
 
-    def _settled(self, n_threads):
+    def _settled(self):
         running = [me for me, over in self.done.items() if not over and me not in self.waiting]
-        return len(self.done) == n_threads and not running and self.chosen is None
+        return not running and self.chosen is None
 
     def _mischief(self):
         if not self.kills or self.random.random() > 0.06:
@@ -209,11 +242,12 @@ def points(n, prefix="p"):
     return Points(ids, ids, latitude, longitude)
 
 
-def new_spec():
+def new_spec(*, wide=False):
+    """A store of one shard in a partition, or of two variables with two shards each."""
     section = DEFAULT_WINDOW.section3()
-    places = points(1)
+    places = points(3 if wide else 1)
     return StoreSpec(
-        selection=SELECTION,
+        selection=replace(SELECTION, variables=parse_variables(NAMES)) if wide else SELECTION,
         points=places,
         cells=find_nearest_cells(read_grid(section), places.latitude, places.longitude),
         grid_section=section,
@@ -312,6 +346,7 @@ def bucket(monkeypatch):
         monkeypatch.setattr(blobs.obstore, name, getattr(made, name))
     monkeypatch.setattr(blobs, "open_object_store", lambda *_, **__: None)
     monkeypatch.setattr(store, "ThreadPoolExecutor", Serial)
+    monkeypatch.setattr(store, "run_together", made.together)
     monkeypatch.setattr(ledger, "ThreadPoolExecutor", Serial)
     monkeypatch.setattr(showing, "ThreadPoolExecutor", Serial)
     monkeypatch.setattr(contention, "_PAUSE_S", 0)
@@ -326,21 +361,22 @@ WISHES = st.lists(st.tuples(SOME_FILES, SOME_FILES), min_size=2, max_size=3)
 """Files that each writer reads, and files of which it gets nothing."""
 
 
-def begin(bucket):
-    """A bucket with an empty store of one point and one variable."""
+def begin(bucket, *, wide=False):
+    """A bucket with an empty store of one point and one variable, or of four shards in a partition."""
     bucket.objects.clear()
     bucket.gate, bucket.changed = lambda work: work(), lambda: None
-    return Store("s3://bucket/x", {}, new_spec()).make_or_grow(Growth()).spec
+    return Store("s3://bucket/x", {}, new_spec(wide=wide)).make_or_grow(Growth()).spec
 
 
-@ADVERSARIAL
+@settings(ADVERSARIAL, max_examples=80)
 @given(
     st.lists(st.tuples(SOME_FILES, SOME_FILES), min_size=2, max_size=3),
     st.booleans(),
+    st.booleans(),
     st.randoms(use_true_random=False),
 )
-def test_writers_of_one_partition_lose_nothing_in_any_order(bucket, wishes, kills, random):
-    spec = begin(bucket)
+def test_writers_of_one_partition_lose_nothing_in_any_order(bucket, wishes, kills, wide, random):
+    spec = begin(bucket, wide=wide)
     watch = Watch(bucket)
     actions = {
         f"w{k}": (lambda k=k, files=files, gaps=gaps: commit(spec, f"w{k}", files, gaps))
@@ -357,12 +393,13 @@ def test_writers_of_one_partition_lose_nothing_in_any_order(bucket, wishes, kill
         if not isinstance(ended[f"w{k}"], BaseException):
             for file in set(files) - set(gaps):
                 init, lead = divmod(FILES.index(file), 2)
-                assert acknowledged.codes[0, init, lead] == COMPLETE, "what was acknowledged is not there"
+                assert (acknowledged.codes[:, init, lead] == COMPLETE).all(), "what was acknowledged is not there"
     # Running the same commands again, one after the other, changes nothing.
     for k, (files, gaps) in enumerate(wishes):
         commit(spec, f"again{k}", files, gaps)
     after = {key: data for key, data in bucket.objects.items() if not key.startswith(".hrrr/")}
-    begin(bucket)
+    assert sum("/c/0/0/" in key for key in after) == (4 if wide else 1)
+    begin(bucket, wide=wide)
     for k, (files, gaps) in enumerate(wishes):
         commit(spec, f"alone{k}", files, gaps)
     adopted = any(isinstance(how, BaseException) for how in ended.values())

@@ -697,9 +697,10 @@ def test_a_second_writer_between_read_and_write_is_merged(store, monkeypatch, bl
 def test_a_second_writer_that_makes_the_shard_first_is_merged(store, monkeypatch):
     name = NAMES[0]
     other = Store(store.url, {}, store.spec)
-    keys = race_write(monkeypatch, "put_new", lambda: other.merge(0, {name: [piece(name, 1, 0)]}))
+    key = f"{name}/c/0/0/0"
+    keys = race_write(monkeypatch, "put_new", lambda: other.merge(0, {name: [piece(name, 1, 0)]}), key.__eq__)
     store.merge(0, {name: [piece(name, 2, 0)]})
-    assert keys == [f"{name}/c/0/0/0"]
+    assert keys == [key]
     assert np.isfinite(values_of(store)[:4, 0]).all(axis=1).tolist() == [False, True, True, False]
 
 
@@ -707,6 +708,7 @@ def test_a_gap_that_another_writer_fills_meanwhile_is_seen_as_filled(store, monk
     name = NAMES[0]
     store.merge(0, {name: [piece(name, 3, 0)]})
     other = Store(store.url, {}, store.spec)
+    monkeypatch.setattr(module, "SHARDS_AT_ONCE", 1)  # the other comes before the second shard is read
     race_write(monkeypatch, "replace", lambda: other.merge(0, {name: [piece(name, 1, 0)]}))
     pieces = [piece(name, 1, 0, complete=False), piece(name, 2, 0)]
     assert store.merge(0, {name: pieces})[1] == {(name, 0)}
