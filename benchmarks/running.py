@@ -33,6 +33,7 @@ BENCHMARKS: Final = (
     "decode",
     "end_to_end",
     "fuzz",
+    "hourly_update",
     "memory",
     "one_file",
     "race",

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from benchmarks import store_read
-from benchmarks.counting import Counts, RequestFraming
+from benchmarks.counting import Counts, RequestFraming, run_proxy
 from benchmarks.gateway import GatewayError, _Node
 from benchmarks.layouts import LAYOUTS, OURS, VARIABLE, Case, documents_of, encode, synthetic_values, write_layout
 from benchmarks.running import run_alone
-from benchmarks.store_read import compare_on_server, measure, reads_of
+from benchmarks.store_read import BUCKET, Place, _sent_to, compare_on_server, measure, reads_of
 from hrrr_dask.objects.backends import open_object_store
 from hrrr_dask.store.shards import encode_shard, shard_shape
 from hrrr_dask.testing import loopback_s3
@@ -38,12 +38,31 @@ def test_each_object_costs_a_request_and_each_shard_two(answer):
     opening = requests_of(answer, one_run, "chunk per run") - 1
     shards = -(-CASE.n_days // CASE.spec().layout.partition_days)
     assert opening > 0
+    assert CASE.spec().layout.requests_per_shard == 2
     assert requests_of(answer, everything, OURS) == opening + 2 * shards
     for read in (everything, one_lead, all_points):
         assert requests_of(answer, read, "chunk per run") == opening + runs
     assert requests_of(answer, everything, "object per file") == opening + runs * leads
     assert requests_of(answer, one_lead, "object per file") == opening + runs
     assert requests_of(answer, one_run, "object per file") == opening + leads
+
+
+@pytest.mark.parametrize(
+    ("n_points", "days", "requests"), [(8, 32, 9 + 12), (60, 8, 9 + 46), (1_000, 16, 9 + 2 * 23)], ids=str
+)
+def test_a_points_year_is_at_most_sixty_requests_with_the_default_layout(n_points, days, requests):
+    case = Case(n_days=365, n_leads=12 if n_points < 1_000 else 1, n_points=n_points)
+    assert case.spec().layout.partition_days == days
+    read, values = reads_of(case)[0], synthetic_values(case)
+    with loopback_s3() as server, _sent_to(server):
+        server.create_bucket(BUCKET)
+        direct = Place(f"s3://{BUCKET}", {"endpoint": server.endpoint})
+        write_layout(direct.open(OURS, create=True), case.spec(), OURS, values)
+        with run_proxy(server.port) as proxy:
+            store = Place(direct.url, {"endpoint": proxy.endpoint}).open(OURS)
+            found = measure(read, store, proxy.counts, np.ascontiguousarray(values[read.index]))
+    assert found.counts is not None
+    assert found.counts.requests == requests <= 60
 
 
 def test_objects_are_counted_and_ratios_are_to_our_layout(answer):
