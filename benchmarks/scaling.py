@@ -22,7 +22,7 @@ from hrrr_dask.job.costs import DEFAULT_CALIBRATION, DOLLARS_PER_CORE_HOUR, Cost
 from hrrr_dask.planning.layout import Axis, choose_layout
 from hrrr_dask.planning.plan import Plan, make_plan
 
-__all__ = ["PERIODS", "Limits", "Outlook", "limits_of", "look", "outlook", "plan_of", "tables"]
+__all__ = ["PERIODS", "Limits", "Outlook", "limits_of", "look", "outlook", "plan_of", "sizes", "tables"]
 
 PERIODS: Final = {
     "1 year": (datetime(2025, 1, 1), datetime(2025, 12, 31, 23)),
@@ -34,6 +34,12 @@ PERIODS: Final = {
 WORKERS: Final = (10, 50, 200, 1000)
 
 N_POINTS: Final = 500
+
+SIZES: Final = (1, 10, 100, 1_000, 10_000, 20_000, 50_000)
+"""Numbers of points."""
+
+OPENING_REQUESTS: Final = 9
+"""Requests to open a store with Zarr and to read its coordinates, counted by :mod:`benchmarks.store_read`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +173,45 @@ def tables(workers: Sequence[int], limits: Limits) -> str:
     return "\n".join(lines)
 
 
+def sizes() -> str:
+    """Sizes that the layout rule chooses by the number of points, as docs/scaling.md has them."""
+    lines = [
+        "| points | days | points in a shard, a chunk | files a step | memory, GB | requests for a point's year | "
+        "update, MB: values | written, average | at most |",
+        "|" + "---:|" * 9,
+    ]
+    selection = parse_selection(resolve_settings(lead_hours="0-11"))
+    start, end = PERIODS["1 year"]
+    for n_points in SIZES:
+        layout = choose_layout(selection, n_points)
+        axis, now = Axis(start, selection.cycles), datetime(2026, 6, 1)
+        plan = make_plan(selection, Period(start, end), n_points=n_points, layout=layout, now=now, axis=axis)
+        costs = estimate(plan)
+        written = (costs.update_new_bytes, costs.update_mean_bytes, costs.update_most_bytes)
+        cells = [
+            f"{n_points:,}",
+            f"{layout.partition_days}",
+            f"{layout.shard_points:,}, {layout.chunk_points}",
+            f"{min(plan.step_files, plan.partition_files):,}",
+            f"{plan.worker_bytes / 1e9:.2f}",
+            f"{costs.series_requests + OPENING_REQUESTS}",
+            f"{_megabytes(written[0])}",
+            *(f"{_megabytes(one)} ({one / written[0]:,.0f} x)" for one in written[1:]),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _megabytes(n_bytes: float) -> str:
+    return f"{n_bytes / 1e6:.{max(0, 1 - math.floor(math.log10(n_bytes / 1e6)))}f}"
+
+
 def _hours(hours: float) -> str:
     return f"{hours:.{max(0, 1 - math.floor(math.log10(hours)))}f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=(__doc__ or "").splitlines()[0])
     defaults = Limits()
     parser.add_argument("--workers", type=int, nargs="+", default=list(WORKERS), help="default: 10 50 200 1000")
@@ -184,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     limits = Limits(node_gbit=given.node_gbit, node_cores=given.node_cores, prefixes=given.prefixes)
     if given.json:
         given.json.write_text(json.dumps([asdict(one) for one in look(given.workers, limits)], indent=1))
-    print(tables(given.workers, limits))
+    print(tables(given.workers, limits), sizes(), sep="\n\n")
 
 
 if __name__ == "__main__":

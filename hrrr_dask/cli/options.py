@@ -53,7 +53,9 @@ def selection_options(command: _Command) -> _Command:
             "--chunk-points", type=int, help="Points of one inner chunk; by default chosen by the layout rule."
         ),
         click.option(
-            "--memory-limit-mb", type=int, help="Refuse a plan that needs more memory for a worker.  [default: 4096]"
+            "--memory-limit-mb",
+            type=int,
+            help="Memory of a worker: steps are chosen to fit, and a plan that needs more is refused.  [default: 4096]",
         ),
     )
     return _with(options, command)

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from support.paths import ROOT
 
-from benchmarks.scaling import PERIODS, WORKERS, Limits, limits_of, look, main, outlook, plan_of, tables
+from benchmarks.scaling import PERIODS, WORKERS, Limits, limits_of, look, main, outlook, plan_of, sizes, tables
 
 PAGE = ROOT / "docs" / "scaling.md"
 NO_LIMITS = Limits(node_gbit=1e9, gets_per_s=1e9, file_s=1e-9, task_s=1e-12, task_file_s=1e-12)
@@ -71,8 +71,10 @@ def test_more_workers_are_never_slower_and_never_cheaper():
 
 def test_the_page_has_the_tables_that_the_script_prints(capsys, tmp_path):
     page = PAGE.read_text()
-    for table in tables(WORKERS, Limits()).split("\n\n"):
+    for table in (*tables(WORKERS, Limits()).split("\n\n"), sizes()):
         assert table in page
     main(["--node-gbit", "25", "--prefixes", "10", "--json", str(tmp_path / "all.json")])
-    assert capsys.readouterr().out.strip().split("\n\n")[1] in page
+    printed = capsys.readouterr().out.strip().split("\n\n")
+    assert printed[1] in page
+    assert printed[2] == sizes()
     assert len(json.loads((tmp_path / "all.json").read_text())) == len(PERIODS) * len(WORKERS)

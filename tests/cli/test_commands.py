@@ -204,6 +204,22 @@ def test_a_compact_ledger_is_counted(calls):
     assert json.loads(run("compact", "--store", "s", "--json").stdout)["ledger_objects"] == 1
 
 
+def test_twenty_thousand_points_are_planned_with_the_defaults(tmp_path):
+    rows = (f"{30 + k % 100 / 10:.2f},{-110 + k // 100 / 10:.2f}" for k in range(20_000))
+    (tmp_path / "many.csv").write_text("latitude,longitude\n" + "\n".join(rows) + "\n")
+    asked = ("--points", str(tmp_path / "many.csv"), "--start", "2024-01-01", "--end", "2024-01-31")
+    planned = run("plan", *asked, "--json")
+    assert planned.exit_code == 0, planned.stderr
+    answer = json.loads(planned.stdout)
+    assert answer["worker_bytes"] < 4_096_000_000
+    assert answer["layout"] == {"partition_days": 1, "shard_points": 1000, "chunk_points": 100}
+    assert answer["layout_reason"] == "the shortest, as each update rewrites the partition"
+    assert answer["step_files"] >= 19
+    refused = run("plan", *asked, "--partition-days", "400", "--shard-points", "20000")
+    assert refused.exit_code == 2
+    assert "make the shards smaller (--partition-days, now 400)" in refused.stderr
+
+
 def test_the_costs_of_a_plan_say_what_they_rest_on(calls):
     text = " ".join(run("plan", *PERIOD).stdout.split())
     assert "core-hours with auto (2 ms a message, assumed; measure with --calibrate)" in text

@@ -415,6 +415,19 @@ def test_growing_by_partitions_of_a_day_is_bit_identical_too(pristine, points, c
     assert content_digests(tmp_path / "grown.zarr") == content_digests(tmp_path / "at_once.zarr")
 
 
+def test_a_store_of_longer_partitions_is_continued_in_smaller_steps(
+    pristine, points, client, whole, tmp_path, monkeypatch
+):
+    store = tmp_path / "x.zarr"
+    for path, end in ((store, "2024-01-01"), (tmp_path / "at_once.zarr", "2024-01-02")):
+        fill(pristine, points, path, client, end=end, partition_days=30)
+    monkeypatch.setattr("hrrr_dask.planning.plan.choose_step_files", lambda *_: 4)
+    assert fill(pristine, points, store, client).files_read == 11
+    entries = sorted((store / ".hrrr" / "ledger").rglob("*.parquet"))
+    assert len(entries) == 1 + 3, "eleven files in steps of four"
+    assert content_digests(store, dates=False) == content_digests(tmp_path / "at_once.zarr", dates=False)
+
+
 def test_a_file_that_is_published_later_fills_its_gap_and_touches_nothing_else(
     few, pristine, points, client, whole, tmp_path
 ):
