@@ -179,6 +179,12 @@ class Breaker:
         with self._lock:
             self._probing = False
 
+    def pause(self, cause: str, seconds: float) -> None:
+        """Open the breaker for a time that the source asks for [s]."""
+        with self._lock:
+            self._open(cause)
+            self._retry_at = self._clock() + seconds
+
     def suspect(self, cause: str, job_id: str) -> None:
         """Open the breaker, once for each job, because another process found the source down."""
         with self._lock:

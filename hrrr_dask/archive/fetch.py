@@ -8,7 +8,6 @@ levels of retry; obstore's own is off). :mod:`hrrr_dask.archive.responses` class
 from __future__ import annotations
 
 import functools
-import math
 import random
 import threading
 import time
@@ -21,6 +20,7 @@ import obstore
 from obstore.exceptions import BaseError
 
 from hrrr_dask.archive.breaker import Breaker
+from hrrr_dask.archive.policy import SMALL_BYTES, FetchSettings, max_pause_s
 from hrrr_dask.archive.responses import (
     Request,
     Response,
@@ -30,8 +30,9 @@ from hrrr_dask.archive.responses import (
     classify_error,
     replaced_error,
 )
+from hrrr_dask.archive.retry_after import RetryAfter
 from hrrr_dask.archive.sources import Source
-from hrrr_dask.errors import AccessDeniedError, ArchiveError, ConfigError, UnreachableError
+from hrrr_dask.errors import AccessDeniedError, ArchiveError, UnreachableError
 from hrrr_dask.objects.backends import open_object_store
 from hrrr_dask.objects.locations import local_path
 from hrrr_dask.objects.rate_limit import RateLimit
@@ -51,67 +52,6 @@ __all__ = [
 
 INVENTORY_LIMIT_BYTES: Final = 4_000_000
 """Size limit of an inventory; the longest, of the native levels, has about 1,200 lines [B]."""
-
-SMALL_BYTES: Final = 100_000
-"""Requests for at most so many bytes have a shorter timeout [B]."""
-
-
-@dataclass(frozen=True, slots=True)
-class FetchSettings:
-    """Timeouts, attempts and concurrency of requests to the archive; with ``backoff_s`` 0 retries do not pause."""
-
-    attempts: int = 5
-    """Maximum requests for one range, including the first."""
-    timeout_s: float = 60.0
-    """Timeout of one whole request, including its body [s]."""
-    small_timeout_s: float = 10.0
-    """The same for a request for at most :data:`SMALL_BYTES`, such as an inventory [s]."""
-    connect_timeout_s: float = 5.0
-    """Timeout for connecting to the server [s]."""
-    read_timeout_s: float = 5.0
-    """Longest wait for the first byte of a response, and for the next bytes of its body [s]."""
-    backoff_s: float = 0.5
-    """Longest pause before the second request; doubles with each further request [s]."""
-    max_backoff_s: float = 20.0
-    """Upper limit of that pause [s]."""
-    concurrency: int = 8
-    """Requests in flight for each process and source."""
-    outage_limit_s: float = 40.0
-    """How long a run waits while no source responds, before it ends [s]."""
-
-    def __post_init__(self) -> None:
-        for name in ("attempts", "concurrency"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"fetch.{name} is 1 or more, not {getattr(self, name)}")
-        for name in ("timeout_s", "small_timeout_s", "connect_timeout_s", "read_timeout_s"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"fetch.{name} is a number of seconds above 0, not {getattr(self, name)}")
-        for name in ("backoff_s", "max_backoff_s", "outage_limit_s"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"fetch.{name} is a number of seconds, 0 or more, not {getattr(self, name)}")
-
-
-def max_pause_s(settings: FetchSettings, attempt: int) -> float:
-    """Return the longest pause before an attempt; the pause is drawn uniformly from 0 to this ("full jitter").
-
-    Parameters
-    ----------
-    settings : FetchSettings
-        The retry policy.
-    attempt : int
-        Attempts made so far.
-
-    Returns
-    -------
-    float
-        Seconds [s].
-
-    Examples
-    --------
-    >>> [max_pause_s(FetchSettings(), attempt) for attempt in range(5)]
-    [0.0, 0.5, 1.0, 2.0, 4.0]
-    """
-    return min(settings.max_backoff_s, settings.backoff_s * 2 ** (attempt - 1)) if attempt else 0.0
 
 
 class Tally:
@@ -200,6 +140,8 @@ class Client:
         self.source = source
         self.settings = settings
         self.breaker = Breaker(source.name)
+        self._retry_after = RetryAfter(source, settings.read_timeout_s)
+        self._not_before = 0.0
         self._store, self._small_store = (
             open_object_store(
                 source.url,
@@ -296,6 +238,7 @@ class Client:
         cause = ""
         for attempt in range(self.settings.attempts):
             pause_s = random.uniform(0, max_pause_s(self.settings, attempt))  # noqa: S311  # jitter, not a secret
+            pause_s = max(pause_s, self._not_before - time.monotonic())
             if stop.wait(pause_s) or (self._limit is not None and self._limit.wait(stop)):
                 break
             self.breaker.admit()
@@ -307,6 +250,8 @@ class Client:
                 if isinstance(error, ArchiveError):
                     raise
                 cause = str(error)
+                if error.overloaded and self.settings.backoff_s:
+                    self._ask_retry_after(request, tally)
             except BaseException:
                 self.breaker.abandoned()
                 raise
@@ -332,6 +277,17 @@ class Client:
                 self.breaker.denied(request.key)
             case _:
                 self.breaker.responded()
+
+    def _ask_retry_after(self, request: Request, tally: Tally) -> None:
+        """Learn when an overloaded server wants the next request; if that is late, use the next source meanwhile."""
+        seconds = self._retry_after.ask(request.key)
+        if seconds is None:
+            return
+        tally.add(requests=1)
+        if seconds > self.settings.max_backoff_s:
+            self.breaker.pause(f"it asks for a pause of {seconds:.0f} s", seconds)
+        else:
+            self._not_before = time.monotonic() + seconds
 
     def _attempt(self, request: Request, tally: Tally) -> Response:
         tally.add(requests=1)

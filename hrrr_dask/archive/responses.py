@@ -13,7 +13,7 @@ timeouts, the wrong bytes, a web page
 ===========================================  ===================================================
 
 400 and web pages are retried because overloaded servers send them. obstore follows redirects and does not expose
-headers, so a 302 is classified by its target, and ``Retry-After`` cannot be honoured.
+headers, so a 302 is classified by its target; :mod:`hrrr_dask.archive.retry_after` asks for ``Retry-After``.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ _BEYOND_THE_END: Final = ("status code: 416", "Requested range was invalid")
 _PREAMBLE = re.compile(r"^Generic \w+ error: |Error performing GET \S+ in \S+ - ")
 _QUERY = re.compile(r"(https?://[^\s?#]+)[?#]\S*")
 _KIND = re.compile(r"\bkind: (Timeout|Connect|Interrupted|Decode)\b")
+_OVERLOADED = re.compile(r"status code: (429|503)\b")
 _CAUSE_LENGTH: Final = 200
 
 
@@ -63,11 +64,14 @@ class RetryError(Exception):
         What happened.
     silent : bool
         Whether there was no response: the connection or the wait for it timed out, was refused, or had no host.
+    overloaded : bool
+        Whether the server said that it is overloaded: 429 or 503.
     """
 
-    def __init__(self, cause: str, *, silent: bool = False) -> None:
+    def __init__(self, cause: str, *, silent: bool = False, overloaded: bool = False) -> None:
         super().__init__(cause)
         self.silent = silent
+        self.overloaded = overloaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,11 @@ def classify_error(request: Request, error: Exception) -> ArchiveError | RetryEr
     if request.byte_range is not None and any(words in text for words in _BEYOND_THE_END):
         return _truncated(request, "it ends before them")
     kind = _KIND.search(text)
-    return RetryError(_one_line(text), silent=kind is not None and kind[1] in ("Timeout", "Connect"))
+    return RetryError(
+        _one_line(text),
+        silent=kind is not None and kind[1] in ("Timeout", "Connect"),
+        overloaded=_OVERLOADED.search(text) is not None,
+    )
 
 
 def _absent(request: Request, text: str) -> ArchiveError:

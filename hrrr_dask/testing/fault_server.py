@@ -88,6 +88,7 @@ class FaultServer(ThreadedServer):
             self.objects, self._bucket = _copy_on_write(_Directory(root)), f"/{BUCKET}"
         self.requests: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
+        self.head_requests = 0
         self.ranges: list[str] = []
         self.most_at_once = 0
         self._versions: Counter[str] = Counter()
@@ -117,6 +118,12 @@ class FaultServer(ThreadedServer):
         with self._lock:
             self._at_once -= 1  # before the response: after it, the client may already send its next request
         return mode
+
+    def last_mode(self, path: str) -> str:
+        """Return the mode of the last request for a path: a HEAD request is answered as the GET before it."""
+        with self._lock:
+            self.head_requests += 1
+            return self.script.mode(path.lstrip("/"), max(self.requests[path] - 1, 0))
 
     def content(self, path: str, mode: str) -> bytes | None:
         """Return the object as modified by a mode; None if it does not exist."""
@@ -167,7 +174,7 @@ class _Handler(Handler):
     def respond(self) -> None:
         server = cast("FaultServer", self.owner)
         path = server.path_of(self.path)
-        mode = server.begin(path, self.headers.get("Range", ""))
+        mode = server.last_mode(path) if self.command == "HEAD" else server.begin(path, self.headers.get("Range", ""))
         try:
             self._respond(server, path, mode)
         except ConfigError as error:  # the mode cannot be applied to the object
