@@ -34,6 +34,7 @@ from hrrr_dask.archive.retry_after import RetryAfter
 from hrrr_dask.archive.sources import Source
 from hrrr_dask.errors import AccessDeniedError, ArchiveError, UnreachableError
 from hrrr_dask.objects.backends import open_object_store
+from hrrr_dask.objects.forks import refuse_if_lost
 from hrrr_dask.objects.locations import local_path
 from hrrr_dask.objects.rate_limit import RateLimit
 from hrrr_dask.records import ByteRange
@@ -85,8 +86,10 @@ def get_client(source: Source, settings: FetchSettings) -> Client:
     Raises
     ------
     StoreAccessError
-        If the source is a directory that does not exist here, or needs credentials and none are found.
+        If the source is a directory that does not exist here, needs credentials and none are found, or this is a
+        forked process that cannot use obstore.
     """
+    refuse_if_lost("obstore", f"read {source.url}")
     with _CLIENT_LOCK:
         return _client(source, settings)
 

@@ -27,6 +27,7 @@ from hrrr_dask.job.loop import Progress, RunResult, run
 from hrrr_dask.job.pipeline import Job
 from hrrr_dask.job.request import Request
 from hrrr_dask.ledger.state import ValueStates, count_gaps, find_missing_values, missing
+from hrrr_dask.objects.forks import refuse_if_lost
 from hrrr_dask.objects.locations import normal_url
 from hrrr_dask.planning.plan import MissingValues, all_values_of, iter_partitions
 from hrrr_dask.records import GribFile
@@ -77,6 +78,7 @@ def run_backfill(
     UsageError, StoreError, RunError
         As for :func:`hrrr_dask.backfill`.
     """
+    refuse_if_lost("obstore", f"write to {request.store_url}")
     store = open_or_describe(request)
     missing_values = find_missing(request, store, retry_gaps=retry_gaps, only_attempted=only_attempted)
     to_read = _count_files(request, missing_values)

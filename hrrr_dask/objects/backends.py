@@ -21,6 +21,7 @@ from obstore.store import GCSStore, HTTPStore, LocalStore, S3Store
 
 from hrrr_dask import __version__
 from hrrr_dask.errors import ConfigError, StoreAccessError
+from hrrr_dask.objects.forks import note_use
 from hrrr_dask.objects.locations import NO_OPTIONS, check_options, local_path, normal_url, plain_url
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def open_object_store(
     Returns
     -------
     ObjectStore
-        An obstore store; picklable.
+        An obstore store; picklable. In a forked process it may only describe a place, see
+        :mod:`hrrr_dask.objects.forks`.
 
     Raises
     ------
@@ -115,6 +117,7 @@ def open_object_store(
     """
     url = plain_url(normal_url(url))
     wanted = dict(check_options(url, options))
+    note_use("obstore")
     if (directory := local_path(url)) is not None:
         return _open_directory(directory, create)
     client: ClientConfig = {

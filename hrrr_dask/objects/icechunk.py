@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from hrrr_dask.errors import ConfigError, StoreAccessError, StoreConflictError, StoreMismatchError
 from hrrr_dask.objects.backends import resolve_s3
+from hrrr_dask.objects.forks import note_use, refuse_if_lost
 from hrrr_dask.objects.locations import ICECHUNK, local_path, normal_url
 from hrrr_dask.objects.objects import Blobs, explain_error
 
@@ -63,7 +64,7 @@ class IcechunkBlobs(Blobs):
     ConfigError
         If Icechunk is not installed.
     StoreAccessError
-        If there are no credentials, or the URL cannot be reached.
+        If there are no credentials, the URL cannot be reached, or Icechunk was used before this process was forked.
     """
 
     transactional: ClassVar[bool] = True
@@ -145,6 +146,7 @@ class IcechunkBlobs(Blobs):
         StoreAccessError
             If the repository cannot be made.
         """
+        self._check_usable()
         storage = self._storage()
         with self._opening, self._explained("make an Icechunk repository at"):
             if self._find() is not None:
@@ -178,6 +180,7 @@ class IcechunkBlobs(Blobs):
         StoreConflictError
             If another commit changed some of the same objects; the writes are dropped.
         """
+        self._check_usable()
         session = self._opened
         if session is None or not session.has_uncommitted_changes:
             return ""
@@ -211,6 +214,7 @@ class IcechunkBlobs(Blobs):
 
     def _session(self) -> Session | None:
         """Return the open session; None if there is no repository."""
+        self._check_usable()
         with self._opening:
             if self._opened is None:
                 with self._explained("open"):
@@ -219,6 +223,10 @@ class IcechunkBlobs(Blobs):
                         return None
                     self._opened = self._start(repository)
             return self._opened
+
+    def _check_usable(self) -> None:
+        refuse_if_lost("icechunk", f"use the repository {self.url}")
+        note_use("icechunk")
 
     def _start(self, repository: Repository) -> Session:
         if not self._snapshot:

@@ -1,5 +1,7 @@
 """Reads and writes whole objects below one URL, for the store and for the ledger.
 
+In a process that was forked from one that had used obstore, objects are read with fsspec, and writes are refused.
+
 A write is atomic: S3 replaces an object whole, and in a directory the finished file is renamed.
 """
 
@@ -25,6 +27,7 @@ from obstore.exceptions import (
 
 from hrrr_dask.errors import StoreAccessError, StoreConflictError
 from hrrr_dask.objects.backends import open_object_store
+from hrrr_dask.objects.forks import ForkedObjects, is_lost, refuse_if_lost
 from hrrr_dask.objects.locations import local_path, normal_url
 
 if TYPE_CHECKING:
@@ -74,6 +77,8 @@ class Blobs:
         """Return the object's bytes, or None if it does not exist."""
         with self._explained(f"read {key} of"):
             try:
+                if forked := self._forked:
+                    return forked.get(key)
                 return bytes(obstore.get(self._store, key).bytes())
             except FileNotFoundError:
                 return None
@@ -82,14 +87,21 @@ class Blobs:
         """Open the object as a file that is read piece by piece; None if it does not exist."""
         with self._explained(f"read {key} of"):
             try:
-                return _Pieces(obstore.open_reader(self._store, key), lambda: self._explained(f"read {key} of"))
+                forked = self._forked
+                file = forked.open(key) if forked else obstore.open_reader(self._store, key)
+                return _Pieces(file, lambda: self._explained(f"read {key} of"))
             except FileNotFoundError:
                 return None
 
     def get_with_etag(self, key: str) -> tuple[bytes, str] | None:
-        """Return the object's bytes and entity tag, or None if it does not exist."""
+        """Return the object's bytes and entity tag, or None if it does not exist.
+
+        The tag is for :meth:`replace`; in a forked process, which cannot write, it is empty.
+        """
         with self._explained(f"read {key} of"):
             try:
+                if forked := self._forked:
+                    return forked.get(key), ""
                 result = obstore.get(self._store, key)
                 return bytes(result.bytes()), self._tag(result.meta)
             except FileNotFoundError:
@@ -97,7 +109,7 @@ class Blobs:
 
     def put(self, key: str, data: bytes) -> None:
         """Write the whole object, replacing any existing one."""
-        with self._explained(f"write {key} to"):
+        with self._writing(f"write {key} to"):
             obstore.put(self._store, key, data, use_multipart=False)
 
     def put_new(self, key: str, data: bytes) -> None:
@@ -108,7 +120,7 @@ class Blobs:
         StoreConflictError
             If an object with other bytes exists.
         """
-        with self._explained(f"write {key} to"):
+        with self._writing(f"write {key} to"):
             try:
                 obstore.put(self._store, key, data, mode="create", use_multipart=False)
             except (AlreadyExistsError, PreconditionError, GenericError):
@@ -131,7 +143,7 @@ class Blobs:
                 f"{self.url} returns no entity tags, which writers need to detect conflicts: use another "
                 "kind of storage"
             )
-        with self._explained(f"write {key} to"):
+        with self._writing(f"write {key} to"):
             try:
                 self._replace(key, data, etag)
             except (AlreadyExistsError, PreconditionError, GenericError):
@@ -168,7 +180,7 @@ class Blobs:
 
     def delete(self, keys: list[str]) -> None:
         """Delete objects; missing ones are no error."""
-        with self._explained("delete from"):
+        with self._writing("delete from"):
             try:
                 obstore.delete(self._store, keys)
             except FileNotFoundError:
@@ -177,12 +189,16 @@ class Blobs:
     def keys(self, prefix: str, *, after: str = "") -> list[str]:
         """List all keys below a prefix, sorted; with ``after``, only those that sort after it."""
         with self._explained(f"list {prefix} of"):
+            if forked := self._forked:
+                return forked.keys(prefix, after)
             batches = obstore.list(self._store, prefix, offset=after or None)
             return sorted(str(meta["path"]) for batch in batches for meta in batch)
 
     def top_level(self) -> set[str]:
         """Return the names of objects and prefixes directly below the URL."""
         with self._explained("list"):
+            if forked := self._forked:
+                return forked.top_level()
             found = obstore.list_with_delimiter(self._store)
             prefixes = {str(prefix).rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"]}
             return prefixes | {str(meta["path"]).rpartition("/")[2] for meta in found["objects"]}
@@ -223,6 +239,15 @@ class Blobs:
         with (locks / f"{crc32(key.encode()) % LOCKS}").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    @property
+    def _forked(self) -> ForkedObjects | None:
+        """What reads instead of obstore in a forked process."""
+        return ForkedObjects(self._store) if is_lost("obstore") else None
+
+    def _writing(self, doing: str) -> AbstractContextManager[None]:
+        refuse_if_lost("obstore", f"{doing} {self.url}")
+        return self._explained(doing)
 
     @contextmanager
     def _explained(self, doing: str) -> Iterator[None]:

@@ -10,6 +10,7 @@ from zarr.storage import ObjectStore
 from hrrr_dask.errors import StoreMismatchError
 from hrrr_dask.objects.backends import open_object_store
 from hrrr_dask.objects.icechunk import IcechunkBlobs
+from hrrr_dask.objects.zarr_stores import ForkableStore
 from hrrr_dask.store.existing import Existing, find_store, find_store_url, open_existing_blobs
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def open_dataset(url: str, /, *, chunks: Any = None, snapshot: str = "", **optio
     import hrrr_dask.read.accessor  # noqa: F401, PLC0415  gives datasets their accessor
 
     if isinstance(blobs, IcechunkBlobs):  # has the documents of all arrays in one object of its own
-        dataset = xr.open_zarr(blobs.reading(), chunks=chunks, consolidated=False, zarr_format=3)
+        dataset = xr.open_zarr(ForkableStore(blobs.reading()), chunks=chunks, consolidated=False, zarr_format=3)
     else:
-        store = ObjectStore(open_object_store(url, options), read_only=True)
+        store = ForkableStore(ObjectStore(open_object_store(url, options), read_only=True))
         dataset = xr.open_zarr(store, chunks=chunks, consolidated=True, zarr_format=3)
     labelled: xr.Dataset = dataset.set_xindex("point_id").isel(init_time=existing.requested)
     return labelled

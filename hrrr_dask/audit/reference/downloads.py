@@ -14,6 +14,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from hrrr_dask.archive.sources import Source, object_url
 from hrrr_dask.errors import AccessDeniedError, NotPublishedError, StoreAccessError, UnreachableError
 from hrrr_dask.objects.backends import open_object_store
+from hrrr_dask.objects.forks import refuse_if_lost
 from hrrr_dask.objects.locations import local_path
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def open_object(source: Source, key: str) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def _download(source: Source, key: str, file: BinaryIO) -> int:
+    refuse_if_lost("obstore", f"read {source.url}")
     store = open_object_store(source.url, dict(source.options), timeout_s=TIMEOUT_S, max_retries=3)
     cause: object = None
     for _ in range(TRIES):
