@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hrrr_dask.errors import StoreConflictError, StoreError
+from hrrr_dask.errors import StoreConflictError, StoreError, StoreMismatchError
 from hrrr_dask.ledger.parquet import ParquetFile, encode_tables, open_parquet, read_rows
 from hrrr_dask.ledger.rows import SCHEMA, Attempt
 from hrrr_dask.objects.objects import Blobs
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["LEDGER_PREFIX", "Ledger", "to_dataframe"]
+__all__ = ["LEDGER_PREFIX", "Ledger", "check_ledger", "to_dataframe"]
 
 LEDGER_PREFIX: Final = ".hrrr/ledger"
 
@@ -255,9 +255,36 @@ def to_dataframe(url: str, /, **options: str) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per attempt at a value, in the order of the commits, with the columns of :data:`SCHEMA`.
+
+    Raises
+    ------
+    StoreMismatchError
+        If there is no ledger at the URL.
+    StoreError
+        If the ledger cannot be read.
     """
-    frame: pd.DataFrame = Ledger(open_blobs(url, options)).read().to_pandas(use_threads=False)
+    blobs = open_blobs(url, options)
+    rows = Ledger(blobs).read()
+    if not rows.num_rows:
+        check_ledger(blobs)
+    frame: pd.DataFrame = rows.to_pandas(use_threads=False)
     return frame
+
+
+def check_ledger(blobs: Blobs) -> None:
+    """Refuse a place without any object of the ledger; a store has some before anything is read into it.
+
+    Raises
+    ------
+    StoreMismatchError
+        If there is none, as in a copy of the arrays.
+    """
+    if not blobs.keys(LEDGER_PREFIX.partition("/")[0]):
+        raise StoreMismatchError(
+            f"{blobs.url} has no ledger (.hrrr), which says what was read: it is no store, or a copy of the arrays, "
+            "such as xarray's to_zarr writes; give the store itself, or copy that together with .hrrr. "
+            "hrrr_dask.open_dataset reads a copy"
+        )
 
 
 class _CompactedError(Exception):

@@ -11,7 +11,7 @@ from hrrr_dask.errors import StoreMismatchError
 from hrrr_dask.objects.backends import open_object_store
 from hrrr_dask.objects.icechunk import IcechunkBlobs
 from hrrr_dask.objects.zarr_stores import ForkableStore
-from hrrr_dask.store.existing import Existing, find_store, find_store_url, open_existing_blobs
+from hrrr_dask.store.existing import Existing, find_store, open_existing_blobs, refuse_copy
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,6 +21,8 @@ __all__ = ["load_existing", "open_dataset"]
 
 def open_dataset(url: str, /, *, chunks: Any = None, snapshot: str = "", **options: str) -> xr.Dataset:
     """Open a store as a lazy dataset with the accessor ``ds.hrrr``, from the first requested day on.
+
+    A copy, such as ``ds.to_zarr`` makes of this dataset or a selection of it, is opened with all that it holds.
 
     Parameters
     ----------
@@ -62,21 +64,32 @@ def open_dataset(url: str, /, *, chunks: Any = None, snapshot: str = "", **optio
     else:
         store = ForkableStore(ObjectStore(open_object_store(url, options), read_only=True))
         dataset = xr.open_zarr(store, chunks=chunks, consolidated=True, zarr_format=3)
-    labelled: xr.Dataset = dataset.set_xindex("point_id").isel(init_time=existing.requested)
-    return labelled
+    labelled: xr.Dataset = dataset
+    if "point_id" in dataset.coords and dataset.point_id.ndim:
+        labelled = dataset.set_xindex("point_id")
+    return labelled.isel(init_time=existing.requested) if _has_own_axis(labelled, existing) else labelled
+
+
+def _has_own_axis(dataset: xr.Dataset, existing: Existing) -> bool:
+    """Return whether the init_time axis is the store's: a copy has the attributes of the store, and any axis."""
+    times, n_init = dataset.indexes.get("init_time"), existing.n_days * len(existing.axis.cycles)
+    document = existing.documents.get("init_time", {})  # of the same moment as the settings: the dataset may be longer
+    return times is not None and document.get("shape") == [n_init] and times[0] == existing.axis.init_time(0)
 
 
 def load_existing(url: str, options: Mapping[str, str]) -> Existing:
-    """Load the metadata of a store.
+    """Load the metadata of a store that has a ledger.
 
     Raises
     ------
     StoreMismatchError
-        If there is no store.
+        If there is no store, or a copy without the ledger.
     """
-    existing = find_store_url(url, options)
-    if existing is None:
+    blobs = open_existing_blobs(url, options)
+    existing = None if blobs is None else find_store(blobs)
+    if blobs is None or existing is None:
         raise _no_store(url)
+    refuse_copy(blobs)
     return existing
 
 

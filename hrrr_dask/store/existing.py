@@ -9,6 +9,7 @@ from typing import Any, Final
 from hrrr_dask.config.settings import Selection
 from hrrr_dask.errors import StoreMismatchError
 from hrrr_dask.grid.points import Points
+from hrrr_dask.ledger.ledger import check_ledger
 from hrrr_dask.objects.locations import ICECHUNK, local_path, normal_url
 from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.objects.transactions import check_installed, open_blobs
@@ -33,6 +34,7 @@ __all__ = [
     "later_steps",
     "load_spec",
     "open_existing_blobs",
+    "refuse_copy",
     "step_key",
 ]
 
@@ -217,15 +219,30 @@ def load_spec(blobs: Blobs) -> StoreSpec | None:
     Raises
     ------
     StoreMismatchError
-        If there is something else at the URL.
+        If there is something else at the URL, or a copy of a store without its ledger.
     """
     existing, spec = find_store(blobs), None
     if existing is not None:
+        refuse_copy(blobs)
         brought = [cohort["growth"] for cohort in existing.settings["cohorts"]]
         spec = spec_of(existing.settings, points_of([read_step(blobs, number) for number in brought]))
     for number in later_steps(blobs, spec.growth if spec else -1):
         spec = apply_growth(spec, read_step(blobs, number), number)
     return spec
+
+
+def refuse_copy(blobs: Blobs) -> None:
+    """Refuse the arrays of a store without its first step of growth and its ledger.
+
+    Copies have the attributes of the store that they were made from, and often only some of its values.
+
+    Raises
+    ------
+    StoreMismatchError
+        If they are such a copy.
+    """
+    if blobs.get(step_key(0)) is None:
+        check_ledger(blobs)
 
 
 def later_steps(blobs: Blobs, after: int) -> list[int]:
