@@ -144,7 +144,8 @@ def _open_directory(directory: Path, create: bool) -> LocalStore:
         if create:
             directory.mkdir(parents=True, exist_ok=True)
         elif not directory.is_dir():
-            raise NotADirectoryError("there is no such directory on this machine")
+            found = "it is a file" if directory.exists() else "there is no such directory on this machine"
+            raise NotADirectoryError(found)
     except OSError as error:
         raise StoreAccessError(
             f"directory {directory} cannot be opened: {error.strerror or error}; check the path, its permissions and, "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hrrr_dask.errors import ConfigError
+from hrrr_dask.errors import ConfigError, StoreMismatchError
 from hrrr_dask.objects.icechunk import IcechunkBlobs, Snapshot, load_icechunk
-from hrrr_dask.objects.locations import ICECHUNK
+from hrrr_dask.objects.locations import ICECHUNK, local_path, normal_url
 from hrrr_dask.objects.objects import Blobs
 
 __all__ = ["check_installed", "history", "is_transactional", "open_blobs"]
@@ -47,9 +47,14 @@ def open_blobs(url: str, options: Mapping[str, str], *, create: bool = False, sn
     ------
     ConfigError
         If Icechunk is not installed, or a snapshot of a plain store is requested.
+    StoreMismatchError
+        If a file is there.
     StoreAccessError
         If there are no credentials, or the URL cannot be reached.
     """
+    path = local_path(normal_url(url))
+    if path is not None and path.is_file():
+        raise StoreMismatchError(f"{url} is a file, not a store: give the directory or URL of one")
     if is_transactional(url):
         return IcechunkBlobs(url, options, create=create, snapshot=snapshot)
     if snapshot:

@@ -1,4 +1,4 @@
-"""What xarray's to_zarr makes of a dataset is read as what it holds, and is no store that a command can continue."""
+"""Copies and files are no stores for commands; what xarray's to_zarr makes of a dataset is read as what it holds."""
 
 from __future__ import annotations
 
@@ -110,3 +110,12 @@ def test_a_store_without_any_entry_is_a_store(tmp_path):
     assert hrrr_dask.status(made.url).files_to_do == 16
     assert to_dataframe(made.url).empty
     assert open_dataset(made.url).sizes["init_time"] == 8
+
+
+@pytest.mark.parametrize("look", [open_dataset, *COMMANDS.values()], ids=["open_dataset", *COMMANDS])
+def test_a_file_is_named_as_one(tmp_path, look):
+    file = tmp_path / "README.md"
+    file.write_text("# Not a store")
+    with pytest.raises(StoreMismatchError, match=r"README\.md is a file, not a store: give the directory or URL of o"):
+        look(str(file))
+    assert file.read_text() == "# Not a store"
