@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hrrr_dask.audit.verify import LOOK_PAUSE_S, LOOKS, find_period, make_report
 from hrrr_dask.config.settings import resolve_settings
-from hrrr_dask.errors import StoreError
+from hrrr_dask.errors import StoreAccessError, StoreError
 from hrrr_dask.ledger.ledger import Ledger
 from hrrr_dask.ledger.state import place_rows
 from hrrr_dask.objects.objects import Blobs
@@ -215,6 +215,8 @@ class _Partition:
         """Read a shard; a damaged one is recorded."""
         try:
             return read_shard(self.blobs, key, self.existing.documents[name])[0]
+        except StoreAccessError:
+            raise
         except StoreError as error:
             note = f"{error}".partition(": ")[2].partition(". Remove")[0]
             self.findings.add_difference(Difference("damaged-chunk", key, name, "", None, None, note=note))

@@ -16,7 +16,9 @@ from support.oracle import without_dask
 import hrrr_dask
 from hrrr_dask import verify_checksums
 from hrrr_dask.cli.commands import cli
+from hrrr_dask.errors import StoreAccessError
 from hrrr_dask.ledger.ledger import Ledger
+from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.store.shards import decode_shard, encode_shard
 from hrrr_dask.testing import GridWindow, delete, write_archive
 
@@ -177,3 +179,12 @@ def test_options_of_the_archive_are_refused_with_checksums(store, flags):
     done = CliRunner().invoke(cli, ["verify", "--store", str(store), "--checksums", *flags])
     assert done.exit_code == 2
     assert "reads no archive: leave out" in done.stderr
+
+
+def test_a_store_that_cannot_be_read_is_an_error_and_no_damage(pristine_store, monkeypatch):
+    def refuse(blobs, key):
+        raise StoreAccessError(f"cannot read {key}: the credentials have expired")
+
+    monkeypatch.setattr(Blobs, "get_with_etag", refuse)
+    with pytest.raises(StoreAccessError, match="the credentials have expired"):
+        verify_checksums(str(pristine_store))
