@@ -1,4 +1,4 @@
-"""A process of :mod:`benchmarks.hourly_update`: fills a partition up to a run, or adds single runs and times each.
+"""A process of :mod:`benchmarks.hourly_update`: fills a partition with runs, or adds one run and times that.
 
 It imports only what another checkout of hrrr_dask has too, and takes a JSON object as its argument.
 """
@@ -39,16 +39,14 @@ def main(given: dict[str, Any]) -> dict[str, Any]:
     if given["at_once"] and hasattr(store_module, "SHARDS_AT_ONCE"):
         store_module.SHARDS_AT_ONCE = given["at_once"]
     spec = make_spec(given["n_points"], given["n_leads"], given["partition_days"])
-    options = {"endpoint": given["endpoint"]}
-    store = Store(given["url"], options, spec).make_or_grow(Growth())
-    answer: dict[str, Any] = {"layout": asdict(spec.layout), "span": spec.span}
+    store = Store(given["url"], {"endpoint": given["endpoint"]}, spec).make_or_grow(Growth())
+    stop = round(given["share"] * spec.span) - given["before"]
     if given["fill"]:
-        first, last = (round(share * spec.span) for share in given["fill"])
-        fill(store, range(first, last - given["repeats"]))
-        return answer
-    job = Job("hourly", store.spec, given["url"], tuple(options.items()), (), FetchSettings(), "eccodes", 0, "0")
-    last = round(given["until"] * spec.span)
-    return answer | {"updates": [update(job, run) for run in range(last - given["repeats"], last)]}
+        fill(store, range(round(given["filled"] * spec.span), stop))
+        return {}
+    way = (("endpoint", given["through"]),)
+    job = Job("hourly", store.spec, given["url"], way, (), FetchSettings(), "eccodes", 0, "0")
+    return update(job, stop) | {"layout": asdict(spec.layout)}
 
 
 def make_spec(n_points: int, n_leads: int, partition_days: int) -> StoreSpec:
@@ -96,7 +94,7 @@ def fill(store: Store, runs: range) -> None:
             store.merge(0, {variable.name: pieces})
 
 
-def update(job: Job, run: int) -> dict[str, float]:
+def update(job: Job, run: int) -> dict[str, Any]:
     """Write one run as ``hrrr-dask update`` does: shards, ledger entry, status."""
     extracts = list(extracts_of(job.spec, run))
     names = extracts[0].outcome.wanted

@@ -13,8 +13,8 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,84 +49,77 @@ BEFORE: Final = Contender("30 days, one shard after the other", partition_days=3
 CONTENDERS: Final = (BEFORE, Contender("30 days, concurrent", partition_days=30), Contender("default"))
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """Updates of one contender at one filling of the partition; medians."""
-
-    layout: Mapping[str, int]
-    """Sizes of shards."""
-    seconds: float
-    """Time of an update [s]."""
-    requests: float
-    """Requests of an update, of any kind; the one that opens the store is shared by the repeats."""
-    bytes_written: float
-    """Bytes of shards and status that an update wrote [B]."""
-    bytes_new: float
-    """Raw size of the new values [B]."""
+Update = dict[str, Any]
+"""What a child says of one update: ``layout``, ``seconds``, ``bytes_written``, ``bytes_new``; and ``requests``."""
 
 
-def measure(
-    contender: Contender, server: LoopbackS3, n_points: int, n_leads: int, latency_ms: float, repeats: int
-) -> dict[str, Measurement]:
-    """Fill a store and update it, with each filling of :data:`FILLS`."""
+def run_child(contender: Contender, server: LoopbackS3, n_points: int, **more: Any) -> Update:
+    """Run a child with the package of the contender's checkout."""
     prefix = f"{contender.name}-{n_points}".replace(" ", "-").replace(",", "")
     given = {
         "url": f"s3://{BUCKET}/{prefix}",
         "endpoint": server.endpoint,
         "n_points": n_points,
-        "n_leads": n_leads,
         "partition_days": contender.partition_days,
         "at_once": contender.at_once,
-        "repeats": repeats,
     }
-    found, filled = {}, 0.0
-    for name, share in FILLS.items():
-        _run(contender, server, given | {"fill": [filled, share], "until": 0})
-        with run_proxy(server.port, latency_ms / 1000) as proxy:
-            answer = _run(contender, server, given | {"endpoint": proxy.endpoint, "fill": None, "until": share})
-            requests = proxy.counts().requests / repeats
-        updates = answer["updates"]
-        middle = {key: statistics.median(update[key] for update in updates) for key in updates[0]}
-        found[name] = Measurement(answer["layout"], requests=requests, **middle)
-        say(f"{n_points:,} points, {contender.name}, {name}: {found[name].seconds:.2f} s")
-        filled = share
-    return found
-
-
-def _run(contender: Contender, server: LoopbackS3, given: dict[str, Any]) -> dict[str, Any]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment |= server.environment() | {"PYTHONPATH": str(contender.checkout)}
     del environment["AWS_ENDPOINT_URL"]  # the store's own option says which way
-    command = [sys.executable, "-P", "-W", "ignore", str(CHILD), json.dumps(given)]
+    command = [sys.executable, "-P", "-W", "ignore", str(CHILD), json.dumps(given | more)]
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    answer: dict[str, Any] = json.loads(done.stdout)
+    answer: Update = json.loads(done.stdout)
     return answer
+
+
+def measure(
+    contenders: Sequence[Contender], server: LoopbackS3, n_points: int, n_leads: int, latency_ms: float, repeats: int
+) -> dict[str, dict[str, list[Update]]]:
+    """Fill the stores of all contenders and update them in turn, with each filling of :data:`FILLS`."""
+    found: dict[str, dict[str, list[Update]]] = {one.name: {fill: [] for fill in FILLS} for one in contenders}
+    filled = 0.0
+    for fill, share in FILLS.items():
+        about = {"n_leads": n_leads, "filled": filled, "share": share}
+        for contender in contenders:
+            run_child(contender, server, n_points, fill=True, before=repeats, **about)
+        for repeat in range(repeats):
+            for contender in contenders:
+                with run_proxy(server.port, latency_ms / 1000) as proxy:
+                    way = {"through": proxy.endpoint, "fill": False, "before": repeats - repeat}
+                    one = run_child(contender, server, n_points, **way, **about)
+                    one["requests"] = proxy.counts().requests
+                found[contender.name][fill].append(one)
+                say(f"{n_points:,} points, {contender.name}, {fill}: {one['seconds']:.2f} s")
+        filled = share
+    return found
 
 
 def compare(
     contenders: Sequence[Contender], sizes: Sequence[int], n_leads: int, latency_ms: float, repeats: int
 ) -> Answer:
     """Measure all contenders at all numbers of points."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Any] = {}
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto's server logs each request
     with loopback_s3() as server:
         server.create_bucket(BUCKET)
         for n_points in sizes:
+            every = measure(contenders, server, n_points, n_leads, latency_ms, repeats)
             found[str(n_points)] = {
-                contender.name: {
-                    name: asdict(one)
-                    for name, one in measure(contender, server, n_points, n_leads, latency_ms, repeats).items()
-                }
-                for contender in contenders
+                name: {fill: _medians(updates) for fill, updates in fills.items()} for name, fills in every.items()
             }
     about = {
         "values": f"one run of {n_leads} lead times and the default variables, compressing about as real ones do",
         "server": f"moto in one process, {latency_ms:g} ms added to each request",
-        "repeats": f"{repeats} consecutive runs, medians",
+        "repeats": f"{repeats} consecutive runs, the contenders in turn; medians",
         "versions": describe_versions(("hrrr-dask", "zarr", "obstore", "numpy")),
         "machine": describe_machine(),
     }
     return {"about": about, "first": contenders[0].name, "points": found}
+
+
+def _medians(updates: Sequence[Update]) -> Update:
+    keys = ("seconds", "requests", "bytes_written", "bytes_new")
+    return {"layout": updates[0]["layout"]} | {key: statistics.median(one[key] for one in updates) for key in keys}
 
 
 def parser() -> argparse.ArgumentParser:
