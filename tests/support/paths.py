@@ -11,5 +11,5 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
 def pythonpath_for(file: str) -> str:
-    """``PYTHONPATH`` for a subprocess that imports a test module."""
-    return os.pathsep.join([str(Path(file).parent), str(TESTS)])
+    """``PYTHONPATH`` for a subprocess that imports a test module, before what this process has."""
+    return os.pathsep.join(filter(None, [str(Path(file).parent), str(TESTS), os.environ.get("PYTHONPATH")]))
