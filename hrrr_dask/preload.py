@@ -3,9 +3,9 @@
 Use it as ``dask worker --preload hrrr_dask.preload --preload-nanny hrrr_dask.preload``.
 
 A worker loads the decoder before it registers with the scheduler. On SIGTERM (a pod is deleted, a spot instance is
-reclaimed, a cluster shrinks) it accepts no more tasks, finishes running ones, hands its results to other workers,
-returns tasks that it has not started, and exits with code 0. ``dask worker`` alone does none of this: its results are
-lost and their files are read again.
+reclaimed, a cluster shrinks) or SIGHUP (its terminal is closed) it accepts no more tasks, finishes running ones, hands
+its results to other workers, returns tasks that it has not started, and exits with code 0. ``dask worker`` alone does
+none of this: its results are lost and their files are read again.
 
 The signal arrives at the first process. With a nanny that is the nanny, which asks its worker to drain and waits for
 it; with ``--no-nanny`` it is the worker.
@@ -20,6 +20,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from distributed import Nanny, Status, Worker
@@ -50,8 +51,9 @@ _log = logging.getLogger("distributed.hrrr_dask")  # the logger of workers
 
 
 async def dask_setup(server: Worker | Nanny) -> None:
-    """Load the decoder in a worker and install the drain handlers; a nanny needs no setup."""
+    """Load the decoder in a worker, and install the handlers of signals."""
     if not isinstance(server, Worker):
+        _on_hangup(signal.raise_signal, signal.SIGTERM)
         return
     from hrrr_dask.job.tasks import WarmStart  # noqa: PLC0415  a nanny does not need what a worker loads
 
@@ -61,6 +63,14 @@ async def dask_setup(server: Worker | Nanny) -> None:
     await asyncio.to_thread(_load_writing)
     if threading.current_thread() is threading.main_thread():  # signal handlers are possible here only
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, drain.begin_to_end)
+    _on_hangup(drain.begin_to_end)
+
+
+def _on_hangup(callback: Callable[..., None], *arguments: object) -> None:
+    """Call a function when the terminal is closed, unless this process ignores that, as under nohup."""
+    here = threading.current_thread() is threading.main_thread()
+    if here and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, callback, *arguments)
 
 
 def _load_writing() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -59,7 +58,7 @@ def build_checked_manifest(spec: KubernetesSpec, name: str = "") -> tuple[dict[s
 
 @contextmanager
 def start_cluster(spec: KubernetesSpec) -> Iterator[Client]:
-    """Create a cluster, wait for its first worker, and delete it at the end, also after a failure or SIGTERM.
+    """Create a cluster, wait for its first worker, and delete it at the end, also after a failure or a signal.
 
     Raises
     ------
@@ -69,7 +68,7 @@ def start_cluster(spec: KubernetesSpec) -> Iterator[Client]:
         If the cluster does not start in time, with the events of its pods; or if it cannot be deleted.
     """
     build_checked_manifest(spec)
-    with signals.sigterm_as_interrupt(), KubeApi(spec.namespace) as api:
+    with signals.stop_as_interrupt(), KubeApi(spec.namespace) as api:
         _check_permissions(api)
         with _create_cluster(api, spec) as name, _connect(api, spec, name) as client:
             yield client
@@ -164,7 +163,7 @@ def _delete_on_exit(api: KubeApi, name: str) -> Iterator[None]:
 
 def _delete(api: KubeApi, name: str) -> None:
     """Delete the cluster whatever signals arrive: forgotten pods cost money."""
-    with signals.ignore_signals(signal.SIGINT, signal.SIGTERM):
+    with signals.ignore_signals(*signals.stop_signals()):
         start_time = time.monotonic()
         try:
             for kind in ("DaskAutoscaler", "DaskCluster"):

@@ -8,6 +8,7 @@ import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 
 import dask.config
 from dask.system import CPU_COUNT
@@ -45,6 +46,8 @@ def start_cluster(spec: LocalSpec) -> Iterator[Client]:
 @contextmanager
 def _cluster(spec: LocalSpec) -> Iterator[LocalCluster]:
     """Start worker processes that leave Ctrl-C to the client, which needs them to commit what is extracted."""
+    with signals.ignore_signals(signal.SIGHUP):  # a tracker that a closed terminal ends would print a traceback
+        resource_tracker.ensure_running()
     with ExitStack() as stack:
         with signals.ignore_signals(signal.SIGINT):  # children inherit it, and a half-started cluster cannot be closed
             local = stack.enter_context(_start(spec))
@@ -70,12 +73,12 @@ def _start(spec: LocalSpec) -> LocalCluster:
 
 
 class IgnoreInterrupts(WorkerPlugin):  # type: ignore[misc]  # distributed says Any
-    """Ignores SIGINT and SIGTERM in workers, which a terminal or timeout(1) signals too: they must commit first."""
+    """Ignores signals to stop in workers, which a terminal or timeout(1) signals too: they must commit first."""
 
     name = "hrrr-dask-leave-interrupts-to-the-client"
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in signals.stop_signals():
             signal.signal(number, signal.SIG_IGN)
 
 

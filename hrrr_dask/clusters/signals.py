@@ -1,4 +1,4 @@
-"""Handles signals while a cluster starts and stops; only possible in the main thread."""
+"""Handles the signals that ask a command to stop; only possible in the main thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["ignore_signals", "sigterm_as_interrupt"]
+__all__ = ["call_on_stop", "ignore_signals", "stop_as_interrupt", "stop_signals"]
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Return SIGINT, SIGTERM, and the SIGHUP of a closed terminal, unless this process ignores it, as under nohup."""
+    hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    return (signal.SIGINT, signal.SIGTERM, *hangup)
 
 
 @contextmanager
@@ -20,9 +26,16 @@ def ignore_signals(*numbers: signal.Signals) -> Iterator[None]:
 
 
 @contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt, so that what was started is stopped."""
-    with _set_handlers((signal.SIGTERM,), _interrupt):
+def call_on_stop(handler: Callable[[], None]) -> Iterator[None]:
+    """Call ``handler`` on each of :func:`stop_signals` inside the block."""
+    with _set_handlers(stop_signals(), lambda *_: handler()):
+        yield
+
+
+@contextmanager
+def stop_as_interrupt() -> Iterator[None]:
+    """Let each of :func:`stop_signals` raise KeyboardInterrupt, so that what was started is stopped."""
+    with _set_handlers(stop_signals(), _interrupt):
         yield
 
 

@@ -7,21 +7,19 @@ what is extracted and stops.
 from __future__ import annotations
 
 import queue
-import signal
 import statistics
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from distributed import Client, Future
 from distributed.comm import CommClosedError
 
-from hrrr_dask.clusters import retry_worker_calls
+from hrrr_dask.clusters import retry_worker_calls, signals
 from hrrr_dask.errors import RunError, SourceDownError
 from hrrr_dask.job.batching import ASSUMED_FILE_S, files_per_task, has_room
 from hrrr_dask.job.in_flight import SubmittedStep, SuspectFiles, Task, count_in_flight, next_to_write
@@ -138,7 +136,7 @@ def run(
     client.subscribe_topic(topic_of(job), loop.on_event)
     try:
         retry_worker_calls(lambda: client.register_plugin(WarmStart(job.engine)))
-        with _interrupts(loop.interrupt):
+        with signals.call_on_stop(loop.interrupt):
             return loop.drive(partitions)
     except (CommClosedError, TimeoutError, CancelledError) as error:  # cancelled only if it is lost
         raise RunError(_LOST) from error
@@ -347,18 +345,3 @@ class _Loop:
         if time.monotonic() - self._last_file_at >= self._job.fetch.outage_limit_s:
             self._source_error = error
             self._stop.set()
-
-
-@contextmanager
-def _interrupts(handler: Callable[[], None]) -> Iterator[None]:
-    """Call ``handler`` on SIGINT and SIGTERM inside the block; possible in the main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: handler()) for number in signals}
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)

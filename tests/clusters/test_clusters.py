@@ -95,11 +95,22 @@ def test_ignored_signals_are_restored():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_sigterm_raises_keyboard_interrupt_within_the_block():
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), signals.sigterm_as_interrupt():
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_stop_raises_keyboard_interrupt_within_the_block(number):
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), signals.stop_as_interrupt():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+
+
+def test_a_process_that_ignores_sighup_continues_to_ignore_it():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals.stop_as_interrupt():
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 # Versions

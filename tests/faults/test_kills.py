@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
 from contextlib import suppress
 from datetime import datetime
@@ -125,6 +128,7 @@ def test_a_run_that_was_killed_is_completed_bit_identically_and_reads_nothing_tw
         ("the command", signal.SIGINT),
         ("its process group", signal.SIGINT),  # as a terminal does
         ("its process group", signal.SIGTERM),  # as timeout(1) and systemd do
+        ("its process group", signal.SIGHUP),  # as the end of a connection does
     ],
 )
 def test_an_interrupt_commits_what_is_read_and_the_same_command_does_the_rest(work, started, tmp_path, whom, number):
@@ -153,6 +157,57 @@ def test_an_interrupt_commits_what_is_read_and_the_same_command_does_the_rest(wo
     report = finish(work, store)
     assert report["files_done_before"] == status.files_complete
     assert object_digests(store) == object_digests(work[1])
+
+
+def test_a_terminal_that_is_closed_interrupts_the_command_although_nothing_can_be_printed(work, tmp_path):
+    store = tmp_path / "x.zarr"
+    options = work[0] | {"store": store, "workers": 1, "threads": 1, "json": False}
+    controlled, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", ON_ITS_TERMINAL, *cli_command("backfill", **options)],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    threading.Thread(target=read_to_the_end, args=[controlled], daemon=True).start()
+    try:
+        wait_for_a_commit(store, process)
+        os.close(controlled)  # SIGHUP to the process group, and every write to the terminal fails
+        assert process.wait(timeout=60) == 1
+    finally:
+        kill_session(process)
+    done = hrrr_dask.status(str(store)).files_complete
+    assert 0 < done < FILES, "the signal came too late to show anything"
+    assert finish(work, store)["files_done_before"] == done
+
+
+ON_ITS_TERMINAL = """\
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def read_to_the_end(terminal):
+    with suppress(OSError):
+        while os.read(terminal, 1 << 16):
+            pass
+
+
+def test_a_command_that_was_started_with_nohup_survives_the_end_of_its_terminal(work, started, tmp_path):
+    store = tmp_path / "x.zarr"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup(1) does
+    try:
+        process = started(workers=1, threads=1)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    wait_for_a_commit(store, process)
+    os.killpg(process.pid, signal.SIGHUP)
+    stdout, stderr = process.communicate(timeout=100)
+    assert process.returncode == 0, stderr
+    assert json.loads(stdout)["files_read"] == FILES
 
 
 # A kill before any write, in this process

@@ -149,13 +149,14 @@ def backfill(work, client, notes, watch, read=read_and_note):
 # Ending in good order
 
 
-def test_workers_that_are_told_to_end_hand_over_what_they_have_and_no_file_is_read_twice(work, notes, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_workers_that_are_told_to_end_hand_over_what_they_have_and_no_file_is_read_twice(work, notes, tmp_path, number):
     with scheduler() as client, workers(client, tmp_path, NANNY, ALONE) as ending:
         told: list[None] = []
 
         def end(progress):
             if progress.files_done > 60 and not told:
-                told.extend(process.send_signal(signal.SIGTERM) for process in ending)
+                told.extend(process.send_signal(number) for process in ending)
 
         times, pids = backfill(work, client, notes, end)
         assert [process.wait(timeout=60) for process in ending] == [0, 0]
