@@ -15,7 +15,7 @@ from hrrr_dask.catalog.variables import parse_variables
 from hrrr_dask.config.settings import resolve_settings
 from hrrr_dask.grid.points import read_points
 from hrrr_dask.job.backfill import count_files_to_read, run_backfill
-from hrrr_dask.job.request import check_request, open_store, requested_period, url_of, utc_now
+from hrrr_dask.job.request import check_request, open_store, requested_period, resolve_client, url_of, utc_now
 from hrrr_dask.ledger.state import HEALING_DAYS
 from hrrr_dask.planning.plan import Plan
 from hrrr_dask.report.results import Report
@@ -62,7 +62,7 @@ def backfill(
     end: str | datetime,
     store: str | os.PathLike[str],
     *,
-    client: Client | None = None,
+    client: Client | str | None = None,
     retry_gaps: bool = False,
     show: Show | None = None,
     **settings: Any,
@@ -77,8 +77,9 @@ def backfill(
         First and last init time, both included, UTC: dates (as an end: that day's last run) or full hours.
     store : str or path
         URL or directory of the Zarr store; made if it does not exist, continued if it does.
-    client : distributed.Client, optional
-        Client of an existing cluster; by default the setting ``cluster`` decides.
+    client : distributed.Client or str, optional
+        Client of an existing cluster, or the address of its scheduler: then a client is made, and closed at the end.
+        By default the setting ``cluster`` decides.
     retry_gaps : bool
         Read files with gaps again, however old.
     show : callable, optional
@@ -105,14 +106,15 @@ def backfill(
     --------
     >>> report = backfill("farms.csv", "2024-01-01", "2024-01-31", "s3://my-bucket/farms.zarr")  # doctest: +SKIP
     """
+    connected = resolve_client(client, settings)
     request = check_request(points, start, end, url_of(store), settings)
-    return run_backfill(request, client=client, show=show, retry_gaps=retry_gaps)
+    return run_backfill(request, client=connected, show=show, retry_gaps=retry_gaps)
 
 
 def update(
     store: str | os.PathLike[str],
     *,
-    client: Client | None = None,
+    client: Client | str | None = None,
     show: Show | None = None,
     end: str | datetime | None = None,
     **settings: Any,
@@ -154,7 +156,7 @@ def add_points(
     store: str | os.PathLike[str],
     points: PointsLike,
     *,
-    client: Client | None = None,
+    client: Client | str | None = None,
     show: Show | None = None,
     **settings: Any,
 ) -> Report:
@@ -191,7 +193,7 @@ def add_variables(
     store: str | os.PathLike[str],
     variables: str | list[str],
     *,
-    client: Client | None = None,
+    client: Client | str | None = None,
     show: Show | None = None,
     **settings: Any,
 ) -> Report:
@@ -223,8 +225,12 @@ def add_variables(
     return _grow(url, growth, settings, client, show)
 
 
-def _grow(url: str, growth: Growth, settings: dict[str, Any], client: Client | None, show: Show | None) -> Report:
+def _grow(url: str, growth: Growth, settings: dict[str, Any], client: Client | str | None, show: Show | None) -> Report:
     """Grow the store, then read what is new in it from every file that it has."""
-    period = requested_period(open_store(url, settings).grow(growth).spec)
+    connected = resolve_client(client, settings)
+    store = open_store(url, settings)
+    period = requested_period(store.spec)
+    check_request(None, period.start, period.end, url, settings)  # what it refuses leaves the store as it is
+    period = requested_period(store.grow(growth).spec)
     request = check_request(None, period.start, period.end, url, settings)
-    return run_backfill(request, client=client, show=show, only_attempted=True)
+    return run_backfill(request, client=connected, show=show, only_attempted=True)

@@ -15,11 +15,20 @@ import yaml
 from distributed import Client
 
 from hrrr_dask.clusters import address, local, signals
+from hrrr_dask.clusters.clients import check_client
 from hrrr_dask.clusters.spec import AddressSpec, KubernetesSpec, LocalSpec, parse_cluster
 from hrrr_dask.clusters.versions import check_workers
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["check_workers", "manifest_yaml", "open_client", "parse_cluster", "retry_worker_calls", "signals"]
+__all__ = [
+    "check_client",
+    "check_workers",
+    "manifest_yaml",
+    "open_client",
+    "parse_cluster",
+    "retry_worker_calls",
+    "signals",
+]
 
 MAX_ATTEMPTS: Final = 5
 """Maximum attempts of a request to all workers, if some of them stop meanwhile."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hrrr_dask.archive.fetch import FetchSettings
 from hrrr_dask.archive.sources import SOURCES, Source, parse_source
-from hrrr_dask.clusters import parse_cluster
+from hrrr_dask.clusters import check_client, parse_cluster
 from hrrr_dask.config.settings import (
     DEFAULTS,
     Period,
@@ -37,10 +37,11 @@ from hrrr_dask.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
+    from distributed import Client
 
     PointsLike = str | os.PathLike[str] | pd.DataFrame | Points
 
-__all__ = ["Request", "check_request", "open_store", "requested_period", "url_of", "utc_now"]
+__all__ = ["Request", "check_request", "open_store", "requested_period", "resolve_client", "url_of", "utc_now"]
 
 
 def utc_now() -> datetime:
@@ -214,6 +215,22 @@ def url_of(store: str | os.PathLike[str]) -> str:
     if not url.strip():
         raise ConfigError("the store's URL is empty: give --store a directory or s3://bucket/prefix")
     return url
+
+
+def resolve_client(client: Client | str | None, settings: dict[str, Any]) -> Client | None:
+    """Check the client that the user passes; the address of a scheduler becomes the setting ``cluster``.
+
+    Raises
+    ------
+    UsageError
+        If it is not a connected, synchronous client.
+    """
+    if isinstance(client, str):
+        settings["cluster"] = client
+        return None
+    if client is not None:
+        check_client(client)
+    return client
 
 
 def open_store(url: str, given: Mapping[str, Any]) -> Store:

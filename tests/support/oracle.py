@@ -15,11 +15,11 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import eccodes
 import numpy as np
 import pytest
+from distributed import Client
 from distributed.versions import get_versions
 
 from hrrr_dask.job import backfill as job_backfill
@@ -218,6 +218,21 @@ def local_versions(packages):
     return {"client": here, "scheduler": here, "workers": {"here": here}}
 
 
+class NoCluster(Client):
+    """A connected client of a cluster that consists of this process."""
+
+    status, asynchronous, dashboard_link = "running", False, ""
+    get_versions = staticmethod(local_versions)
+
+    def __init__(self):
+        """Connect to nothing."""
+
+    def __del__(self):
+        """Close nothing."""
+
+    __repr__ = object.__repr__
+
+
 @contextmanager
 def without_dask(reorder=reversed):
     """Make ``backfill(…, client=…)`` run in this process without Dask; yields the client to pass.
@@ -237,4 +252,4 @@ def without_dask(reorder=reversed):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job_backfill, "run", serial)
-        yield SimpleNamespace(dashboard_link="", get_versions=local_versions)
+        yield NoCluster()
