@@ -29,15 +29,18 @@ class LogLines:
     def __init__(self, out: TextIO = sys.stderr, interval_s: float = INTERVAL_S) -> None:
         self._out, self._interval_s = out, interval_s
         self._start_time = time.monotonic()
-        self._written_at, self._state = -interval_s, (False, False)
+        self._written_at, self._state = -interval_s, (False, False, "")
 
     def __call__(self, progress: Progress) -> None:
-        """Write a line if the interval has passed, or if workers were lost, came back, or the run is stopping."""
-        now, state = time.monotonic() - self._start_time, (progress.waiting, progress.draining)
+        """Write a line if the interval has passed, or at once if workers were lost or came back, or the run stops."""
+        now, state = time.monotonic() - self._start_time, (progress.waiting, progress.interrupted, progress.notice)
         if now - self._written_at < self._interval_s and state == self._state:
             return
+        if progress.notice not in ("", self._state[-1]):
+            self._out.write(f"{progress.notice}\n")
         self._written_at, self._state = now, state
-        doing = "committing what is read; " if progress.draining else "no workers; " if progress.waiting else ""
+        stopping = "committing what is read; " if progress.draining else "interrupted; "
+        doing = stopping if progress.interrupted else "no workers; " if progress.waiting else ""
         gaps = f", {progress.gaps:,} values missing" if progress.gaps else ""
         rate = progress.files_done / max(now, 1e-3)
         self._out.write(

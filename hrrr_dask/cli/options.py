@@ -126,6 +126,12 @@ def cluster_options(command: _Command) -> _Command:
             help="Such as image=…, memory=8Gi, env.NAME=VALUE, secrets=NAME; Dask's YAML files can have more.",
         ),
         click.option("--dry-run", is_flag=True, help="With --cluster kubernetes: only print the manifest."),
+        click.option(
+            "--worker-timeout-s",
+            type=float,
+            metavar="SECONDS",
+            help="Stop if no worker can work for so long; 0 for never.  [default: 600]",
+        ),
         click.option("--threads", type=int, help="Files that each process reads concurrently.  [default: 4]"),
         click.option("--engine", help="Decoding engine: auto, numba, eccodes or cfgrib.  [default: auto]"),
         click.option(

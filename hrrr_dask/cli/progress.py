@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -59,9 +59,10 @@ class ProgressLine:
         )
         self._task: int | None = None
         self._named: set[str] = set()
+        self._said = ""
 
     def __call__(self, progress: Progress) -> None:
-        """Update the line."""
+        """Update the line; what the run waits for is printed above it, once."""
         if self._task is None:
             if progress.dashboard:
                 self._console.print(f"Dask dashboard: [link={progress.dashboard}]{progress.dashboard}[/link]")
@@ -71,6 +72,10 @@ class ProgressLine:
             if name not in self._named:
                 self._named.add(name)
                 self._console.print(f"source {name} is skipped for now, {cause}", markup=False, highlight=False)
+        if progress.notice != self._said:
+            self._said = progress.notice
+            with suppress(OSError):  # a terminal that was closed
+                self._console.print(self._said or "the run continues", highlight=False, markup=False, soft_wrap=True)
         task = self._bar.tasks[0]
         rate = progress.bytes_read / 1e6 / max(task.elapsed or 0, 1e-3)
         self._bar.update(
@@ -90,6 +95,8 @@ class ProgressLine:
 def _doing(progress: Progress) -> str:
     if progress.draining:
         return "committing what is read"
+    if progress.interrupted:
+        return "interrupted"
     if progress.waiting:
         return "waiting for the cluster's workers"
     return f"files ({', '.join(progress.sources_down)} down)" if progress.sources_down else "files"

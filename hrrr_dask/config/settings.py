@@ -56,6 +56,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "adapt": "",
     "kubernetes": POD_SETTINGS,
     "threads": FILES_AT_ONCE,
+    "worker-timeout-s": 600.0,
     "memory-limit-mb": 4096,
     "axis-start": f"{ARCHIVE_START:%Y-%m-%d}",
     "partition-days": 0,
@@ -78,7 +79,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     },
 }
 """All settings with their types and defaults. For ``workers``, ``partition-days``, ``shard-points`` and
-``chunk-points``, 0 means chosen by the machine or by the layout rule."""
+``chunk-points``, 0 means chosen by the machine or by the layout rule; for ``worker-timeout-s``, without a limit."""
 
 _LAST_LEAD_HOUR: Final = 48
 _ONE_HOUR: Final = timedelta(hours=1)

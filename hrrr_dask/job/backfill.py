@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections import Counter
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     Show = Callable[[Progress], None]
 
 __all__ = ["count_files_to_read", "run_backfill"]
+
+_log = logging.getLogger("hrrr_dask")
 
 MAX_NAMED_FILES: Final = 20
 """Most files with gaps that a report names; the ledger has all."""
@@ -90,7 +93,7 @@ def run_backfill(
             store = store.make_or_grow(Growth(asked_from=first_day, n_days=n_days))
             progress.dashboard = connected.dashboard_link or ""
             partitions = iter_partitions(request.plan, request.axis, missing_values)
-            result = run(connected, _job(request, store), partitions, progress, show or _silent)
+            result = run(connected, _job(request, store), partitions, progress, show or _LogNotices())
     return _report(request, store, result, progress)
 
 
@@ -217,6 +220,7 @@ def _job(request: Request, store: Store) -> Job:
         merge_gap_bytes=settings["fetch"]["merge-gap-kb"] * 1024,
         prefix_reads=settings["fetch"]["prefix-reads"],
         package_version=hrrr_dask.__version__,
+        worker_timeout_s=settings["worker-timeout-s"],
         files_per_task=parse_files_per_task(settings["files-per-task"]) or 0,
         sources_down=tuple(find_outage(request.sources, request.fetch).causes.items()),
     )
@@ -229,5 +233,13 @@ def _cluster(client: Client | None, settings: dict[str, Any]) -> AbstractContext
     return nullcontext(client)
 
 
-def _silent(progress: Progress) -> None:
-    del progress
+class _LogNotices:
+    """Logs what a run waits for, where nobody shows its progress."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.notice != self._said:
+            self._said = progress.notice
+            _log.warning("%s", self._said or "the run continues")

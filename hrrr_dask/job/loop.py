@@ -35,6 +35,7 @@ from hrrr_dask.job.tasks import (
     topic_of,
     write_step,
 )
+from hrrr_dask.job.waiting import LOST, Watch
 from hrrr_dask.records import Partition, Reading
 
 __all__ = ["Progress", "RunResult", "run"]
@@ -44,14 +45,6 @@ _WRITE_PRIORITY: Final = 1_000_000_000
 
 SAME_SIGNAL_S: Final = 1.0
 """Signals closer together than this count as one: timeout(1) sends one to the command and one to its group [s]."""
-
-COUNT_THREADS_S: Final = 3.0
-"""Interval between two counts of the cluster's threads [s]."""
-
-_LOST: Final = (
-    "the connection to the cluster's scheduler was lost: look whether it runs, then give the same command again; "
-    "what was committed stays"
-)
 
 _POLL_S: Final = 0.5
 """Interval at which the loop checks for an interrupt and for room for another step [s]."""
@@ -77,13 +70,17 @@ class Progress:
     partitions_done: int = 0
     """Number of committed steps of partitions."""
     waiting: bool = False
-    """Whether the cluster has no workers."""
+    """Whether the cluster has no worker that can work."""
+    notice: str = ""
+    """Why nothing is read or written, and what to do; empty if all is well."""
+    interrupted: bool = False
+    """Whether an interrupt was received."""
     sources_down: dict[str, str] = field(default_factory=dict)
     """Sources that are down for a worker now, with what is wrong."""
     skipped_sources: dict[str, str] = field(default_factory=dict)
     """Sources that were down at any time, with what was wrong first."""
     draining: bool = False
-    """Whether an interrupt was received and extracted files are being committed."""
+    """Whether extracted files are being committed after an interrupt."""
     lock: Any = field(default_factory=threading.Lock, repr=False)
     """Protects the counts: events of workers arrive on another thread."""
 
@@ -139,7 +136,7 @@ def run(
         with signals.call_on_stop(loop.interrupt):
             return loop.drive(partitions)
     except (CommClosedError, TimeoutError, CancelledError) as error:  # cancelled only if it is lost
-        raise RunError(_LOST) from error
+        raise RunError(LOST) from error
     finally:
         loop.abandon()
         if client.status == "running":
@@ -156,7 +153,7 @@ class _Loop:
         self._finished_writes: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._interrupted_at = 0.0
-        self._threads, self._counted_at = 1, 0.0
+        self._watch = Watch(client, work.job.worker_timeout_s, progress.dashboard)
         self._recent_s: deque[float] = deque(maxlen=_RECENT_TASKS)
         self._down: dict[str, dict[str, str]] = {}
         self._last_file_at = time.monotonic()
@@ -170,7 +167,7 @@ class _Loop:
         reports: list[PartitionReport] = []
         self._submit_steps(partitions)
         while self._steps:
-            if self._stop.is_set() and not self._progress.draining:
+            if self._stop.is_set() and not self._progress.interrupted:
                 self._drain()
             try:
                 future = self._finished_writes.get(timeout=_POLL_S)
@@ -224,10 +221,10 @@ class _Loop:
         self._steps.clear()
 
     def _submit_steps(self, partitions: Iterator[Partition]) -> None:
-        self._count_threads()
+        self._look()
         while not self._stop.is_set():
-            size = self._files_per_task()
-            if not has_room(count_in_flight(self._steps.values()), self._threads, size, self._file_bytes, self._file_s):
+            size, threads = self._files_per_task(), self._watch.threads
+            if not has_room(count_in_flight(self._steps.values()), threads, size, self._file_bytes, self._file_s):
                 return
             partition = next(partitions, None)
             if partition is None:
@@ -237,21 +234,17 @@ class _Loop:
             self._files_left -= len(partition.readings)
             self._submit(step, size)
 
-    def _count_threads(self) -> None:
-        if time.monotonic() - self._counted_at < COUNT_THREADS_S:
-            return
-        self._counted_at = time.monotonic()
-        threads = sum(self._client.nthreads().values())
-        self._threads = max(threads, 1)
-        if self._progress.waiting != (not threads):
-            self._progress.waiting = not threads
+    def _look(self) -> None:
+        """Look at the cluster, and show why nothing happens."""
+        if self._watch.look(self._progress.files_done, self._progress.partitions_done):
+            self._progress.waiting, self._progress.notice = self._watch.no_worker, self._watch.notice
             self._show(self._progress)
 
     def _files_per_task(self) -> int:
         if given := self._job.files_per_task:
             return given
         n_leads = len(self._job.spec.selection.lead_hours)
-        return files_per_task(self._threads, self._file_s, n_leads, self._files_left)
+        return files_per_task(self._watch.threads, self._file_s, n_leads, self._files_left)
 
     @property
     def _file_s(self) -> float:
@@ -306,12 +299,13 @@ class _Loop:
 
     def _drain(self) -> None:
         """Commit what is extracted and cancel the rest."""
-        self._progress.draining = True
-        self._show(self._progress)
+        self._progress.interrupted = True
         for step in list(self._steps.values()):
             self._client.cancel(step.drop_unread())
             if not step.tasks:
                 del self._steps[step.key]
+        self._progress.draining = bool(self._steps)
+        self._show(self._progress)
         self._start_writes()
 
     def _finish(self, step: SubmittedStep) -> PartitionReport | None:
@@ -323,7 +317,7 @@ class _Loop:
             report: PartitionReport = write.result()
             return report
         if write.status != "error":  # only the client cancels, when it loses its connection
-            raise RunError(_LOST)
+            raise RunError(LOST)
         error = write.exception()
         if isinstance(error, SourceDownError):
             self._end_if_nothing_is_read(error)

@@ -69,6 +69,8 @@ class Job:
     """Download messages only up to the last wanted cell, where the engine can decode such a prefix."""
     sources_down: tuple[tuple[str, str], ...] = ()
     """Sources that were down when the command began, and what was wrong: a worker tries them again later."""
+    worker_timeout_s: float = 600.0
+    """Time without a worker that can work after which the run stops; 0 for never [s]."""
 
     @cached_property
     def placement(self) -> Placement:

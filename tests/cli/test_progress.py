@@ -180,7 +180,7 @@ def test_progress_counts_files_bytes_and_gaps():
         show(progress)
         progress.files_done, progress.gaps, progress.bytes_read = 4, 7, 5_000_000
         show(progress)
-        progress.draining = True
+        progress.interrupted = progress.draining = True
         show(progress)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert text.count("Dask dashboard") == 1
@@ -189,6 +189,30 @@ def test_progress_counts_files_bytes_and_gaps():
     assert "7 values missing" in text
     assert "MB/s" in text
     assert "committing what is read" in text
+
+
+def test_progress_prints_once_what_the_run_waits_for_also_where_no_line_is_drawn():
+    console = Console(file=StringIO(), width=40)
+    progress = Progress(files_total=10, waiting=True, notice="no worker is connected to [the] scheduler, for a while")
+    with live_progress(console) as show:
+        show(progress)
+        show(progress)
+        progress.waiting, progress.notice = False, ""
+        show(progress)
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.splitlines() == ["no worker is connected to [the] scheduler, for a while", "the run continues"]
+
+
+def test_an_interrupt_with_nothing_to_commit_claims_no_commit():
+    console = Console(file=StringIO(), width=200, force_terminal=True)
+    progress = Progress(files_total=2, waiting=True)
+    with live_progress(console) as show:
+        show(progress)
+        progress.interrupted = True
+        show(progress)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "interrupted" in text
+    assert "committing" not in text
 
 
 def test_progress_without_a_dashboard_does_not_name_one():

@@ -50,11 +50,13 @@ def test_progress_lines_are_rare_but_report_lost_workers_and_the_stop_at_once(sc
         progress.files_done += 1234
         lines(progress)
     assert re.match(r"1,234 of 166,440 files, \d+\.\d files/s, 0\.00 GB in 0 s$", out.getvalue().strip())
-    progress.waiting = True
+    progress.waiting, progress.notice = True, "no worker is connected"
     lines(progress)
-    progress.waiting, progress.draining, progress.gaps = False, True, 7
+    progress.waiting, progress.notice, progress.gaps = False, "", 7
+    progress.interrupted = progress.draining = True
     lines(progress)
-    _, lost, stop = out.getvalue().splitlines()
+    _, notice, lost, stop = out.getvalue().splitlines()
+    assert notice == "no worker is connected"
     assert lost.startswith("no workers; 3,702 of")
     assert stop.startswith("committing what is read; 3,702 of 166,440 files, 7 values missing, ")
 
