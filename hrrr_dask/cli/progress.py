@@ -68,14 +68,7 @@ class ProgressLine:
                 self._console.print(f"Dask dashboard: [link={progress.dashboard}]{progress.dashboard}[/link]")
             self._bar.start()
             self._task = self._bar.add_task("files", total=progress.files_total, rate="", gaps="")
-        for name, cause in progress.skipped_sources.items():
-            if name not in self._named:
-                self._named.add(name)
-                self._console.print(f"source {name} is skipped for now, {cause}", markup=False, highlight=False)
-        if progress.notice != self._said:
-            self._said = progress.notice
-            with suppress(OSError):  # a terminal that was closed
-                self._console.print(self._said or "the run continues", highlight=False, markup=False, soft_wrap=True)
+        self._print_news(progress)
         task = self._bar.tasks[0]
         rate = progress.bytes_read / 1e6 / max(task.elapsed or 0, 1e-3)
         self._bar.update(
@@ -85,6 +78,20 @@ class ProgressLine:
             rate=f"{rate:.1f} MB/s",
             gaps=f"{progress.gaps:,} values missing" if progress.gaps else "",
         )
+
+    def _print_news(self, progress: Progress) -> None:
+        news = [
+            f"source {name} is skipped for now, {cause}"
+            for name, cause in progress.skipped_sources.items()
+            if name not in self._named
+        ]
+        self._named |= set(progress.skipped_sources)
+        if progress.notice != self._said:
+            self._said = progress.notice
+            news.append(self._said or "the run continues")
+        with suppress(OSError):  # a terminal that was closed
+            for line in news:
+                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def stop(self) -> None:
         """Stop updating the line."""
