@@ -37,7 +37,7 @@ GOALS: Final = {"whole grid": 1.05, "southern half": 0.6}
 """Most bytes that should be read for each byte of the wanted messages."""
 
 OVERHEAD_GOAL: Final = 1.5
-"""Everything but decoding should cost less than so many times the decoding."""
+"""A file should cost at most so many times as receiving its bytes on a bare socket and decoding them."""
 
 SETTLE_S: Final = 0.3
 """Until the server has noted its last answer [s]."""
@@ -98,7 +98,7 @@ def measure_once(place: Place, request: dict[str, Any], work: Path, workers: int
     each["else_s"] = each["whole_s"] - each["fetch_s"] - each["decode_s"] - each["store_s"]
     return {
         **each,
-        "overhead": (each["whole_s"] - each["decode_s"]) / each["decode_s"],
+        "overhead": each["whole_s"] / (each["socket_s"] + each["decode_s"]),
         "files_per_s": files / whole["seconds"],
         "bytes_per_s": whole["bytes_read"] / whole["seconds"],
         "client_s": whole["client_cpu_s"] / files,
@@ -209,13 +209,14 @@ def show(answer: Answer) -> None:
         print(f"  {row['requests']:.1f} requests and {row['bytes_read'] / 1e6:.2f} MB a file, ", end="")
         print(f"{row['bytes_ratio']:.3f} of the wanted messages (goal <= {GOALS[case]})")
         print(f"  worker's peak {row['worker_peak_bytes'] / 1e6:.0f} MB")
-        print("  CPU ms a file, and over decoding")
+        print("  CPU ms a file")
         for label, name in _LINES.items():
-            print(f"    {label:<34}{1000 * row[name]:9.2f}{row[name] / row['decode_s']:8.2f}")
-        print(f"    {'all but decoding':<34}{'':9}{row['overhead']:8.2f}   goal < {OVERHEAD_GOAL}")
+            print(f"    {label:<34}{1000 * row[name]:9.2f}")
+        print(f"    {'whole over socket and decode':<34}{row['overhead']:9.2f}   goal < {OVERHEAD_GOAL}")
 
 
 _LINES: Final = {
+    "socket: the same bytes, bare": "socket_s",
     "fetch": "fetch_s",
     "decode": "decode_s",
     "store": "store_s",
@@ -229,14 +230,15 @@ _LINES: Final = {
 
 
 def readme_rows(answer: Answer) -> list[Row]:
-    """For the README: bytes of both cases, and everything but decoding."""
+    """For the README: bytes of both cases, and the whole over what cannot be avoided."""
     what = "a backfill of full-size files on two workers, points in the "
     rows = [
         Row(what + case, "the wanted messages", f"{row['bytes_ratio']:.2f} x their bytes are read")
         for case, row in answer["medians"].items()
     ]
     whole = answer["medians"]["whole grid"]
-    return [*rows, Row(what + "whole grid", "decoding", f"{whole['overhead']:.2f} x its CPU time goes elsewhere")]
+    against = "receiving the bytes on a bare socket, and decoding"
+    return [*rows, Row(what + "whole grid", against, f"{whole['overhead']:.2f} x the CPU time")]
 
 
 if __name__ == "__main__":

@@ -6,18 +6,23 @@ The cost of a stage is the CPU time of the process, all threads, while only that
 from __future__ import annotations
 
 import gc
+import math
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Final
 from unittest.mock import patch
 
 import numpy as np
+import obstore
+from distributed import Client
 from distributed.versions import get_versions
 
+from benchmarks.bare_socket import Range, receive
 from benchmarks.case import FILE, scatter_points
 from benchmarks.full_archive import Archive
 from benchmarks.measuring import cpu_s, resident
@@ -98,9 +103,17 @@ def run_stages(request: dict[str, Any], store: str) -> dict[str, float]:
     Returns
     -------
     dict
-        ``fetch``, ``decode``, ``store``; ``rest`` is what a worker does with a file besides.
+        ``fetch``, ``decode``, ``store``; ``rest`` is what a worker does with a file besides; ``socket`` is receiving
+        the same byte ranges on a bare socket, into one buffer; NaN for a source on S3.
     """
     meter = Meter()
+    ranges: list[Range] = []
+
+    def get_and_note(store: Any, key: str, *, options: Any) -> Any:
+        given = options.get("range", (0, None))
+        start, stop = (given["offset"], None) if isinstance(given, dict) else given
+        ranges.append((key, start, stop))
+        return obstore.get(store, key, options=options)
 
     def run_here(
         client: object, job: Job, partitions: Iterator[Partition], progress: Progress, show: object
@@ -108,12 +121,16 @@ def run_stages(request: dict[str, Any], store: str) -> dict[str, float]:
         del client, progress, show
         return RunResult(tuple(_one_after_the_other(job, partitions, meter)), interrupted=False)
 
-    with patch.object(job_backfill, "run", run_here):
+    with (
+        patch.object(job_backfill, "run", run_here),
+        patch("hrrr_dask.archive.fetch.obstore", SimpleNamespace(get=get_and_note)),
+    ):
         report = _backfill(request, store, _NoCluster())
     if report.files_read != len(_archive(request).files):
         raise RuntimeError(f"{report.files_read} files came through")
     spent = meter.cpu_s
     spent["rest"] = spent.pop("extract") - sum(spent[stage] for stage in STAGES)
+    spent["socket"] = math.nan if request["url"].startswith("s3://") else receive(request["url"], ranges)
     return spent
 
 
@@ -150,10 +167,18 @@ def _one_after_the_other(job: Job, partitions: Iterator[Partition], meter: Meter
             yield write(partition, extracts, job)
 
 
-class _NoCluster:
+class _NoCluster(Client):  # type: ignore[misc]  # distributed says Any
     """As much of a client as a backfill asks for before it runs."""
 
-    dashboard_link = ""
+    status, asynchronous, dashboard_link = "running", False, ""
+
+    def __init__(self) -> None:
+        """Connect to nothing."""
+
+    def __del__(self) -> None:
+        """Close nothing."""
+
+    __repr__ = object.__repr__
 
     def get_versions(self, packages: Sequence[str]) -> dict[str, Any]:
         here = get_versions(packages)
