@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import aiohttp
+from support.paths import pythonpath
 
 from kube.network import real_port
 from kube.services import find_port
@@ -38,7 +39,7 @@ class Environment:
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
             "HOME": str(self._directory),
             "HOSTNAME": self._pod["metadata"]["name"],
-            "PYTHONPATH": str(POD_NETWORK),
+            "PYTHONPATH": pythonpath(POD_NETWORK),
             "PYTHONDONTWRITEBYTECODE": "1",
             "KUBE_POD_IP": self._address,
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",

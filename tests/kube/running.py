@@ -20,6 +20,7 @@ from urllib.request import urlopen
 
 import yaml
 from support import needs
+from support.paths import pythonpath
 
 from kube.containers import POD_NETWORK
 from kube.network import Network, prefix_of_this_process
@@ -112,7 +113,7 @@ def kubernetes(directory: Path, *, operator: bool = True, image: dict[str, str] 
     network = Network(prefix_of_this_process())
     words = ("-m", "kube", directory, "--definitions", definitions, "--network", network.prefix)
     words += ("--image", json.dumps(image or {}))
-    with _process(directory, "kube", *words, PYTHONPATH=str(TESTS)):
+    with _process(directory, "kube", *words, PYTHONPATH=pythonpath(TESTS)):
         cluster = Kubernetes(directory)
         cluster.wait_for("API server", Path(cluster.kubeconfig()).exists)
         if not operator:

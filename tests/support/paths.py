@@ -11,5 +11,10 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
 def pythonpath_for(file: str) -> str:
-    """``PYTHONPATH`` for a subprocess that imports a test module, before what this process has."""
-    return os.pathsep.join(filter(None, [str(Path(file).parent), str(TESTS), os.environ.get("PYTHONPATH")]))
+    """``PYTHONPATH`` for a subprocess that imports a test module."""
+    return pythonpath(Path(file).parent, TESTS)
+
+
+def pythonpath(*paths: Path) -> str:
+    """``PYTHONPATH`` for a subprocess: these, and what this process has, so that both import the same package."""
+    return os.pathsep.join(filter(None, [*map(str, paths), os.environ.get("PYTHONPATH")]))
