@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
+from traceback import walk_tb
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -15,7 +18,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from hrrr_dask.clusters.api_errors import RefusedError, translate_errors
 from hrrr_dask.clusters.manifest import API_VERSION, CLUSTER_LABEL
 
-__all__ = ["KubeApi"]
+__all__ = ["KubeApi", "silence_kr8s"]
 
 _TIMEOUT_S: Final = 30
 """Timeout of the API server [s]."""
@@ -40,6 +43,23 @@ _PERMISSIONS: Final = (
 
 _FROM_OUTSIDE: Final = ("create", "", "pods/portforward")
 """Needed in addition from outside the cluster, where the scheduler's name cannot be resolved."""
+
+
+def silence_kr8s() -> None:
+    """Silence two messages of kr8s that are no help to users, for the rest of the process.
+
+    It warns of a Kubernetes that is newer than itself, in each of its threads. asyncio logs a traceback for each
+    connection that a port forward cannot pass on, at any time until the process ends; the client reports the loss.
+    """
+    for start in ("Kubernetes version .* is not supported", "Unable to parse Kubernetes version"):
+        warnings.filterwarnings("ignore", rf"{start}.*Supported versions for kr8s", UserWarning)
+    logging.getLogger("asyncio").addFilter(_is_not_of_a_port_forward)
+
+
+def _is_not_of_a_port_forward(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    frames = walk_tb(error.__traceback__ if error else None)
+    return not any(frame.f_globals.get("__name__") == "kr8s._portforward" for frame, _ in frames)
 
 
 class KubeApi:

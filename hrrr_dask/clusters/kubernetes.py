@@ -22,7 +22,7 @@ try:
 
     from hrrr_dask.clusters import schema
     from hrrr_dask.clusters.api_errors import INSTALL_OPERATOR, RefusedError
-    from hrrr_dask.clusters.kube_api import KubeApi
+    from hrrr_dask.clusters.kube_api import KubeApi, silence_kr8s
 except ImportError as error:
     raise ConfigError(
         f"--cluster kubernetes needs dask-kubernetes, which cannot be imported ({error}): "
@@ -68,6 +68,7 @@ def start_cluster(spec: KubernetesSpec) -> Iterator[Client]:
         If the cluster does not start in time, with the events of its pods; or if it cannot be deleted.
     """
     build_checked_manifest(spec)
+    silence_kr8s()
     with signals.stop_as_interrupt(), KubeApi(spec.namespace) as api:
         _check_permissions(api)
         with _create_cluster(api, spec) as name, _connect(api, spec, name) as client:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+
 import pytest
 from support import needs
 
@@ -10,7 +13,7 @@ from hrrr_dask.errors import RunError
 
 needs.extra("dask_kubernetes")
 
-from hrrr_dask.clusters import kubernetes  # noqa: E402
+from hrrr_dask.clusters import kube_api, kubernetes  # noqa: E402
 from hrrr_dask.clusters.spec import KubernetesSpec, Workers  # noqa: E402
 
 SPEC = KubernetesSpec("registry.example/x:1", Workers(1, 3), threads=1, start_timeout_s=0.0)
@@ -67,6 +70,40 @@ class FakeApi:
 def no_waiting(monkeypatch):
     for name in ("POLL_S", "OPERATOR_TIMEOUT_S", "DELETE_S"):
         monkeypatch.setattr(kubernetes, name, 0.0)
+
+
+@pytest.fixture
+def log(caplog):
+    """What asyncio logs, without the filters that this process has."""
+    logger = logging.getLogger("asyncio")
+    before, logger.filters = logger.filters, []
+    yield caplog
+    logger.filters = before
+
+
+def log_error(module):
+    """Let asyncio log an error that was raised in a module of this name."""
+    try:
+        exec("raise RuntimeError('No ready pods found')", {"__name__": module})
+    except RuntimeError as error:
+        logging.getLogger("asyncio").error("Unhandled exception in %s", module, exc_info=error)
+
+
+def test_only_what_kr8s_says_in_vain_is_silenced(log):
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        kube_api.silence_kr8s()
+        kube_api.silence_kr8s()
+        supported = "Supported versions for kr8s 0.20.15 are 1.28 to 1.35."
+        warnings.warn(f"Kubernetes version v1.36.0 is not supported. {supported}", UserWarning, stacklevel=1)
+        warnings.warn(f"Unable to parse Kubernetes version x. {supported}", UserWarning, stacklevel=1)
+        warnings.warn("Kubernetes version v1.36.0 is unsafe", UserWarning, stacklevel=1)
+    assert [str(each.message) for each in shown] == ["Kubernetes version v1.36.0 is unsafe"]
+    log_error("kr8s._portforward")
+    log_error("elsewhere")
+    logging.getLogger("asyncio").error("without an exception")
+    said = [record.getMessage() for record in log.records]
+    assert said == ["Unhandled exception in elsewhere", "without an exception"]
 
 
 def names(api):

@@ -157,6 +157,25 @@ def test_a_backfill_in_pods_scales_up_survives_a_killed_worker_and_deletes_the_c
     )
 
 
+def test_the_death_of_the_scheduler_is_reported_in_one_sentence_without_the_libraries_traceback(
+    cluster, gate, s3, tmp_path
+):
+    settings_file(tmp_path, s3)
+    cluster.kubectl("apply", "-f", "-", text=secret(s3))
+    with running_command(cluster, tmp_path, gate.url, workers=1) as running:
+        while_running(cluster, running, "cluster", lambda: cluster.items("daskclusters"))
+        gate.opened.clear()
+        while_running(cluster, running, "worker", lambda: cluster.ready("worker"))
+        while_running(cluster, running, "store", lambda: s3.client().list_objects_v2(Bucket="out").get("Contents"))
+        (scheduler,) = cluster.ready("scheduler")
+        cluster.kubectl("delete", "pod", scheduler["metadata"]["name"], "--grace-period=0", "--force")
+        code, report, stderr = finish(cluster, running)
+    assert (code, report["error"]["code"]) == (1, "run"), stderr
+    assert "connection to the cluster's scheduler was lost" in stderr
+    assert not re.search("Traceback|kr8s|not supported|Error:", stderr), stderr
+    assert_deleted(cluster)
+
+
 def assert_holds(archive):
     with hrrr_dask.open_dataset(STORE) as opened:
         ds = opened.load()
