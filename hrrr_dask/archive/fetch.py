@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,7 @@ import obstore
 from obstore.exceptions import BaseError
 
 from hrrr_dask.archive.breaker import Breaker
+from hrrr_dask.archive.hedging import Hedges, Waiting
 from hrrr_dask.archive.policy import SMALL_BYTES, FetchSettings, max_pause_s
 from hrrr_dask.archive.responses import (
     Request,
@@ -50,6 +51,9 @@ __all__ = [
     "get_client",
     "max_pause_s",
 ]
+
+LATE_POLL_S: Final = 0.1
+"""Interval at which requests are looked at that wait for a response [s]."""
 
 INVENTORY_LIMIT_BYTES: Final = 4_000_000
 """Size limit of an inventory; the longest, of the native levels, has about 1,200 lines [B]."""
@@ -143,6 +147,7 @@ class Client:
         self.source = source
         self.settings = settings
         self.breaker = Breaker(source.name)
+        self._hedges = Hedges()
         self._retry_after = RetryAfter(source, settings.read_timeout_s)
         self._not_before = 0.0
         self._store, self._small_store = (
@@ -192,7 +197,7 @@ class Client:
         return self._read_together([Request(self.source, key, byte_range, etag)], tally)[0]
 
     def read_ranges(self, key: str, ranges: Sequence[ByteRange], tally: Tally, etag: str = "") -> list[Response]:
-        """Read ranges of one object concurrently.
+        """Read ranges of one object concurrently. A request that is late is sent again; the first response counts.
 
         Parameters
         ----------
@@ -227,17 +232,31 @@ class Client:
 
     def _read_together(self, requests: Sequence[Request], tally: Tally) -> list[Response]:
         stop = threading.Event()
-        futures = [self._pool.submit(self._read, request, tally, stop) for request in requests]
+        waiting = [Waiting() for _ in requests]
+
+        def submit(number: int, own: Waiting) -> Future[Response]:
+            return self._pool.submit(self._read, requests[number], tally, stop, own)
+
+        pending = {submit(number, own): number for number, own in enumerate(waiting)}
+        found: dict[int, Response] = {}
         try:
-            for future in as_completed(futures):
-                future.result()
+            while len(found) < len(requests):
+                done, _ = wait(pending, timeout=LATE_POLL_S, return_when=FIRST_COMPLETED)
+                for future in done:
+                    number = pending.pop(future)
+                    if number not in found and not (future.exception() and number in pending.values()):
+                        found[number] = future.result()
+                for number in {*pending.values()} - found.keys():
+                    if self._hedges.send_again(waiting[number]):
+                        waiting[number] = Waiting()  # is not sent a third time
+                        pending[submit(number, Waiting())] = number
         finally:
             stop.set()
-            for future in futures:
+            for future in pending:
                 future.cancel()
-        return [future.result() for future in futures]
+        return [found[number] for number in range(len(requests))]
 
-    def _read(self, request: Request, tally: Tally, stop: threading.Event) -> Response:
+    def _read(self, request: Request, tally: Tally, stop: threading.Event, waiting: Waiting) -> Response:
         cause = ""
         for attempt in range(self.settings.attempts):
             pause_s = random.uniform(0, max_pause_s(self.settings, attempt))  # noqa: S311  # jitter, not a secret
@@ -247,7 +266,7 @@ class Client:
             self.breaker.admit()
             began = time.perf_counter()
             try:
-                response = self._attempt(request, tally)
+                response = self._attempt(request, tally, waiting)
             except (RetryError, ArchiveError) as error:
                 self._record(request, error)
                 if isinstance(error, ArchiveError):
@@ -292,11 +311,13 @@ class Client:
         else:
             self._not_before = time.monotonic() + seconds
 
-    def _attempt(self, request: Request, tally: Tally) -> Response:
+    def _attempt(self, request: Request, tally: Tally, waiting: Waiting) -> Response:
         tally.add(requests=1)
+        self._hedges.sent(waiting)
         try:
             store = self._small_store if request.is_small(SMALL_BYTES) else self._store
             result = obstore.get(store, request.key, options=request.options)
+            self._hedges.responded(waiting)
             check_headers(request, result)
             data = memoryview(result.bytes())
         except (BaseError, OSError) as error:
