@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Final
 
 from hrrr_dask.archive.fetch import Client, Response, Tally
@@ -42,7 +43,7 @@ class FileMessages:
     """Messages and gaps of one file."""
 
     messages: dict[Selector, memoryview]
-    """Checked messages; some only up to the last wanted cell."""
+    """Checked messages; some only up to the last wanted cell, some of these with zeros where no wanted cell is."""
     gaps: dict[Selector, ArchiveError]
     """Reason for each missing message."""
     inventory: str
@@ -99,7 +100,7 @@ def read_messages(
     gap_bytes : int
         Ranges closer than this are read as one [B].
     prefixes : Prefixes, optional
-        Read messages only as far as their wanted cells go; whole by default.
+        Read only the parts of messages that their wanted cells need; whole messages by default.
 
     Raises
     ------
@@ -185,22 +186,26 @@ def _download_messages(
     request: _Request, chosen: dict[Selector, Record], etag: str
 ) -> tuple[list[Response], dict[Selector, memoryview]]:
     """Download merged byte ranges, and cut the messages out of them; some may be too short."""
-    firsts = {selector: _first_range(request, selector, record) for selector, record in chosen.items()}
-    merged = merge_ranges(firsts.values(), request.gap_bytes)
+    firsts = {selector: _first_ranges(request, selector, record) for selector, record in chosen.items()}
+    merged = merge_ranges(chain.from_iterable(firsts.values()), request.gap_bytes)
     responses = request.client.read_ranges(request.key, merged, request.tally, etag) if merged else []
     messages: dict[Selector, memoryview] = {}
     missing: dict[Selector, ByteRange] = {}
     for selector, record in chosen.items():
-        which, start, _ = locate(firsts[selector], merged)
+        which, start, _ = locate(firsts[selector][0], merged)
         length = record.byte_range.size
         message = messages[selector] = responses[which].data[start : None if length is None else start + length]
-        if length is not None and request.prefixes is not None:
-            needed = request.prefixes.needed(selector, message, length)
-            if needed > len(message):
-                begin = record.byte_range.start
-                # Without an entity tag, two reads may be of two versions of the object: read the message once more
-                # instead.
-                missing[selector] = ByteRange(begin + len(message) if responses[which].etag else begin, begin + needed)
+        if length is None or request.prefixes is None:
+            continue
+        # Without an entity tag, two reads may be of two versions of the object: read the message once more instead.
+        tagged = bool(responses[which].etag)
+        if _is_split(firsts[selector], merged) and tagged and request.prefixes.confirms(message, length):
+            messages[selector] = _fill_parts(firsts[selector], merged, responses)
+            continue
+        needed = request.prefixes.needed(selector, message, length)
+        if needed > len(message):
+            begin = record.byte_range.start
+            missing[selector] = ByteRange(begin + len(message) if tagged else begin, begin + needed)
     if missing:
         responses += _read_rest(request, chosen, messages, missing, responses[0].etag)
     return responses, messages
@@ -224,12 +229,32 @@ def _read_rest(
     return rest
 
 
-def _first_range(request: _Request, selector: Selector, record: Record) -> ByteRange:
-    """Return the range of a message to download first."""
-    whole = record.byte_range
-    if request.prefixes is None or whole.size is None:
-        return whole
-    return ByteRange(whole.start, whole.start + request.prefixes.first(selector, whole.size))
+def _first_ranges(request: _Request, selector: Selector, record: Record) -> tuple[ByteRange, ...]:
+    """Return the ranges of a message to download first: the first of them has its beginning."""
+    start, length = record.byte_range.start, record.byte_range.size
+    if request.prefixes is None or length is None:
+        return (record.byte_range,)
+    limited = request.client.source.per_minute  # a request then costs more than any bytes that it could save
+    parts = () if limited else request.prefixes.parts(length)
+    parts = parts or ((0, request.prefixes.first(selector, length)),)
+    return tuple(ByteRange(start + first, start + stop) for first, stop in parts)
+
+
+def _is_split(parts: tuple[ByteRange, ...], merged: Sequence[ByteRange]) -> bool:
+    """Whether the parts of a message are in several of the merged ranges."""
+    return locate(parts[0], merged)[0] != locate(parts[-1], merged)[0]
+
+
+def _fill_parts(parts: tuple[ByteRange, ...], merged: Sequence[ByteRange], responses: Sequence[Response]) -> memoryview:
+    """Put the parts of a message to their places in its prefix; zeros are where nothing was downloaded."""
+    begin, end = parts[0].start, parts[-1].stop
+    assert end is not None, "an open range is not split"
+    message = bytearray(end - begin)
+    for part in parts:
+        which, start, stop = locate(part, merged)
+        data = responses[which].data[start:stop]
+        message[part.start - begin : part.start - begin + len(data)] = data
+    return memoryview(message)
 
 
 def _check(request: _Request, selector: Selector, record: Record, message: memoryview) -> None:

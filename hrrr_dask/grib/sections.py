@@ -17,7 +17,7 @@ from hrrr_dask.catalog.levels import format_level
 from hrrr_dask.errors import DecodeError, TruncatedError, WrongIdentityError
 from hrrr_dask.records import Window, WindowKind
 
-__all__ = ["MAGIC", "NEXT_SECTIONS", "MessageHeader", "check_complete", "check_prefix", "read_header"]
+__all__ = ["END_MARKER", "MAGIC", "NEXT_SECTIONS", "MessageHeader", "check_complete", "check_prefix", "read_header"]
 
 MAGIC: Final = b"GRIB"
 """First four bytes of a message."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hrrr_dask.archive.failover import fill_gaps, remaining_reading
 from hrrr_dask.archive.fetch import FetchSettings, Tally, find_outage, get_client
 from hrrr_dask.archive.messages import FileMessages, read_messages
-from hrrr_dask.archive.prefixes import MAX_PREFIX_SHARE, Prefixes
+from hrrr_dask.archive.prefixes import Prefixes
 from hrrr_dask.archive.sources import Source, object_url
 from hrrr_dask.catalog.products import object_key
 from hrrr_dask.catalog.selectors import Selector
@@ -66,7 +66,7 @@ class Job:
     files_per_task: int = 0
     """Files that one task reads; 0 chooses by the size of the cluster."""
     prefix_reads: bool = True
-    """Download messages only up to the last wanted cell, where the engine can decode such a prefix."""
+    """Download only the parts of messages that wanted cells need, where the engine can decode these."""
     sources_down: tuple[tuple[str, str], ...] = ()
     """Sources that were down when the command began, and what was wrong: a worker tries them again later."""
     worker_timeout_s: float = 600.0
@@ -79,11 +79,10 @@ class Job:
 
     @cached_property
     def prefixes(self) -> Prefixes | None:
-        """Lengths of message prefixes, learned in each process; None to download whole messages."""
+        """Parts of messages to download, learned in each process; None to download whole messages."""
         if not self.prefix_reads or self.engine not in ("auto", "numba"):
             return None
-        last, n_cells = int(self.spec.cells.index.max()), self.spec.grid.nx * self.spec.grid.ny
-        return Prefixes(last, n_cells) if last < MAX_PREFIX_SHARE * n_cells else None
+        return Prefixes(self.placement.wanted, self.spec.grid.nx * self.spec.grid.ny)
 
     @property
     def serial_writes(self) -> bool:

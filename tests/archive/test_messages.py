@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from support.packed import replace_octets, section_starts
 
 from hrrr_dask.archive.fetch import Client, FetchSettings, Tally
 from hrrr_dask.archive.messages import read_messages
-from hrrr_dask.archive.prefixes import Prefixes
+from hrrr_dask.archive.prefixes import REQUEST_BYTES, Prefixes
 from hrrr_dask.archive.sources import parse_source
 from hrrr_dask.catalog.products import inventory_key, object_key
 from hrrr_dask.catalog.variables import CATALOG
@@ -25,6 +25,7 @@ from hrrr_dask.errors import ArchiveError, TruncatedError, UnreachableError
 from hrrr_dask.grib.packing import read_packing
 from hrrr_dask.grid.definition import find_nearest_cells, read_grid
 from hrrr_dask.job.extract import Placement, compute_point_values, wanted_messages
+from hrrr_dask.objects.locations import NO_OPTIONS
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing import FaultServer, GridWindow, encode_file
 
@@ -51,6 +52,8 @@ NAMES = [
 VARIABLES = [CATALOG[name] for name in NAMES if name in CATALOG]
 WANTED = wanted_messages(VARIABLES)
 SOUTH, HALF, NORTH = 4, 49, 97
+CHEAP = 1_000
+"""So cheap a request that the 10 m winds of this window, 225 kB each, are read in parts."""
 
 Parts = list[tuple[str, bytes]]
 """Text of each line of the inventory after its offset, and what lies there."""
@@ -79,8 +82,8 @@ def at_rows(*rows: int) -> Placement:
     return Placement.of(GRID, find_nearest_cells(GRID, *WINDOW.latlon(y, x)))
 
 
-def prefixes_of(placement: Placement) -> Prefixes:
-    return Prefixes(int(placement.cells.index.max()), GRID.nx * GRID.ny)
+def prefixes_of(placement: Placement, request_bytes: int = REQUEST_BYTES) -> Prefixes:
+    return Prefixes(placement.wanted, GRID.nx * GRID.ny, request_bytes)
 
 
 def served(content: bytes, inventory: str | None, file: GribFile = FILE, **more) -> FaultServer:
@@ -90,11 +93,19 @@ def served(content: bytes, inventory: str | None, file: GribFile = FILE, **more)
     return FaultServer(objects, **more)
 
 
-def values_of(url: str, placement: Placement, prefixes: Prefixes | None, *, file: GribFile = FILE, gap: int = 0):
+def values_of(
+    url: str,
+    placement: Placement,
+    prefixes: Prefixes | None,
+    *,
+    file: GribFile = FILE,
+    gap: int = 0,
+    options: Mapping[str, str] = NO_OPTIONS,
+):
     """Values at the points, why others are missing, who decoded which, and what was read."""
     tally = Tally()
     try:
-        found = read_messages(Client(parse_source(url), NOW), file, WANTED, GRID, tally, gap, prefixes)
+        found = read_messages(Client(parse_source(url, options), NOW), file, WANTED, GRID, tally, gap, prefixes)
     except ArchiveError as error:
         return None, {"all": error.code}, {}, tally
     values, missing, engines = compute_point_values(
@@ -104,11 +115,11 @@ def values_of(url: str, placement: Placement, prefixes: Prefixes | None, *, file
 
 
 def assert_same(url: str, placement: Placement, *, gap: int = 0) -> dict[str, str]:
-    """Read whole, with a fresh guess, and with what that taught: one answer. Returns the gaps."""
+    """Read whole, with a fresh guess, with what that taught, and in parts: one answer. Returns the gaps."""
     whole = values_of(url, placement, None, gap=gap)
     prefixes = prefixes_of(placement)
-    for _ in range(3):
-        found = values_of(url, placement, prefixes, gap=gap)
+    for each in (prefixes, prefixes, prefixes, prefixes_of(placement, CHEAP)):
+        found = values_of(url, placement, each, gap=gap)
         assert found[1:3] == whole[1:3]
         assert (found[0] is None) == (whole[0] is None)
         assert whole[0] is None or np.array_equal(as_bits(found[0]), as_bits(whole[0]))
@@ -190,6 +201,53 @@ def test_a_guess_that_is_too_short_costs_one_request_once_and_gives_the_same_val
     assert found[3].bytes_read < 0.6 * whole[3].bytes_read, "no byte is read twice"
 
 
+def test_few_points_read_the_header_and_some_bytes_of_messages_with_simple_packing():
+    placement = at_rows(3, 21, NORTH)
+    content, inventory = joined(list(parts_of()))
+    with served(content, inventory) as server:
+        whole = values_of(server.url, placement, None)
+        server.ranges.clear()
+        found = values_of(server.url, placement, prefixes_of(placement, CHEAP))
+        assert found[3].requests == len(server.ranges)
+    assert found[1] == {}
+    assert np.array_equal(as_bits(found[0]), as_bits(whole[0]))
+    winds = sum(len(MESSAGE[number]) for number in (U, V))
+    assert found[3].bytes_read == whole[3].bytes_read - winds + 2 * (184 + 3 * 2), "ten bits are in two bytes each"
+    read_alone = 1 + 2 * 3 + 1  # header of v (that of u follows DPT), three parts of each wind, the messages behind
+    assert (whole[3].requests, found[3].requests) == (3, 3 + read_alone)
+
+
+def test_a_source_that_limits_requests_is_asked_for_no_parts():
+    placement, limit = at_rows(3, 21, NORTH), {"requests_per_minute": "1000000"}
+    with served(*joined(list(parts_of()))) as server:
+        whole = values_of(server.url, placement, None)
+        found = values_of(server.url, placement, prefixes_of(placement, CHEAP), options=limit)
+    assert found[3].requests == whole[3].requests
+    assert np.array_equal(as_bits(found[0]), as_bits(whole[0]))
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_values_from_parts_are_those_of_whole_messages(seed):
+    chance = np.random.default_rng([seed, 7])
+    placement = at_rows(*np.unique(chance.integers(0, WINDOW.ny, int(chance.integers(1, 8)))))
+    gap, request_bytes = int(chance.integers(0, 90_000)), int(chance.integers(0, 60_000))
+    with served(*joined(list(parts_of()))) as server:
+        whole = values_of(server.url, placement, None, gap=gap)
+        found = values_of(server.url, placement, prefixes_of(placement, request_bytes), gap=gap)
+    assert found[1:3] == whole[1:3]
+    assert np.array_equal(as_bits(found[0]), as_bits(whole[0]))
+    assert found[3].bytes_read <= whole[3].bytes_read
+
+
+def test_parts_of_a_message_that_a_wide_gap_merges_are_read_at_once():
+    placement, prefixes = at_rows(3, 21, NORTH), prefixes_of(at_rows(3, 21, NORTH), CHEAP)
+    with served(*joined(list(parts_of()))) as server:
+        whole = values_of(server.url, placement, None, gap=1 << 20)
+        found = values_of(server.url, placement, prefixes, gap=1 << 20)
+        assert server.requests[f"/{object_key(FILE)}"] == 2
+    assert np.array_equal(as_bits(found[0]), as_bits(whole[0]))
+
+
 # What is wrong with a file
 
 
@@ -214,6 +272,14 @@ def twice(message: bytes) -> bytes:
     return resized(message[:stop] + message[start:stop] + b"7777")
 
 
+def lengthened(message: bytes) -> bytes:
+    """With bytes behind the last group, so that the length is that of simple packing with so many bits."""
+    n_cells, at = GRID.nx * GRID.ny, section_starts(message)[7]
+    size = -(-n_cells * (8 * len(message) // n_cells + 1) // 8) + 188
+    longer = message[:-4] + bytes(size - len(message)) + b"7777"
+    return resized(longer[:at] + (size - at - 4).to_bytes(4, "big") + longer[at + 4 :])
+
+
 def other_packing(message: bytes) -> bytes:
     """The same values as IEEE numbers, which only ecCodes decodes here."""
     handle = eccodes.codes_new_from_message(message)
@@ -233,7 +299,8 @@ def garbled(message: bytes, what: str, count: int = 30) -> bytes:
 
 
 PLACE = {name: number for number, name in enumerate(NAMES)}
-T, V, RAIN, LAST = (PLACE[name] for name in ("temperature_2m", "v_component_wind_10m", "precipitation_1h", NAMES[-1]))
+T, U, V = (PLACE[name] for name in ("temperature_2m", "u_component_wind_10m", "v_component_wind_10m"))
+RAIN, LAST = PLACE["precipitation_1h"], PLACE[NAMES[-1]]
 MESSAGE = {number: parts_of()[number][1] for number in range(len(NAMES))}
 OTHER = {number: parts_of(FILES[1])[number][1] for number in range(len(NAMES))}
 
@@ -287,6 +354,26 @@ WRONG: dict[str, Callable[[Parts], tuple[bytes, str | None]]] = {
     "several fields": lambda parts: joined(swapped(parts, T, twice(MESSAGE[T]))),
     "several fields in the last message": lambda parts: joined(swapped(parts, LAST, twice(MESSAGE[LAST]))),
     "several fields and no inventory": lambda parts: (joined(swapped(parts, T, twice(MESSAGE[T])))[0], None),
+    "an object cut between the parts of a message": lambda parts: cut(parts, V, 0.5),
+    "an object cut behind the parts of a message": lambda parts: cut(parts, V, 0.99),
+    "other bits in simple packing": lambda parts: joined(swapped(parts, V, replace_octets(MESSAGE[V], 5, 20, b"\x09"))),
+    "more bits in simple packing": lambda parts: joined(swapped(parts, V, replace_octets(MESSAGE[V], 5, 20, b"\x0b"))),
+    "groups in a message of the length of simple packing": lambda parts: joined(
+        swapped(parts, T, lengthened(MESSAGE[T]))
+    ),
+    "other groups in a message of the length of simple packing": lambda parts: joined(
+        swapped(parts, V, replace_octets(MESSAGE[V], 5, 10, b"\0\x02"))
+    ),
+    "a bitmap in a message of the length of simple packing": lambda parts: joined(
+        swapped(parts, V, replace_octets(MESSAGE[V], 6, 6, b"\0"))
+    ),
+    "a predefined bitmap": lambda parts: joined(swapped(parts, V, replace_octets(MESSAGE[V], 6, 6, b"\x05"))),
+    "a subnormal reference": lambda parts: joined(swapped(parts, V, replace_octets(MESSAGE[V], 5, 12, b"\0\0\0\x01"))),
+    "another field behind simple packing": lambda parts: joined(
+        swapped(parts, V, replace_octets(MESSAGE[V], 7, 1, (len(MESSAGE[V]) // 2).to_bytes(4, "big")))
+    ),
+    "another wind": lambda parts: joined(swapped(parts, V, MESSAGE[U])),
+    "a wind of another hour": lambda parts: joined(swapped(parts, V, OTHER[V])),
     "a packing of another engine": lambda parts: joined(swapped(parts, T, other_packing(MESSAGE[T]))),
     "a packing of nobody": lambda parts: joined(swapped(parts, T, replace_octets(MESSAGE[T], 5, 10, b"\x02\x99"))),
 }
@@ -301,6 +388,9 @@ MENDED = {
     "a web page as inventory",
     "stray bytes between messages",
     "references of groups all ones",  # as good as any others
+    "groups in a message of the length of simple packing",
+    "other bits in simple packing",
+    "a subnormal reference",  # ecCodes decodes it
     "a packing of another engine",
 }
 """Of these, what leaves no gap."""
@@ -354,8 +444,8 @@ def test_what_a_beginning_does_not_show_harms_no_value_that_it_gives():
 class Meanwhile(Prefixes):
     """Too short a guess; something happens before the rest is read."""
 
-    def __init__(self, placement: Placement, happens: Callable[[], object]) -> None:
-        super().__init__(int(placement.cells.index.max()), GRID.nx * GRID.ny)
+    def __init__(self, placement: Placement, happens: Callable[[], object], request_bytes: int = REQUEST_BYTES) -> None:
+        super().__init__(placement.wanted, GRID.nx * GRID.ny, request_bytes)
         self._shares = dict.fromkeys(WANTED, 0.3)
         self._happens = happens
 
@@ -395,6 +485,27 @@ def test_a_file_of_a_directory_that_is_replaced_before_the_rest_is_read_is_unrea
     assert values_of(str(tmp_path), at_rows(HALF), Meanwhile(at_rows(HALF), replace))[1] == {
         "all": UnreachableError.code
     }
+
+
+@pytest.mark.parametrize("how", ["replaced", "reissued"])
+@pytest.mark.parametrize("number", [2, 3, 9, 16])
+def test_an_object_that_is_replaced_between_parts_of_a_message_is_unreachable_for_now(how, number):
+    placement, key = at_rows(3, 21, HALF), f"/{object_key(FILE)}"
+    with served(*joined(list(parts_of())), script={key: ["ok"] * (number - 1) + [how, "..."]}) as server:
+        gaps = values_of(server.url, placement, prefixes_of(placement, CHEAP))[1]
+    assert gaps == {"all": UnreachableError.code}
+
+
+def test_parts_of_two_versions_without_entity_tags_make_no_value():
+    placement, key = at_rows(3, 21, HALF), f"/{object_key(FILE)}"
+    prefixes = Meanwhile(placement, lambda: server.objects.update({key: NEWER}), CHEAP)
+    with served(*joined(list(parts_of())), script={key: ["bare", "..."]}) as server:
+        found, gaps, _, tally = values_of(server.url, placement, prefixes)
+        assert tally.requests == len(server.ranges)
+    with served(NEWER, joined(list(parts_of()))[1]) as server:
+        expected, _, _, _ = values_of(server.url, placement, None)
+    assert gaps == {}
+    assert np.array_equal(as_bits(found), as_bits(expected)), "the winds are read once more, in one request"
 
 
 @pytest.mark.parametrize("mode", ["bare", "weak"])

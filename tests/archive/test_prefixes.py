@@ -1,14 +1,19 @@
-"""How far messages are read: the first guess, what is learned from hour to hour, and when all of one is read."""
+"""Which parts of messages are read: the first guess, what is learned from hour to hour, and when all of one is read."""
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import numpy as np
 import pytest
 from support.decoding import ENGINE, decode_with_eccodes, same_bits
+from support.needs import real_bytes
 from support.packed import PackedField, make_packed, pack_message, replace_octets
+from support.paths import SHARED_DATA
 
+from hrrr_dask.archive.inventory import parse_inventory
 from hrrr_dask.archive.prefixes import Prefixes
 from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.decode.numba_engine import bytes_needed
@@ -34,7 +39,7 @@ def uneven(south: int, north: int) -> bytes:
 
 
 def half() -> Prefixes:
-    return Prefixes(N // 2 - 1, N)
+    return Prefixes(np.array([N // 2 - 1]), N)
 
 
 def read(prefixes: Prefixes, message: bytes, selector: Selector = T) -> tuple[int, int]:
@@ -50,12 +55,12 @@ def read(prefixes: Prefixes, message: bytes, selector: Selector = T) -> tuple[in
     ("last_cell", "share"), [(0, 0.25), (N // 4 - 1, 0.4375), (N // 2 - 1, 0.625), (3 * N // 4 - 1, 0.8125)]
 )
 def test_the_first_guess_takes_a_quarter_for_descriptions_and_cells_for_even(last_cell, share):
-    first = Prefixes(last_cell, N).first(T, 1_000_000)
+    first = Prefixes(np.array([last_cell]), N).first(T, 1_000_000)
     assert first == pytest.approx(1_000_000 * share * 1.02 + 2_048, abs=10)
 
 
 def test_all_is_read_where_the_last_cells_are_wanted():
-    assert Prefixes(N - 1, N).first(T, 1_000_000) == 1_000_000
+    assert Prefixes(np.array([N - 1]), N).first(T, 1_000_000) == 1_000_000
 
 
 @pytest.mark.parametrize("length", [0, 1, 188, 65_536])
@@ -119,7 +124,7 @@ def test_descriptions_that_take_more_than_the_guess_are_read_in_two_requests_onc
     packed.widths = np.full(N // 4, 5)
     packed.references = np.arange(N // 4) % 512
     packed.surplus = [np.zeros(4, dtype=int)] * (N // 4)
-    message, prefixes = pack_message(packed), Prefixes(99, N)
+    message, prefixes = pack_message(packed), Prefixes(np.array([99]), N)
     assert read_packing(message).values_at > 0.6 * len(message)
     first, stop = read(prefixes, message)
     assert first < stop == len(message), "nobody can tell where the cells lie"
@@ -132,10 +137,10 @@ def test_a_bitmap_that_takes_more_than_the_guess_is_read_in_two_requests_once():
     there = np.zeros(n, dtype=bool)
     there[:: n // 50_000] = True
     packed = PackedField(n, numbers=np.arange(int(there.sum())) % 256, bits=8, bitmap=there)
-    message, prefixes = pack_message(packed), Prefixes(n // 10 - 1, n)
+    message, prefixes = pack_message(packed), Prefixes(np.array([n // 10 - 1]), n)
     first, stop = read(prefixes, message)
     assert first < read_packing(message).values_at < stop == len(message)
-    prefixes = Prefixes(n // 2 - 1, n)
+    prefixes = Prefixes(np.array([n // 2 - 1]), n)
     for _ in range(2):
         first, stop = read(prefixes, message)
     assert first == stop
@@ -194,3 +199,157 @@ def test_threads_learn_side_by_side():
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(one, range(120)))
+
+
+# Parts of messages with simple packing
+
+FAR = [3, 70_000, 70_001, 199_990]
+"""Cells far from each other, and two neighbours; at some bits they share bytes with others."""
+
+
+def sparse(cells: list[int] | np.ndarray = FAR, request_bytes: int = 1_000) -> Prefixes:
+    return Prefixes(np.asarray(cells), N, request_bytes)
+
+
+def with_holes(message: bytes, parts: tuple[tuple[int, int], ...], filler: int) -> bytes:
+    """A message of which only some parts are known."""
+    known = bytearray([filler]) * parts[-1][1]
+    for start, stop in parts:
+        known[start:stop] = message[start:stop]
+    return bytes(known)
+
+
+@pytest.mark.parametrize("bits", [*range(3, 33)])
+def test_few_cells_need_only_the_header_and_what_is_around_them(bits):
+    message, prefixes = simple(bits), sparse()
+    parts = prefixes.parts(len(message))
+    at = read_packing(message).values_at
+    wanted = [range((8 * at + cell * bits) // 8, -(-(8 * at + (cell + 1) * bits) // 8)) for cell in FAR]
+    assert [byte for start, stop in parts for byte in range(start, stop)] == sorted(
+        {*range(wanted[0].stop), *(byte for each in wanted[1:] for byte in each)}
+    ), "cell 3 is near the header"
+    assert prefixes.confirms(memoryview(message)[:at], len(message))
+
+
+@pytest.mark.parametrize("filler", [0, 255])
+@pytest.mark.parametrize("seed", range(60))
+def test_values_from_parts_are_those_of_the_whole_message(seed, filler):
+    chance = np.random.default_rng([seed, 5])
+    bits = int(chance.integers(3, 33))
+    packed = PackedField(
+        N,
+        numbers=chance.integers(0, 1 << bits, N),
+        bits=bits,
+        reference=-17.25,
+        binary_scale=int(chance.integers(-9, 3)),
+    )
+    message, cells = pack_message(packed), np.unique(chance.integers(0, N, int(chance.integers(1, 40))))
+    prefixes = Prefixes(cells, N, request_bytes=int(chance.integers(0, 30_000)))
+    parts = prefixes.parts(len(message)) or ((0, bytes_needed(message, cells[-1])),)
+    part = with_holes(message, parts, filler)
+    assert same_bits(ENGINE.points(part, cells), decode_with_eccodes(message)[cells])
+    assert same_bits(ENGINE.points(part, cells[::-1]), decode_with_eccodes(message)[cells[::-1]])
+
+
+def test_parts_cost_no_more_than_any_other_choice_of_ranges():
+    for seed in range(200):
+        chance = np.random.default_rng([seed, 9])
+        cells, price = np.unique(chance.integers(0, N, 6)), int(chance.integers(0, 90_000))
+        needed = [(0, 184), *((184 + int(cell), 185 + int(cell)) for cell in cells)]
+        costs = []
+        for joined in itertools.product([True, False], repeat=len(cells)):
+            stops = [before[1] for before, _, join in zip(needed, needed[1:], joined, strict=False) if not join]
+            starts = [after[0] for _, after, join in zip(needed, needed[1:], joined, strict=False) if not join]
+            ranges = list(zip([0, *starts], [*stops, needed[-1][1]], strict=True))
+            costs.append(sum(price + stop - start for start, stop in ranges))
+        length = N + 188
+        parts = Prefixes(cells, N, price).parts(length) or ((0, needed[-1][1]),)
+        assert sum(price + stop - start for start, stop in parts) == min(costs)
+
+
+def test_near_cells_are_read_as_a_prefix():
+    assert sparse(request_bytes=140_000).parts(len(simple())) == ()
+    assert sparse(np.arange(0, N, 900)).parts(len(simple())) == ()
+    assert len(sparse(request_bytes=100_000).parts(len(simple()))) == 2
+    assert Prefixes(np.array([190_000]), N).parts(len(simple())) == (), "the message has less than a request costs"
+
+
+@pytest.mark.parametrize("length", [0, 188, 65_536, N, N + 149, N + 257, N - 1, 33 * N // 8 + 188, 10**9])
+def test_a_length_that_simple_packing_does_not_have_suggests_no_parts(length):
+    assert sparse().parts(length) == ()
+
+
+IMPOSTORS = {
+    "another packing": lambda message: replace_octets(message, 5, 10, b"\0\x02"),
+    "other bits": lambda message: replace_octets(message, 5, 20, b"\x07"),
+    "a constant": lambda message: replace_octets(message, 5, 20, b"\0"),
+    "a subnormal reference": lambda message: replace_octets(message, 5, 12, b"\0\0\0\1"),
+    "another number of cells": lambda message: replace_octets(
+        replace_octets(message, 3, 7, (N - 1).to_bytes(4, "big")), 5, 6, (N - 1).to_bytes(4, "big")
+    ),
+    "a bitmap": lambda message: replace_octets(message, 6, 6, b"\0"),
+    "a bitmap of the centre": lambda message: replace_octets(message, 6, 6, b"\7"),
+    "another length": lambda message: message[:8] + (len(message) + 1).to_bytes(8, "big") + message[16:],
+    "a second field": lambda message: replace_octets(message, 7, 1, b"\0\0\x99\0"),
+    "another section": lambda message: replace_octets(message, 7, 5, b"\6"),
+    "no message": lambda message: bytes(len(message)),
+}
+
+
+@pytest.mark.parametrize("what", IMPOSTORS)
+def test_parts_are_not_trusted_where_the_header_does_not_confirm_them(what):
+    message, prefixes = simple(), sparse()
+    at = read_packing(message).values_at
+    assert prefixes.confirms(memoryview(message)[:at], len(message))
+    assert not prefixes.confirms(memoryview(IMPOSTORS[what](message))[:at], len(message))
+    assert not prefixes.confirms(memoryview(message)[: at - 1], len(message))
+
+
+def test_a_message_with_groups_that_has_the_length_of_simple_packing_is_not_taken_for_it():
+    message = uneven(3, 3)
+    n_cells = 8 * (len(message) - 200)  # so that one bit for each cell remains
+    prefixes = Prefixes(np.array([5, n_cells - 1]), n_cells, request_bytes=10)
+    ((_, stop), _) = prefixes.parts(len(message))
+    assert not prefixes.confirms(memoryview(message)[:stop], len(message))
+    assert not prefixes.confirms(memoryview(message), len(message))
+
+
+@real_bytes
+@pytest.mark.parametrize("seed", range(12))
+def test_a_real_message_gives_the_same_values_from_its_parts(seed):
+    message = (SHARED_DATA / "messages" / "hrrr.20230722.t06z.wrfsfcf01.UGRD-10m.grib2").read_bytes()
+    chance, n_cells = np.random.default_rng([seed, 3]), 1799 * 1059
+    cells = np.unique([*chance.integers(0, n_cells, (1, 2, 4)[seed % 3]), n_cells - 1])
+    prefixes = Prefixes(cells, n_cells)
+    parts = prefixes.parts(len(message))
+    assert len(parts) > 1
+    assert sum(stop - start for start, stop in parts) < 0.8 * len(message)
+    assert prefixes.confirms(memoryview(message)[: parts[0][1]], len(message))
+    assert same_bits(ENGINE.points(with_holes(message, parts, 255), cells), decode_with_eccodes(message)[cells])
+
+
+@real_bytes
+@pytest.mark.parametrize(
+    ("name", "elements"),
+    [
+        ("hrrr.20200424.t01z.wrfsfcf00", set()),  # version 3 has none with simple packing
+        ("hrrr.20221014.t09z.wrfsfcf05", {"UGRD", "VGRD", "VUCSH", "VVCSH"}),
+        ("hrrr.20221014.t03z.wrfsubhf09", {"UGRD", "VGRD"}),
+        ("hrrr.20250801.t00z.wrfsfcf24", {"UGRD", "VGRD", "VUCSH", "VVCSH"}),
+    ],
+)
+def test_the_lengths_in_real_inventories_suggest_parts_of_few_messages(name, elements):
+    text = (SHARED_DATA / "idx" / f"{name}.grib2.idx").read_text()
+    records = parse_inventory(text, datetime.strptime(text.split(":")[2], "d=%Y%m%d%H"))
+    prefixes = Prefixes(np.array([1_900_000]), 1799 * 1059)
+    lengths = [(each.element, each.byte_range.size or 0) for each in records]
+    assert {element for element, length in lengths if prefixes.parts(length)} == elements
+
+
+@real_bytes
+def test_only_real_messages_with_simple_packing_suggest_parts():
+    for path in sorted((SHARED_DATA / "messages").glob("hrrr.2*.grib2")):
+        message = path.read_bytes()
+        n_cells = read_packing(message).n_cells
+        suggested = Prefixes(np.array([n_cells - 1]), n_cells, 1_000).parts(len(message))
+        assert bool(suggested) == ("UGRD-10m" in path.name), path.name

@@ -139,6 +139,40 @@ def test_without_prefix_reads_messages_are_read_whole_to_the_same_bits(archive, 
     assert content_digests(tmp_path / "x") == content_digests(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("method", ["nearest", "bilinear"])
+def test_few_points_far_apart_read_few_bytes_of_messages_with_simple_packing(tmp_path, method):
+    window, names = GridWindow(60, 0, 400, 1799), ["u_component_wind_10m", "v_component_wind_10m"]
+    archive = write_archive(
+        tmp_path / "archive", init_times=[START], lead_hours=[1], window=window, variables=names, decoys=False
+    )
+    latitude, longitude = window.latlon(np.array([2.1, 210.7, 398.4]), np.array([1700.2, 3.4, 900.0]))
+    places = Points(point_id=("s", "c", "n"), name=("s", "c", "n"), latitude=latitude, longitude=longitude)
+    reports = {}
+    for engine in ("auto", "numba", "eccodes"):
+        with without_dask() as client:
+            reports[engine] = hrrr_dask.backfill(
+                places,
+                START,
+                START,
+                str(tmp_path / engine),
+                client=client,
+                source=[str(archive.root)],
+                variables=names,
+                cycles=[6],
+                lead_hours=[1],
+                axis_start="2024-07-01",
+                engine=engine,
+                method=method,
+            )
+    assert {report.outcome for report in reports.values()} == {"done"}
+    assert content_digests(tmp_path / "auto") == content_digests(tmp_path / "numba")
+    assert content_digests(tmp_path / "auto") == content_digests(tmp_path / "eccodes")
+    whole = archive.path(archive.files[0]).stat().st_size
+    assert reports["eccodes"].bytes_read > whole
+    # The last message has an open end and is read whole; the other one needs its header and three places.
+    assert whole / 2 < reports["auto"].bytes_read == reports["numba"].bytes_read < 0.52 * whole
+
+
 def test_points_added_further_north_move_how_far_messages_are_read(archive, tmp_path):
     fill(archive, tmp_path / "x")
     latitude, longitude = WINDOW.latlon(np.array([78.0]), np.array([5.0]))
