@@ -1,7 +1,7 @@
 """Compares the cost of one file, eleven variables and 500 points with that of cfgrib.
 
 Run ``python -m benchmarks one_file``. Every measurement runs in its own process, and nothing is printed before all
-contenders have returned the same values.
+contenders have returned the same values. Beside that it counts what is downloaded of the file for fewer points.
 """
 
 from __future__ import annotations
@@ -51,6 +51,15 @@ PEER_KEYS: Final = {
     "v_component_wind_80m": ("v", "heightAboveGround", 80),
 }
 """Variable to shortName, typeOfLevel and level, as ecCodes 2.50 has them."""
+
+POINTS: Final = (1, 3, 10, 30, 100, 500)
+"""Numbers of points anywhere in the grid for which downloads are counted."""
+
+DRAWS: Final = 20
+"""Random choices of so many points."""
+
+CITIES: Final = ((43.62, 32.78, 40.71), (-116.20, -96.80, -74.01))
+"""Latitude and longitude of Boise, Dallas and New York, three points as people have them [degrees]."""
 
 Values = NDArray[np.float32]
 """dims (variable, point) [units of the catalogue]."""
@@ -181,6 +190,44 @@ def summarise(found: dict[str, list[Measurement]]) -> dict[str, dict[str, float]
     return rows
 
 
+def count_downloads(case: Path) -> list[dict[str, Any]]:
+    """Count what is downloaded for points anywhere: by prefixes alone, and with parts of simple packing as well."""
+    from hrrr_dask.archive.fetch import Tally, get_client
+    from hrrr_dask.archive.messages import FileMessages, read_messages
+    from hrrr_dask.archive.prefixes import REQUEST_BYTES, Prefixes
+    from hrrr_dask.grid.definition import find_nearest_cells
+    from hrrr_dask.job.extract import wanted_messages
+
+    reading, job = pickle.loads((case / "job.pickle").read_bytes())
+    client, grid, wanted = get_client(job.sources[0], job.fetch), job.spec.grid, wanted_messages(job.variables)
+
+    def read(tally: Tally, prefixes: Prefixes | None) -> FileMessages:
+        return read_messages(client, reading.file, wanted, grid, tally, job.merge_gap_bytes, prefixes)
+
+    def read_twice(cells: NDArray[np.int64], request_bytes: int) -> tuple[float, float, float]:
+        prefixes, first, second = Prefixes(cells, grid.nx * grid.ny, request_bytes), Tally(), Tally()
+        for tally in (first, second):  # the second file of a process has learned from its first
+            read(tally, prefixes)
+        return second.requests, second.bytes_read / whole, first.bytes_read / whole
+
+    whole, chance, rows = sum(map(len, read(Tally(), None).messages.values())), np.random.default_rng(2024), []
+    choices = {
+        f"{n_points} anywhere": [np.sort(chance.permutation(job.placement.wanted)[:n_points]) for _ in range(DRAWS)]
+        for n_points in POINTS
+    }
+    if (grid.ny, grid.nx) == WHOLE[2:]:
+        choices["3 cities"] = [np.sort(find_nearest_cells(grid, *map(np.array, CITIES)).index.ravel())]
+    for points, draws in choices.items():
+        row: dict[str, Any] = {"points": points}
+        for kind, request_bytes in (("prefixes", 1 << 62), ("parts", REQUEST_BYTES)):
+            counts = np.array([read_twice(cells, request_bytes) for cells in draws])
+            names = (f"{kind}_requests", f"{kind}_bytes_ratio", f"{kind}_bytes_ratio_first_file")
+            row |= dict(zip(names, np.median(counts, axis=0).tolist(), strict=True))
+            row[f"{kind}_bytes_ratio_highest"] = float(counts[:, 1].max())
+        rows.append(row)
+    return rows
+
+
 def describe(case: Path, window: GridWindow, given: argparse.Namespace, environment: dict[str, str]) -> dict[str, str]:
     """Under which circumstances the figures hold."""
     path = _grib(case)
@@ -219,9 +266,10 @@ def collect(given: argparse.Namespace) -> Answer:
     with working(given.work) as work:
         case = prepare(work, window, given.engine)
         found = race(case, given.repeats, environment)
+        downloads = count_downloads(case)
         about = describe(case, window, given, environment)
     every = {label: [asdict(one) for one in measurements] for label, measurements in found.items()}
-    return {"about": about, "medians": summarise(found), "measurements": every}
+    return {"about": about, "medians": summarise(found), "downloads": downloads, "measurements": every}
 
 
 def show(answer: Answer) -> None:
@@ -233,6 +281,14 @@ def show(answer: Answer) -> None:
         print(
             f"{label:<22}{row['cpu_s']:8.3f}{row['cpu_s_ratio']:7.2f}{row['peak_bytes'] / 1e6:9.1f}"
             f"{row['peak_bytes_ratio']:7.2f}{row['wall_s']:8.3f}{row['imports_cpu_s']:15.2f}"
+        )
+    print(f"\n{'downloads':<22}{'prefixes':>24}{'parts as well':>24}{'first file':>12}")
+    print(f"{'':<22}{'requests':>10}{'bytes':>7}{'most':>7}{'requests':>10}{'bytes':>7}{'most':>7}{'bytes':>12}")
+    for row in answer["downloads"]:
+        print(
+            f"{row['points']:<22}{row['prefixes_requests']:10.0f}{row['prefixes_bytes_ratio']:7.2f}"
+            f"{row['prefixes_bytes_ratio_highest']:7.2f}{row['parts_requests']:10.0f}{row['parts_bytes_ratio']:7.2f}"
+            f"{row['parts_bytes_ratio_highest']:7.2f}{row['parts_bytes_ratio_first_file']:12.2f}"
         )
 
 

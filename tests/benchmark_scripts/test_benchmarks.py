@@ -43,6 +43,13 @@ def test_all_contenders_are_measured_and_agree(answer):
     assert all(row["cpu_s"] > 0 and row["peak_bytes"] >= 0 for row in answer["medians"].values())
 
 
+def test_downloads_are_counted_for_few_and_many_points(answer):
+    rows = {row["points"]: row for row in answer["downloads"]}
+    assert {"1 anywhere", "3 anywhere", "500 anywhere"} <= set(rows)
+    assert all(row["parts_bytes_ratio"] >= 1 for row in rows.values()), "messages of a small window are read whole"
+    assert all(row["parts_requests"] == row["prefixes_requests"] > 1 for row in rows.values())
+
+
 def test_the_values_are_those_of_the_synthetic_file(answer, work):
     (case,) = work.iterdir()
     reading, job = pickle.loads((case / "job.pickle").read_bytes())
