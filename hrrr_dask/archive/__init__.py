@@ -4,4 +4,4 @@ The only package that reads the archive. Uses `objects` for bytes, `catalog` for
 message. Promises that bytes are complete or that an error says why not.
 """
 
-__all__ = ["failover", "fetch", "grid_probe", "messages", "prefixes", "sources"]
+__all__ = ["breaker", "failover", "fetch", "grid_probe", "messages", "prefixes", "sources"]

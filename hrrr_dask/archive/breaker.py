@@ -20,14 +20,18 @@ A source that responds slowly is not refused: for a while it is read after the o
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from hrrr_dask.archive.policy import FetchSettings
+from hrrr_dask.archive.sources import Source
 from hrrr_dask.errors import UnreachableError
 
-__all__ = ["Breaker"]
+__all__ = ["Breaker", "Outage", "find_outage", "get_breaker"]
 
 SILENT: Final = 3
 """Requests in a row without a response that open the breaker."""
@@ -217,3 +221,44 @@ class Breaker:
     def _wait(self, pause_s: float) -> None:
         self._pause_s = min(pause_s, MAX_PAUSE_S)
         self._retry_at = self._clock() + self._pause_s
+
+
+def get_breaker(source: Source, settings: FetchSettings) -> Breaker:
+    """Return the process's breaker of a source, without opening the source."""
+    with _BREAKER_LOCK:
+        return _breaker(source, settings)
+
+
+_BREAKER_LOCK = threading.Lock()
+
+
+@functools.lru_cache(maxsize=32)
+def _breaker(source: Source, settings: FetchSettings) -> Breaker:
+    del settings  # clients with other timeouts may come to another conclusion
+    return Breaker(source.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Sources that are down, as this process sees them."""
+
+    causes: dict[str, str]
+    """Name of each source that is down or slow to what is wrong with it."""
+    total: bool
+    """Whether all sources are down."""
+    down_s: float
+    """Time since all are down [s]."""
+    retry_in_s: float
+    """Time until one of them is tried again [s]."""
+
+
+def find_outage(sources: Sequence[Source], settings: FetchSettings) -> Outage:
+    """Find which sources are down, from the requests of this process so far. Sends no request."""
+    breakers = {source.name: get_breaker(source, settings) for source in sources}
+    causes = {name: breaker.cause or breaker.slow_cause for name, breaker in breakers.items()}
+    return Outage(
+        {name: cause for name, cause in causes.items() if cause},
+        total=bool(breakers) and all(breaker.cause for breaker in breakers.values()),
+        down_s=min((breaker.down_s for breaker in breakers.values()), default=0.0),
+        retry_in_s=min((breaker.retry_in_s for breaker in breakers.values()), default=0.0),
+    )

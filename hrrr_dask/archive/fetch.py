@@ -13,13 +13,12 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Final
 
 import obstore
 from obstore.exceptions import BaseError
 
-from hrrr_dask.archive.breaker import Breaker
+from hrrr_dask.archive.breaker import Breaker, get_breaker
 from hrrr_dask.archive.hedging import Hedges, Waiting
 from hrrr_dask.archive.policy import SMALL_BYTES, FetchSettings, max_pause_s
 from hrrr_dask.archive.responses import (
@@ -44,10 +43,8 @@ __all__ = [
     "INVENTORY_LIMIT_BYTES",
     "Client",
     "FetchSettings",
-    "Outage",
     "Response",
     "Tally",
-    "find_outage",
     "get_client",
     "max_pause_s",
 ]
@@ -103,33 +100,7 @@ _CLIENT_LOCK = threading.Lock()
 
 @functools.lru_cache(maxsize=32)
 def _client(source: Source, settings: FetchSettings) -> Client:
-    return Client(source, settings)
-
-
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """Sources that are down, as this process sees them."""
-
-    causes: dict[str, str]
-    """Name of each source that is down or slow to what is wrong with it."""
-    total: bool
-    """Whether all sources are down."""
-    down_s: float
-    """Time since all are down [s]."""
-    retry_in_s: float
-    """Time until one of them is tried again [s]."""
-
-
-def find_outage(sources: Sequence[Source], settings: FetchSettings) -> Outage:
-    """Find which sources are down, from the requests of this process so far. Sends no request."""
-    breakers = {source.name: get_client(source, settings).breaker for source in sources}
-    causes = {name: breaker.cause or breaker.slow_cause for name, breaker in breakers.items()}
-    return Outage(
-        {name: cause for name, cause in causes.items() if cause},
-        total=bool(breakers) and all(breaker.cause for breaker in breakers.values()),
-        down_s=min((breaker.down_s for breaker in breakers.values()), default=0.0),
-        retry_in_s=min((breaker.retry_in_s for breaker in breakers.values()), default=0.0),
-    )
+    return Client(source, settings, get_breaker(source, settings))
 
 
 class Client:
@@ -141,12 +112,14 @@ class Client:
         The source to read from.
     settings : FetchSettings
         Timeouts and attempts.
+    breaker : Breaker, optional
+        Refuses requests while the source is down; one of its own by default.
     """
 
-    def __init__(self, source: Source, settings: FetchSettings) -> None:
+    def __init__(self, source: Source, settings: FetchSettings, breaker: Breaker | None = None) -> None:
         self.source = source
         self.settings = settings
-        self.breaker = Breaker(source.name)
+        self.breaker = breaker or Breaker(source.name)
         self._hedges = Hedges()
         self._retry_after = RetryAfter(source, settings.read_timeout_s)
         self._not_before = 0.0

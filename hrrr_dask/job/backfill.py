@@ -20,7 +20,7 @@ from distributed import Client
 from numpy.typing import NDArray
 
 import hrrr_dask
-from hrrr_dask.archive.fetch import find_outage
+from hrrr_dask.archive.breaker import find_outage
 from hrrr_dask.archive.grid_probe import find_point_cells, read_grid_section
 from hrrr_dask.clusters import check_workers, open_client, parse_cluster
 from hrrr_dask.job.batching import parse_files_per_task

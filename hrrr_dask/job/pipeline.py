@@ -16,8 +16,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from hrrr_dask.archive.breaker import find_outage, get_breaker
 from hrrr_dask.archive.failover import fill_gaps, remaining_reading
-from hrrr_dask.archive.fetch import FetchSettings, Tally, find_outage, get_client
+from hrrr_dask.archive.fetch import FetchSettings, Tally, get_client
 from hrrr_dask.archive.messages import FileMessages, read_messages
 from hrrr_dask.archive.prefixes import Prefixes
 from hrrr_dask.archive.sources import Source, object_url
@@ -150,7 +151,7 @@ def extract_file(reading: Reading, job: Job) -> Extract:
 
 def _order_sources(job: Job) -> list[Source]:
     """Return the sources in the order of fail-over, those that are slow now after the others."""
-    breakers = {source: get_client(source, job.fetch).breaker for source in job.sources}
+    breakers = {source: get_breaker(source, job.fetch) for source in job.sources}
     down = dict(job.sources_down)
     for source, breaker in breakers.items():
         if source.name in down:

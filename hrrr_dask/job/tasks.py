@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from distributed import Worker, WorkerPlugin, get_worker
 
-from hrrr_dask.archive.fetch import find_outage
+from hrrr_dask.archive.breaker import find_outage
 from hrrr_dask.decode import COMPILED_ENGINES, get_engine
 from hrrr_dask.errors import SourceDownError, StoreError, UsageError
 from hrrr_dask.job import pipeline

@@ -14,9 +14,11 @@ from hrrr_dask.archive.breaker import (
     SILENT,
     SILENT_AT_FIRST,
     Breaker,
+    find_outage,
+    get_breaker,
 )
-from hrrr_dask.archive.fetch import Client, FetchSettings, Tally, find_outage, get_client
-from hrrr_dask.archive.sources import parse_source
+from hrrr_dask.archive.fetch import Client, FetchSettings, Tally, get_client
+from hrrr_dask.archive.sources import Source, parse_source
 from hrrr_dask.errors import AccessDeniedError, NotPublishedError, UnreachableError
 from hrrr_dask.records import ByteRange
 from hrrr_dask.testing import FaultServer
@@ -242,6 +244,13 @@ def test_an_outage_is_total_when_every_source_is_down():
         assert not outage.total
         assert find_outage(sources[:1], QUICK).total
         assert find_outage(sources[:1], QUICK).retry_in_s > 0
+
+
+def test_sources_are_not_opened_to_find_out_whether_they_are_down():
+    missing = Source("gone", "file:///no/such/place")
+    outage = find_outage([missing, Source("private", "s3://nobody-has-credentials-for-it")], QUICK)
+    assert (outage.causes, outage.total) == ({}, False)
+    assert [get_breaker(missing, QUICK).cause] == [""]
 
 
 def test_threads_that_wait_for_a_silent_source_stop_together():
