@@ -1,4 +1,4 @@
-"""What holds for every test: no network, and skipped tests are summarised by reason."""
+"""What holds for every test: no network, long ones only on request, and skipped tests are summarised by reason."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from support import needs
 
 collect_ignore = ["kube", "support"]  # imported by tests, with libraries that may not be installed
 
@@ -15,6 +16,22 @@ _LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
 MUST_RUN_ALL = "HRRR_DASK_MUST_RUN_ALL_TESTS"
 """Environment variable: a skipped test is a failure. For CI, which has all that tests need."""
+
+LONG = ("tests/benchmark_scripts/", "tests/faults/")
+"""Tests of kills, races and measurements: half of the time of all tests."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that runs every test."""
+    parser.addoption("--all", action="store_true", help="also run the tests that take long, as CI does")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the tests that take long, unless they are wanted."""
+    if not config.getoption("--all"):
+        for item in items:
+            if item.nodeid.startswith(LONG):
+                item.add_marker(pytest.mark.skip(reason=needs.LONG))
 
 
 @pytest.fixture(autouse=True, scope="session")

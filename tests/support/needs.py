@@ -13,6 +13,7 @@ from support.paths import SHARED_DATA
 EXTRAS = "needs optional packages: pip install -e '.[dev]'"
 REAL_BYTES = "needs real HRRR bytes in ../shared/data, which are not published with the package"
 PROGRAMS = "needs kubectl, nginx and promtool: .ci/system_packages"
+LONG = "takes long: pytest --all"
 CHECKOUT = "needs the benchmarks, which are not part of the wheel"
 
 real_bytes = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason=REAL_BYTES)
