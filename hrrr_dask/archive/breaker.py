@@ -83,6 +83,7 @@ class Breaker:
         self._clock = clock
         self._lock = threading.Lock()
         self._responded = False
+        self._openings = 0
         self._cause = self._suspected_by = ""
         self._slow, self._slow_cause, self._slow_until = 0, "", 0.0
         self._opened_at = self._retry_at = self._closed_at = 0.0
@@ -100,6 +101,12 @@ class Breaker:
         """What is wrong with the source; empty while it is in use."""
         with self._lock:
             return self._cause
+
+    @property
+    def state(self) -> tuple[int, bool]:
+        """How often the breaker opened so far, and whether it is open: unchanged and closed if all was well."""
+        with self._lock:
+            return self._openings, bool(self._cause)
 
     @property
     def slow_cause(self) -> str:
@@ -207,6 +214,7 @@ class Breaker:
 
     def _open(self, cause: str) -> None:
         if not self._cause:
+            self._openings += 1
             self._opened_at = self._clock()
             again = self._opened_at - self._closed_at < 2 * self._pause_s
             self._wait(2 * self._pause_s if again else FIRST_PAUSE_S)

@@ -132,21 +132,29 @@ def extract_file(reading: Reading, job: Job) -> Extract:
     Raises
     ------
     SourceDownError
-        If the file has gaps and all sources are down: they say nothing of the file.
+        If the file has gaps and all sources were down meanwhile: they say nothing of the file.
     """
     first, *others = _order_sources(job)
+    before = {source: get_breaker(source, job.fetch).state for source in job.sources}
     extract = _extract_from_source(first, reading, job)
     for source in others:
         if not extract.outcome.reasons:
             break
         extract = fill_gaps(extract, _extract_from_source(source, remaining_reading(reading, extract.outcome), job))
-    if extract.outcome.reasons and (outage := find_outage(job.sources, job.fetch)).total:
+    if extract.outcome.reasons and all(_was_down(source, state, job) for source, state in before.items()):
+        outage = find_outage(job.sources, job.fetch)
         raise SourceDownError(
             f"no source of the archive responds for {outage.down_s:.0f} s: "
             + "; ".join(f"{name}: {cause}" for name, cause in outage.causes.items())
             + ". What was committed stays; run the same command again later, or add another source"
         )
     return extract
+
+
+def _was_down(source: Source, before: tuple[int, bool], job: Job) -> bool:
+    """Return whether a source was down at any time since its breaker had that state."""
+    _, was_open = before
+    return was_open or get_breaker(source, job.fetch).state != before
 
 
 def _order_sources(job: Job) -> list[Source]:

@@ -144,6 +144,17 @@ def test_the_pause_doubles_when_the_source_goes_down_soon_again(breaker, clock):
     assert [*pauses, breaker.retry_in_s] == [5, 10, 20, 5]
 
 
+def test_the_state_shows_an_outage_that_is_over(breaker, clock):
+    calm = breaker.state
+    assert calm == (0, False)
+    silence(breaker, 2)
+    assert breaker.state == (1, True)
+    clock.now += FIRST_PAUSE_S
+    breaker.admit()
+    breaker.responded()
+    assert breaker.state == (1, False) != calm
+
+
 def test_an_abandoned_request_lets_the_next_one_through(breaker, clock):
     silence(breaker, 2)
     clock.now += FIRST_PAUSE_S

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -101,11 +102,12 @@ def values_of(
     file: GribFile = FILE,
     gap: int = 0,
     options: Mapping[str, str] = NO_OPTIONS,
+    settings: FetchSettings = NOW,
 ):
     """Values at the points, why others are missing, who decoded which, and what was read."""
     tally = Tally()
     try:
-        found = read_messages(Client(parse_source(url, options), NOW), file, WANTED, GRID, tally, gap, prefixes)
+        found = read_messages(Client(parse_source(url, options), settings), file, WANTED, GRID, tally, gap, prefixes)
     except ArchiveError as error:
         return None, {"all": error.code}, {}, tally
     values, missing, engines = compute_point_values(
@@ -491,8 +493,10 @@ def test_a_file_of_a_directory_that_is_replaced_before_the_rest_is_read_is_unrea
 @pytest.mark.parametrize("number", [2, 3, 9, 16])
 def test_an_object_that_is_replaced_between_parts_of_a_message_is_unreachable_for_now(how, number):
     placement, key = at_rows(3, 21, HALF), f"/{object_key(FILE)}"
-    with served(*joined(list(parts_of())), script={key: ["ok"] * (number - 1) + [how, "..."]}) as server:
-        gaps = values_of(server.url, placement, prefixes_of(placement, CHEAP))[1]
+    one_by_one = replace(NOW, concurrency=1)
+    later = [how] if how == "replaced" else [how, "..."]  # to replace it twice would restore it
+    with served(*joined(list(parts_of())), script={key: ["ok"] * (number - 1) + later}) as server:
+        gaps = values_of(server.url, placement, prefixes_of(placement, CHEAP), settings=one_by_one)[1]
     assert gaps == {"all": UnreachableError.code}
 
 
