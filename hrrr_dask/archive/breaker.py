@@ -84,7 +84,8 @@ class Breaker:
         self._lock = threading.Lock()
         self._responded = False
         self._openings = 0
-        self._cause = self._suspected_by = ""
+        self._cause = ""
+        self._suspected_by: set[str] = set()
         self._slow, self._slow_cause, self._slow_until = 0, "", 0.0
         self._opened_at = self._retry_at = self._closed_at = 0.0
         self._pause_s = 0.0
@@ -199,8 +200,8 @@ class Breaker:
     def suspect(self, cause: str, job_id: str) -> None:
         """Open the breaker, once for each job, because another process found the source down."""
         with self._lock:
-            if self._suspected_by != job_id:
-                self._suspected_by = job_id
+            if job_id not in self._suspected_by:
+                self._suspected_by.add(job_id)
                 self._open(cause)
 
     def _record_speed(self, n_bytes: int, seconds: float) -> None:
@@ -252,6 +253,8 @@ class Outage:
 
     causes: dict[str, str]
     """Name of each source that is down or slow to what is wrong with it."""
+    down: tuple[tuple[str, str], ...]
+    """The same of those that are down."""
     total: bool
     """Whether all sources are down."""
     down_s: float
@@ -266,6 +269,7 @@ def find_outage(sources: Sequence[Source], settings: FetchSettings) -> Outage:
     causes = {name: breaker.cause or breaker.slow_cause for name, breaker in breakers.items()}
     return Outage(
         {name: cause for name, cause in causes.items() if cause},
+        tuple((name, breaker.cause) for name, breaker in breakers.items() if breaker.cause),
         total=bool(breakers) and all(breaker.cause for breaker in breakers.values()),
         down_s=min((breaker.down_s for breaker in breakers.values()), default=0.0),
         retry_in_s=min((breaker.retry_in_s for breaker in breakers.values()), default=0.0),

@@ -222,7 +222,7 @@ def _job(request: Request, store: Store) -> Job:
         package_version=hrrr_dask.__version__,
         worker_timeout_s=settings["worker-timeout-s"],
         files_per_task=parse_files_per_task(settings["files-per-task"]) or 0,
-        sources_down=tuple(find_outage(request.sources, request.fetch).causes.items()),
+        sources_down=find_outage(request.sources, request.fetch).down,
     )
 
 

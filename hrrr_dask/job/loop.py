@@ -329,7 +329,7 @@ class _Loop:
         step.prepare_retry()
         if self._stop.is_set():  # what is read is committed, the rest is dropped
             self._steps[step.key] = step
-            self._progress.draining = False
+            self._drain()
         else:
             self._submit(step, self._files_per_task())
         return None

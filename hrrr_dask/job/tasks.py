@@ -41,8 +41,9 @@ _WRITING: Final = threading.Lock()
 PUBLISH_S: Final = 0.2
 """Interval at which a task with several files publishes its counts [s]."""
 
+OUTAGE_PAUSE_S: Final = 0.1
 OUTAGE_POLL_S: Final = 1.0
-"""Longest pause before a file is tried again while no source responds [s]."""
+"""Shortest and longest pause before a file is tried again while no source responds [s]."""
 
 _MIN_CHILD_BYTES: Final = 256 << 20
 """Memory of a process that reads one ordinary file [B]."""
@@ -158,24 +159,28 @@ def write_step(
 
 
 def _guarded(extract_file: Callable[[Reading, Job], Extract], reading: Reading, job: Job) -> Extract:
+    began = time.monotonic()
     while True:
         try:
             return extract_file(reading, job)
         except SourceDownError:
-            _wait_for_source(job)
+            if not _wait_for_source(job, time.monotonic() - began):
+                raise
         except (StoreError, UsageError):
             raise  # not a problem of this file
         except Exception:  # noqa: BLE001  a bug that one file triggers must not stop the run: the ledger records it
             return failed_extract(reading, job, traceback.format_exc(limit=-5))
 
 
-def _wait_for_source(job: Job) -> None:
-    """Wait before a file is tried again; raise the current exception if no source has responded for too long."""
+def _wait_for_source(job: Job, waited_s: float) -> bool:
+    """Wait before a file is tried again; return False if no source has responded for too long.
+
+    The file itself counts, too: a child process that reads it finds the outage, and this process knows nothing of it.
+    """
     _publish_counts((), 0.0, job)
     outage = find_outage(job.sources, job.fetch)
-    time.sleep(min(outage.retry_in_s, OUTAGE_POLL_S))
-    if outage.down_s >= job.fetch.outage_limit_s:
-        raise  # noqa: PLE0704  called while it is handled
+    time.sleep(min(max(outage.retry_in_s, OUTAGE_PAUSE_S), OUTAGE_POLL_S))
+    return max(outage.down_s, waited_s) < job.fetch.outage_limit_s
 
 
 def _publish_counts(extracts: Sequence[Extract], seconds: float, job: Job) -> None:

@@ -173,6 +173,19 @@ def test_what_another_process_found_is_believed_once_for_each_job(breaker, clock
     assert not refuses(breaker)
     breaker.suspect("3 requests in a row had no response", "job 2")
     assert refuses(breaker)
+    clock.now += FIRST_PAUSE_S * 2
+    breaker.admit()
+    breaker.responded()
+    breaker.suspect("3 requests in a row had no response", "job 1")
+    assert not refuses(breaker), "two jobs at once do not open it in turns"
+
+
+def test_a_slow_source_is_no_outage():
+    source = Source("slow", "http://slow.invalid")
+    for _ in range(2):
+        get_breaker(source, QUICK).responded(4000, 8.0)
+    outage = find_outage([source], QUICK)
+    assert (list(outage.causes), outage.down, outage.total) == (["slow"], (), False)
 
 
 def test_slow_responses_put_a_source_last_for_a_while_but_do_not_refuse_it(breaker, clock):

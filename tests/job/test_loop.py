@@ -19,7 +19,7 @@ from distributed.scheduler import KilledWorker
 from support.jobs import LEADS, fake_extract, make_job, make_readings, write_locally
 from support.paths import pythonpath_for
 
-from hrrr_dask.errors import RunError, StoreConflictError, StoreMismatchError
+from hrrr_dask.errors import RunError, SourceDownError, StoreConflictError, StoreMismatchError
 from hrrr_dask.job import batching
 from hrrr_dask.job import loop as run_module
 from hrrr_dask.job.loop import Progress, run
@@ -62,12 +62,17 @@ def client():
         yield connected
 
 
-def work(client, partitions, name, *, files_per_task=1, show=None, **stages):
+def work(client, partitions, name, *, files_per_task=1, show=None, fetch=None, **stages):
     partitions = list(partitions)
     progress = Progress(sum(len(partition.readings) for partition in partitions))
     told = Stages(**{"extract_file": read, "write_partition": write} | stages)
     return run(
-        client, make_job(files_per_task, name), iter(partitions), progress, show or (lambda _: None), told
+        client,
+        make_job(files_per_task, name, **(fetch or {})),
+        iter(partitions),
+        progress,
+        show or (lambda _: None),
+        told,
     ), progress
 
 
@@ -99,6 +104,12 @@ def read_instantly(reading, job):
 def read_with_a_fault(reading, job):
     if reading.file.label == DEADLY:
         raise ZeroDivisionError("our own fault")
+    return read(reading, job)
+
+
+def read_first(reading, job):
+    if reading.file.init_time.day > 1 or reading.file.lead_hours >= 3:
+        raise SourceDownError("no source responds")
     return read(reading, job)
 
 
@@ -323,6 +334,17 @@ def test_an_interrupt_commits_the_tasks_that_are_finished(client):
     whole = {tuple(files) for files in files_of_tasks().values() if len(files) == 3}
     assert {label for files in whole for label in files} >= set(written)
     assert len(written) % 3 == 0
+
+
+@pytest.mark.timeout(60)
+def test_without_a_source_the_run_ends_in_time_and_commits_what_is_read(client):
+    """The limit also holds where this process does not see the outage, as when a child process reads the file."""
+    partitions = [Partition(0, make_readings(1)), Partition(1, make_readings(1, 24))]
+    with pytest.raises(SourceDownError, match="no source responds"):
+        work(client, partitions, "nowhere", fetch={"outage_limit_s": 1.0}, extract_file=read_first)
+    written = sorted(label for each in done("write") for label in each.labels)
+    assert "20240101T00-f00" in written
+    assert set(written) <= {label for each in done("read") for label in each.labels}
 
 
 def test_what_all_tasks_need_is_given_anew_when_its_workers_ended_and_no_file_is_blamed(client, monkeypatch):

@@ -25,14 +25,14 @@ def make_readings(n_runs, first_run=0, leads=LEADS):
     )
 
 
-def make_job(files_per_task, name):
+def make_job(files_per_task, name, **fetch):
     job = Job(
         job_id=name,
         spec=make_spec(selection=SIX_LEADS),
         store_url="",
         store_options=(),
         sources=(),
-        fetch=FetchSettings(),
+        fetch=FetchSettings(**fetch),
         engine="eccodes",
         merge_gap_bytes=0,
         package_version="1.2.3",
