@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from support.clock import Clock
 
 from hrrr_dask.archive.breaker import (
     DENIED_OBJECTS,
@@ -26,17 +27,9 @@ from hrrr_dask.testing import FaultServer
 BODY = bytes(200)
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(now=1000.0)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from support.clock import Clock
 
 from hrrr_dask.archive import hedging
 from hrrr_dask.archive.fetch import Client, FetchSettings, Tally
@@ -14,13 +15,6 @@ from hrrr_dask.testing import FaultServer
 
 BODY = bytes(range(200))
 RANGES = [ByteRange(start, start + 5) for start in range(0, 190, 5)]
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
