@@ -41,6 +41,8 @@ class Product:
     """Human-readable description."""
     file_bytes: int
     """Typical size of a file [B]."""
+    step_minutes: int = 60
+    """Interval between lead times [min]."""
 
 
 PRODUCTS: Final = {
@@ -49,7 +51,7 @@ PRODUCTS: Final = {
         Product("sfc", "two-dimensional fields, hourly", 150_000_000),
         Product("prs", "pressure levels, hourly", 440_000_000),
         Product("nat", "native levels, hourly", 770_000_000),
-        Product("subh", "two-dimensional fields, every 15 minutes", 190_000_000),
+        Product("subh", "two-dimensional fields, every 15 minutes", 190_000_000, step_minutes=15),
     )
 }
 
