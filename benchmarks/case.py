@@ -58,7 +58,7 @@ def prepare(work: Path, window: GridWindow, engine: str = "eccodes") -> Path:
         _pack_as_ncep(draft)
         draft.rename(case / "archive")
     job = make_job(case / "archive", window, engine)
-    reading = Reading(FILE, tuple(variable.name for variable in job.variables))
+    reading = Reading.of(FILE, tuple(variable.name for variable in job.variables))
     (case / "job.pickle").write_bytes(pickle.dumps((reading, job)))
     np.save(case / "cells.npy", np.stack([job.spec.cells.y, job.spec.cells.x]))
     return case

@@ -23,7 +23,7 @@ from hrrr_dask.archive.messages import FileMessages, read_messages
 from hrrr_dask.archive.prefixes import Prefixes
 from hrrr_dask.archive.sources import parse_source
 from hrrr_dask.catalog.products import inventory_key, object_key
-from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.catalog.selectors import Selector, Wanted
 from hrrr_dask.catalog.variables import CATALOG
 from hrrr_dask.decode import get_engine
 from hrrr_dask.errors import ArchiveError
@@ -34,6 +34,7 @@ from hrrr_dask.testing import GridWindow, encode_file
 __all__ = ["FileCases"]
 
 FILE: Final = GribFile(datetime(2024, 7, 1, 18), 3)
+LEAD: Final = 180
 NAMES: Final = (
     "temperature_2m",
     "u_component_wind_10m",
@@ -58,7 +59,7 @@ class _Archive:
         self.starts = [record.byte_range.start for record in records] + [len(self.content)]
         self.identity, self.values = {}, {}
         for selector in WANTED:
-            place = select(records, selector, FILE.lead_hours).byte_range
+            place = select(records, Wanted(selector, LEAD)).byte_range
             data = self.content[place.start : place.stop]
             self.identity[selector], self.values[selector] = read_identity(data), read_values(data)
 
@@ -91,7 +92,7 @@ class FileCases:
             prefixes = Prefixes(cells, archive.n_cells, chance.choice((1_000, 1 << 18)))
         gap = chance.choice((0, 1 << 18))
         try:
-            found = read_messages(self._client, FILE, WANTED, archive.grid, Tally(), gap, prefixes)
+            found = read_messages(self._client, FILE, {LEAD: WANTED}, archive.grid, Tally(), gap, prefixes)[LEAD]
         except ArchiveError as error:
             return f"no file: {error.code}"
         return self._compare(archive, found, content, cells)

@@ -14,7 +14,7 @@ from typing import Final, cast
 from benchmarks.fuzz_messages import WrongError
 from benchmarks.mutations import TEXTS, spoil_text
 from hrrr_dask.archive.inventory import check_extent, locate, merge_ranges, parse_inventory, select
-from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.catalog.selectors import Selector, Wanted
 from hrrr_dask.catalog.variables import CATALOG
 from hrrr_dask.errors import ArchiveError
 from hrrr_dask.records import GribFile, Record, Window, WindowKind
@@ -60,7 +60,7 @@ class InventoryCases:
             (record.element, record.level) for record in chance.sample(records, min(3, len(records)))
         }:
             try:
-                record = select(records, Selector(element, level), chance.randrange(30))
+                record = select(records, Wanted(Selector(element, level), 60 * chance.randrange(30)))
             except ArchiveError:
                 continue
             _compare(record, text, run)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.mutations import spoil_message
 from hrrr_dask.archive.index_scan import scan_messages
 from hrrr_dask.archive.inventory import parse_inventory, select
-from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.catalog.selectors import Selector, Wanted
 from hrrr_dask.catalog.variables import CATALOG, find_companion
 from hrrr_dask.decode import get_engine
 from hrrr_dask.errors import ArchiveError
@@ -107,7 +107,8 @@ class MessageCases:
         wanted = range(n_cells) if n_cells < 10_000 else sorted(chance.randrange(n_cells) for _ in range(200))
         cells = np.array(wanted, dtype=np.int64)
         try:
-            check_message(data, file=good.file, record=record, selector=good.selector, grid=good.grid, vector=vector)
+            message = Wanted(good.selector, 60 * good.file.lead_hours)
+            check_message(data, file=good.file, record=record, wanted=message, grid=good.grid, vector=vector)
             values = chance.choice(self._engines).points(memoryview(data), cells)
         except ArchiveError as error:
             return f"refused: {error.code}"
@@ -224,7 +225,7 @@ def _walked(content: bytes) -> tuple[Record, ...]:
 def _of_catalogue(content: bytes, records: tuple[Record, ...], file: GribFile) -> Iterator[Good]:
     for variable in CATALOG.values():
         try:
-            record = select(records, variable.selector, file.lead_hours)
+            record = select(records, Wanted(variable.selector, 60 * file.lead_hours))
         except ArchiveError:
             continue  # not in this file
         yield _good(content[record.byte_range.start : record.byte_range.stop], file, record, variable.selector)

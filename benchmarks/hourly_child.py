@@ -51,7 +51,7 @@ def main(given: dict[str, Any]) -> dict[str, Any]:
 
 def make_spec(n_points: int, n_leads: int, partition_days: int) -> StoreSpec:
     """Return the specification of a store of hourly runs of the default variables."""
-    selection = Selection(parse_variables(list(DEFAULT_VARIABLES)), tuple(range(n_leads)))
+    selection = Selection(parse_variables(list(DEFAULT_VARIABLES)), tuple(range(0, 60 * n_leads, 60)))
     window = GridWindow(0, 0, 1059, 1799)
     chance = np.random.default_rng(2024)
     latitude, longitude = window.latlon(*(chance.uniform(1, size - 2, n_points) for size in window.shape))
@@ -74,7 +74,7 @@ def make_spec(n_points: int, n_leads: int, partition_days: int) -> StoreSpec:
 def values_of(spec: StoreSpec, variable: int, run: int) -> NDArray[np.float32]:
     """Return values that compress about as real ones do: in steps of 1/16, dims (lead_time, point)."""
     chance = np.random.default_rng([variable, run])
-    hours = run + np.arange(len(spec.selection.lead_hours))[:, None]
+    hours = run + np.arange(len(spec.selection.lead_minutes))[:, None]
     points = np.arange(len(spec.points))
     regular = 285 + variable + 8 * np.sin(2 * np.pi * hours / 24 + points) + 3 * np.sin(hours / 37 + points / 7)
     noise = 0.4 * np.sqrt(1 + hours - run) * chance.standard_normal((len(hours), len(points)))
@@ -98,7 +98,7 @@ def update(job: Job, run: int) -> dict[str, Any]:
     """Write one run as ``hrrr-dask update`` does: shards, ledger entry, status."""
     extracts = list(extracts_of(job.spec, run))
     names = extracts[0].outcome.wanted
-    partition = Partition(0, tuple(Reading(extract.outcome.file, names) for extract in extracts), run)
+    partition = Partition(0, tuple(Reading.of(extract.outcome.file, names) for extract in extracts), run)
     began = time.perf_counter()
     report = write_partition(partition, extracts, job)
     return {
@@ -112,9 +112,10 @@ def extracts_of(spec: StoreSpec, run: int) -> Iterator[Extract]:
     """Yield the extracts of the files of one run."""
     names = tuple(variable.name for variable in spec.selection.variables)
     values = np.stack([values_of(spec, v, run) for v in range(len(names))], axis=1)
-    for lead, own in zip(spec.selection.lead_hours, values, strict=True):
+    for lead, own in zip(spec.selection.lead_minutes, values, strict=True):
         outcome = FileOutcome(
-            GribFile(spec.axis.init_time(run), lead),
+            GribFile(spec.axis.init_time(run), lead // 60),
+            lead,
             names,
             {},
             origin=Origin(published=FIRST_DAY),

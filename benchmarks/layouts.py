@@ -75,7 +75,7 @@ class Case:
 
     def spec(self) -> StoreSpec:
         """What ``backfill`` would make of it."""
-        selection = Selection(parse_variables([VARIABLE]), tuple(range(self.n_leads)), tuple(range(24)))
+        selection = Selection(parse_variables([VARIABLE]), tuple(range(0, 60 * self.n_leads, 60)), tuple(range(24)))
         window = GridWindow(0, 0, 1059, 1799)
         chance = np.random.default_rng(2023)
         rows, columns = (chance.uniform(1, size - 2, self.n_points) for size in window.shape)
@@ -146,7 +146,7 @@ def documents_of(spec: StoreSpec, layout: str) -> dict[str, bytes]:
     if layout == OURS:
         return documents
     array = json.loads(documents[f"{VARIABLE}/zarr.json"])
-    leads = 1 if layout == "object per file" else len(spec.selection.lead_hours)
+    leads = 1 if layout == "object per file" else len(spec.selection.lead_minutes)
     array["chunk_grid"]["configuration"]["chunk_shape"] = [1, leads, len(spec.points)]
     (sharding,) = array["codecs"]
     array["codecs"] = sharding["configuration"]["codecs"]
@@ -189,7 +189,7 @@ def write_layout(store: ObjectStore, spec: StoreSpec, layout: str, values: Value
 def _of_files(spec: StoreSpec) -> dict[str, NDArray[Any]]:
     """What the store says of each file, dims (init_time, lead_time): complete, there an hour after the run began."""
     start = int((spec.axis.first_day - datetime(1970, 1, 1)).total_seconds())
-    runs, leads = np.arange(spec.n_init)[:, None], np.arange(len(spec.selection.lead_hours))
+    runs, leads = np.arange(spec.n_init)[:, None], np.arange(len(spec.selection.lead_minutes))
     late = np.random.default_rng(60).integers(0, 600, (runs.size, leads.size))
     return {
         "status": np.full(late.shape, COMPLETE, dtype=np.uint8),

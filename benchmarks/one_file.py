@@ -76,7 +76,7 @@ def extract_with_hrrr_dask(case: Path) -> Work:
     get_engine(job.engine)  # a worker imports it once, at its first file
 
     def work() -> Values:
-        extract = extract_file(reading, job)
+        (extract,) = extract_file(reading, job)
         if extract.outcome.reasons:
             raise RuntimeError(f"the synthetic file has gaps: {extract.outcome.details}")
         return extract.values
@@ -199,10 +199,12 @@ def count_downloads(case: Path) -> list[dict[str, Any]]:
     from hrrr_dask.job.extract import wanted_messages
 
     reading, job = pickle.loads((case / "job.pickle").read_bytes())
-    client, grid, wanted = get_client(job.sources[0], job.fetch), job.spec.grid, wanted_messages(job.variables)
+    client, grid = get_client(job.sources[0], job.fetch), job.spec.grid
+    wanted = {lead: wanted_messages(job.variables) for lead, _ in reading.by_lead}
 
     def read(tally: Tally, prefixes: Prefixes | None) -> FileMessages:
-        return read_messages(client, reading.file, wanted, grid, tally, job.merge_gap_bytes, prefixes)
+        found = read_messages(client, reading.file, wanted, grid, tally, job.merge_gap_bytes, prefixes)
+        return next(iter(found.values()))
 
     def read_twice(cells: NDArray[np.int64], request_bytes: int) -> tuple[float, float, float]:
         prefixes, first, second = Prefixes(cells, grid.nx * grid.ny, request_bytes), Tally(), Tally()

@@ -26,7 +26,8 @@ from benchmarks.running import Answer, Row, make_parser, run_alone, say
 from benchmarks.scale_ledger import compact_ledger, fold_ledger, write_ledger
 from hrrr_dask.archive.fetch import FetchSettings
 from hrrr_dask.archive.grid_probe import find_point_cells
-from hrrr_dask.config.settings import Period, parse_selection, resolve_settings
+from hrrr_dask.config.period import Period
+from hrrr_dask.config.settings import parse_selection, resolve_settings
 from hrrr_dask.grid.points import Points
 from hrrr_dask.job.loop import Progress, run
 from hrrr_dask.job.pipeline import Job, PartitionReport
@@ -96,10 +97,11 @@ class Simulation:
 # The two stages
 
 
-def extract_nothing(reading: Reading, job: Job) -> Extract:
+def extract_nothing(reading: Reading, job: Job) -> list[Extract]:
     """Stand for reading a file."""
-    outcome = FileOutcome(reading.file, reading.variables, {}, origin=Origin("nowhere", "0" * 32), n_points=N_POINTS)
-    return Extract(np.zeros((len(job.variables), N_POINTS), dtype=np.float32), outcome)
+    ((lead, names),) = reading.by_lead
+    outcome = FileOutcome(reading.file, lead, names, {}, origin=Origin("nowhere", "0" * 32), n_points=N_POINTS)
+    return [Extract(np.zeros((len(job.variables), N_POINTS), dtype=np.float32), outcome)]
 
 
 def count_only(partition: Partition, extracts: Sequence[Extract], job: Job, attempt: int) -> PartitionReport:

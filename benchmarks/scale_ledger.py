@@ -50,7 +50,7 @@ def write_ledger(url: str, n_files: int) -> dict[str, Any]:
 def entry_table(files: NDArray[np.int64], selection: Selection, who: Attempt) -> pa.Table:
     """The rows of an entry, as :func:`hrrr_dask.ledger.rows.encode_entry` has them."""
     names = [variable.name for variable in selection.variables]
-    runs, leads = np.divmod(files, len(selection.lead_hours))
+    runs, leads = np.divmod(files, len(selection.lead_minutes))
     file = np.repeat(np.arange(len(files)), len(names))
     n_rows = len(file)
     value = (files[0] * len(names) + np.arange(n_rows)) % GAP_EVERY
@@ -60,6 +60,7 @@ def entry_table(files: NDArray[np.int64], selection: Selection, who: Attempt) ->
     columns = {
         "init_time": times,
         "lead_hours": leads[file].astype(np.int16),
+        "lead_minutes": (60 * leads[file]).astype(np.int16),
         "variable": _words(np.tile(np.arange(len(names), dtype=np.int32), len(files)), names),
         "outcome": _words(missing, ["complete", "not-published"]),
         "detail": _words(missing, ["", "the archive has no such object"]),
@@ -93,7 +94,7 @@ def fold_ledger(url: str) -> dict[str, Any]:
     """Reduce it to how each value stands."""
     selection = parse_selection(resolve_settings())
     axis, ledger, n_files = Axis(START, selection.cycles), Ledger(Blobs(url, {})), int(Path(url, SIZE).read_text())
-    inits = slice(0, -(-n_files // len(selection.lead_hours)))
+    inits = slice(0, -(-n_files // len(selection.lead_minutes)))
     base, began = resident("VmRSS"), time.perf_counter()
     states = reduce_rows(ledger.tables(None, COLUMNS), selection, axis, inits, (N_POINTS,))
     seconds = time.perf_counter() - began

@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from hrrr_dask.config.settings import FILES_AT_ONCE, Period, parse_selection, resolve_settings
+from hrrr_dask.config.period import Period
+from hrrr_dask.config.settings import FILES_AT_ONCE, parse_selection, resolve_settings
 from hrrr_dask.job.batching import files_per_task
 from hrrr_dask.job.costs import DEFAULT_CALIBRATION, DOLLARS_PER_CORE_HOUR, Costs, estimate
 from hrrr_dask.planning.layout import Axis, choose_layout
@@ -78,7 +79,7 @@ class Limits:
         workers : int
             One core each.
         """
-        size = files_per_task(workers * self.threads, self.file_s, len(plan.selection.lead_hours), plan.n_files)
+        size = files_per_task(workers * self.threads, self.file_s, len(plan.selection.lead_minutes), plan.n_files)
         bytes_a_file, requests_a_file = plan.bytes_to_read / plan.n_files, plan.requests / plan.n_files
         return {
             "cores": workers / cpu_s,
@@ -148,7 +149,7 @@ def limits_of(plan: Plan, costs: Costs, limits: Limits) -> dict[str, float]:
     """How many workers each limit can keep busy; for a node's network: cores of a node."""
     cpu_s = costs.core_hours * 3600 / costs.files
     one = limits.files_per_s(plan, cpu_s, 1)
-    leads = len(plan.selection.lead_hours)
+    leads = len(plan.selection.lead_minutes)
     return {
         "scheduler, a file a task": cpu_s / (limits.task_s + limits.task_file_s),
         "scheduler, a run a task": cpu_s * leads / (limits.task_s + leads * limits.task_file_s),

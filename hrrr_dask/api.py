@@ -11,7 +11,7 @@ import numpy as np
 from distributed import Client
 
 from hrrr_dask.archive.grid_probe import find_point_cells
-from hrrr_dask.catalog.variables import parse_variables
+from hrrr_dask.catalog.variables import check_product, parse_variables
 from hrrr_dask.config.settings import resolve_settings
 from hrrr_dask.grid.points import read_points
 from hrrr_dask.job.backfill import count_files_to_read, run_backfill
@@ -216,12 +216,15 @@ def add_variables(
     Raises
     ------
     ConfigError
-        If a variable is unknown, or the store has another one by that name, even if added just now. Nothing was
-        written.
+        If a variable is unknown or not in the product's files, or the store has another one by that name, even if added
+        just now. Nothing was written.
     """
     url = url_of(store)
     growth = Growth(variables=parse_variables(resolve_settings(variables=variables)["variables"]))
-    growth.check(open_store(url, settings).spec, url)
+    spec = open_store(url, settings).spec
+    growth.check(spec, url)
+    known = {variable.name for variable in spec.selection.variables}
+    check_product((each for each in growth.variables if each.name not in known), spec.selection.product)
     return _grow(url, growth, settings, client, show)
 
 

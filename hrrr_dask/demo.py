@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from hrrr_dask.api import backfill
-from hrrr_dask.config.settings import DEFAULTS
+from hrrr_dask.catalog.variables import DEFAULT_VARIABLES
 from hrrr_dask.job.loop import Progress
 from hrrr_dask.read.opening import open_dataset
 from hrrr_dask.report.results import Report
@@ -78,7 +78,7 @@ def run_demo(directory: str | Path, *, show: Callable[[Progress], None], say: Ca
         source=[str(archive)],
         cycles=list(CYCLES),
         lead_hours=list(LEAD_HOURS),
-        variables=[*DEFAULTS["variables"], "wind_gust_surface", "precipitation_1h"],
+        variables=[*DEFAULT_VARIABLES, "wind_gust_surface", "precipitation_1h"],
     )
     plot_fan(open_dataset(str(store)), POINTS[0][0], plot)
     return DemoResult(report, store, plot)

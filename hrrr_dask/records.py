@@ -5,6 +5,7 @@ Times are naive :class:`datetime.datetime` in UTC, as in GRIB. Nothing here read
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -17,6 +18,7 @@ __all__ = [
     "Cells",
     "Extract",
     "FileOutcome",
+    "Forecast",
     "GribFile",
     "Origin",
     "Partition",
@@ -24,6 +26,7 @@ __all__ = [
     "Record",
     "Window",
     "WindowKind",
+    "one_of_each_file",
 ]
 
 WindowKind = Literal["instant", "acc", "ave", "max", "min"]
@@ -31,7 +34,7 @@ WindowKind = Literal["instant", "acc", "ave", "max", "min"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class GribFile:
-    """One file of the archive: all messages of one run and lead time.
+    """One file of the archive: all messages of one run and lead time, or of the four quarters of an hour.
 
     Examples
     --------
@@ -42,7 +45,7 @@ class GribFile:
     init_time: datetime
     """Start of the model run, UTC."""
     lead_hours: int
-    """Lead time [h]."""
+    """Hour in its name: the lead time, or the last one that the file has [h]."""
     product: str = "sfc"
     """``sfc``, ``prs``, ``nat`` or ``subh``."""
     domain: str = "conus"
@@ -50,18 +53,40 @@ class GribFile:
 
     @property
     def lead_time(self) -> timedelta:
-        """Lead time as a duration."""
+        """Lead time, or the last one that the file has."""
         return timedelta(hours=self.lead_hours)
 
     @property
     def valid_time(self) -> datetime:
-        """Time for which the forecast is valid, UTC."""
+        """Time for which the forecast of :attr:`lead_time` is valid, UTC."""
         return self.init_time + self.lead_time
 
     @property
     def label(self) -> str:
         """Short name for task keys and messages."""
         return f"{self.init_time:%Y%m%dT%H}-f{self.lead_hours:02d}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Forecast:
+    """One lead time of a run, and the file that has it.
+
+    Examples
+    --------
+    >>> Forecast(GribFile(datetime(2024, 1, 1, 6), 5, "subh"), 255).label
+    '20240101T06-f05 at 255 min'
+    """
+
+    file: GribFile
+    """The file."""
+    lead_minutes: int
+    """Lead time [min]."""
+
+    @property
+    def label(self) -> str:
+        """Name for messages: the file's, and the lead time unless it is the file's hour."""
+        quarter = f" at {self.lead_minutes} min" if self.lead_minutes % 60 else ""
+        return f"{self.file.label}{quarter}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -145,14 +170,20 @@ class Cells:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Reading:
-    """What to read of one file: variables and points that the store does not have yet."""
+    """What to read of one file: lead times, variables and points that the store does not have yet."""
 
     file: GribFile
     """The file."""
-    variables: tuple[str, ...]
-    """Names in plan order; only variables that the archive can have in this file."""
+    by_lead: tuple[tuple[int, tuple[str, ...]], ...]
+    """Lead time [min] and names of the variables to read at it, in plan order; only what the archive can have in this
+    file. Ascending."""
     first_point: int = 0
     """First point to read; the store has those before."""
+
+    @classmethod
+    def of(cls, file: GribFile, variables: Iterable[str], first_point: int = 0) -> Reading:
+        """Make the reading of variables at the lead time in the file's name."""
+        return cls(file, ((60 * file.lead_hours, tuple(variables)),), first_point)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +202,12 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
-    """Outcome of one file: a row of the ledger for each variable."""
+    """Outcome of one file at one lead time: a row of the ledger for each variable."""
 
     file: GribFile
     """The file."""
+    lead_minutes: int
+    """Lead time [min]."""
     wanted: tuple[str, ...]
     """Names of the requested variables."""
     reasons: dict[str, str]
@@ -186,11 +219,11 @@ class FileOutcome:
     elsewhere: dict[str, Origin] = field(default_factory=dict)
     """Name of a variable to its object, for variables that were not read from the first."""
     bytes_read: int = 0
-    """Bytes received from the sources [B]."""
+    """Bytes received from the sources for the whole file [B]."""
     requests: int = 0
-    """Requests made, including retries."""
+    """Requests made for the whole file, including retries."""
     seconds: float = 0.0
-    """Wall time of the extraction [s]."""
+    """Wall time of the extraction of the whole file [s]."""
     first_point: int = 0
     """First point that was read."""
     n_points: int = 0
@@ -210,13 +243,18 @@ class FileOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """Values of one file at the points, a few kilobytes."""
+    """Values of one file and lead time at the points, a few kilobytes."""
 
     values: NDArray[np.float32]
     """Values of the outcome's ``wanted``, from its ``first_point`` to its ``n_points``, NaN if missing; dims
     (variable, point)."""
     outcome: FileOutcome
-    """Outcome of the file."""
+    """Outcome of the file and lead time."""
+
+
+def one_of_each_file(outcomes: Iterable[FileOutcome]) -> list[FileOutcome]:
+    """Return one outcome of each file, for figures of the whole file."""
+    return list({outcome.file: outcome for outcome in outcomes}.values())
 
 
 @dataclass(frozen=True, slots=True)

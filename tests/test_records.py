@@ -7,8 +7,9 @@ from dataclasses import FrozenInstanceError
 from datetime import datetime, timedelta
 
 import pytest
+from support.outcomes import hourly_outcome
 
-from hrrr_dask.records import ByteRange, FileOutcome, GribFile, Partition, Reading, Window
+from hrrr_dask.records import ByteRange, GribFile, Partition, Reading, Window
 
 FILE = GribFile(datetime(2024, 1, 1, 18), 30)
 
@@ -60,7 +61,7 @@ def test_a_window_does_not_run_backwards_but_may_be_empty():
 
 
 def test_a_partition_is_called_after_its_first_day_and_its_step():
-    reading = Reading(FILE, ("t",))
+    reading = Reading.of(FILE, ("t",))
     assert Partition(3, (reading,)).label == "20240101"
     assert Partition(3, (reading,), 2).label == "20240101-2"
     assert Partition(3, ()).label == "part3"
@@ -68,16 +69,16 @@ def test_a_partition_is_called_after_its_first_day_and_its_step():
 
 
 def test_readings_sort_by_their_files():
-    readings = [Reading(GribFile(datetime(2024, 1, 1, hour), lead), ("t",)) for hour in (6, 0) for lead in (12, 3)]
+    readings = [Reading.of(GribFile(datetime(2024, 1, 1, hour), lead), ("t",)) for hour in (6, 0) for lead in (12, 3)]
     assert [reading.file for reading in sorted(readings)] == sorted(reading.file for reading in readings)
 
 
 def test_a_reading_and_its_outcome_begin_with_the_first_point_unless_told():
-    assert Reading(FILE, ("t",)).first_point == 0
-    assert (FileOutcome(FILE, ("t",), {}).first_point, FileOutcome(FILE, ("t",), {}).n_points) == (0, 0)
+    assert Reading.of(FILE, ("t",)).first_point == 0
+    assert (hourly_outcome(FILE, ("t",), {}).first_point, hourly_outcome(FILE, ("t",), {}).n_points) == (0, 0)
 
 
 def test_outcomes_do_not_share_their_details():
-    first, second = FileOutcome(FILE, ("temperature_2m",), {}), FileOutcome(FILE, ("temperature_2m",), {})
+    first, second = hourly_outcome(FILE, ("temperature_2m",), {}), hourly_outcome(FILE, ("temperature_2m",), {})
     first.details["temperature_2m"] = "cut off"
     assert second.details == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from hrrr_dask.outcomes import OUTCOMES
@@ -10,40 +11,60 @@ from hrrr_dask.records import Extract, FileOutcome, Reading
 __all__ = ["fill_gaps", "remaining_reading"]
 
 
-def remaining_reading(reading: Reading, outcome: FileOutcome) -> Reading:
+def remaining_reading(reading: Reading, outcomes: Iterable[FileOutcome]) -> Reading:
     """Return what is still to be read of a file.
 
     Parameters
     ----------
     reading : Reading
         What was requested.
-    outcome : FileOutcome
-        Its outcome so far.
+    outcomes : iterable of FileOutcome
+        Its outcomes so far, one for each lead time.
 
     Returns
     -------
     Reading
         Only the variables that are missing.
     """
-    return replace(reading, variables=tuple(name for name in reading.variables if name in outcome.reasons))
+    gaps = {outcome.lead_minutes: outcome.reasons for outcome in outcomes}
+    left = ((lead, tuple(name for name in names if name in gaps[lead])) for lead, names in reading.by_lead)
+    return replace(reading, by_lead=tuple((lead, names) for lead, names in left if names))
 
 
-def fill_gaps(first: Extract, again: Extract) -> Extract:
-    """Fill the gaps of an extract with the values of the next source.
+def fill_gaps(first: Sequence[Extract], again: Sequence[Extract]) -> list[Extract]:
+    """Fill the gaps of a file with the values of the next source.
 
     Parameters
     ----------
-    first : Extract
-        Extract from the sources before.
-    again : Extract
-        Extract from the next source, of the missing variables only.
+    first : sequence of Extract
+        Extracts from the sources before, one for each lead time.
+    again : sequence of Extract
+        Extracts from the next source, of the missing variables only.
 
     Returns
     -------
-    Extract
-        For the variables of ``first``. The details of a value from the next source say what was wrong before. A gap
-        keeps the retryable reason if one of the sources gave one, else the reason of the first source.
+    list of Extract
+        For the lead times and variables of ``first``. The details of a value from the next source say what was wrong
+        before. A gap keeps the retryable reason if one of the sources gave one, else the reason of the first source.
     """
+    next_source = {extract.outcome.lead_minutes: extract for extract in again}
+    tried = again[0].outcome
+
+    def fill(extract: Extract) -> Extract:
+        lead = extract.outcome.lead_minutes
+        filled = _fill_gaps(extract, next_source[lead]) if lead in next_source else extract
+        outcome = replace(
+            filled.outcome,
+            bytes_read=extract.outcome.bytes_read + tried.bytes_read,
+            requests=extract.outcome.requests + tried.requests,
+            seconds=extract.outcome.seconds + tried.seconds,
+        )
+        return replace(filled, outcome=outcome)
+
+    return [fill(extract) for extract in first]
+
+
+def _fill_gaps(first: Extract, again: Extract) -> Extract:
     before, after = first.outcome, again.outcome
     values, at = first.values.copy(), {name: v for v, name in enumerate(before.wanted)}
     reasons, details, elsewhere = dict(before.reasons), dict(before.details), dict(before.elsewhere)
@@ -61,9 +82,6 @@ def fill_gaps(first: Extract, again: Extract) -> Extract:
         reasons=reasons,
         details=details,
         elsewhere=elsewhere,
-        bytes_read=before.bytes_read + after.bytes_read,
-        requests=before.requests + after.requests,
-        seconds=before.seconds + after.seconds,
         engines=before.engines | after.engines,
         checksums=before.checksums | after.checksums,
         flags=before.flags | after.flags,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import islice, product
 from typing import Final
 
 from hrrr_dask.archive.fetch import Client, FetchSettings, Tally, get_client
 from hrrr_dask.archive.sources import Source, object_url
-from hrrr_dask.catalog.products import object_key
+from hrrr_dask.catalog.products import object_keys
 from hrrr_dask.config.settings import Method
 from hrrr_dask.errors import ArchiveError, NotPublishedError, WrongIdentityError
 from hrrr_dask.grib.sections import read_header
@@ -82,10 +82,10 @@ def _first_section(files: Iterable[GribFile], sources: Sequence[Source], setting
     tried: list[str] = []
     failure: ArchiveError | None = None
     for file in files:
-        for source in sources:
-            tried.append(object_url(source, object_key(file)))
+        for source, key in product(sources, object_keys(file, [60 * file.lead_hours])):
+            tried.append(object_url(source, key))
             try:
-                return tried[-1], _grid_section(get_client(source, settings), object_key(file))
+                return tried[-1], _grid_section(get_client(source, settings), key)
             except NotPublishedError:
                 continue
             except ArchiveError as error:

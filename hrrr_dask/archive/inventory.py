@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final, cast
 
 from hrrr_dask.catalog.elements import canonical_element
-from hrrr_dask.catalog.selectors import Selector, WindowSpec
+from hrrr_dask.catalog.selectors import Wanted, WindowSpec
 from hrrr_dask.errors import (
     AmbiguousMessageError,
     InventoryError,
@@ -180,18 +180,16 @@ def check_extent(records: Iterable[Record], size: int) -> None:
         )
 
 
-def select(records: Sequence[Record], selector: Selector, lead_hours: int) -> Record:
-    """Return the only message that matches a selector.
+def select(records: Sequence[Record], wanted: Wanted) -> Record:
+    """Return the only message that matches a selector at a lead time.
 
     Parameters
     ----------
     records : sequence of Record
         All records of a file.
-    selector : Selector
-        Element, level and window, compared as whole words. Without a window, any window matches if there is
-        only one.
-    lead_hours : int
-        Lead time of the file [h].
+    wanted : Wanted
+        Element, level and window, compared as whole words, and lead time, at which the window ends. Without a window,
+        any window matches if there is only one.
 
     Raises
     ------
@@ -200,25 +198,27 @@ def select(records: Sequence[Record], selector: Selector, lead_hours: int) -> Re
     AmbiguousMessageError
         If several messages match.
     """
+    selector, lead_minutes = wanted
     element = canonical_element(selector.element)
     same_element = [record for record in records if canonical_element(record.element) == element]
     same_level = [record for record in same_element if record.level == selector.level]
-    found = [record for record in same_level if _fits(record.window, selector.window, lead_hours)]
+    found = [record for record in same_level if _fits(record.window, selector.window, lead_minutes)]
     if len(found) == 1:
         return found[0]
-    wanted = f"wanted {selector} at lead hour {lead_hours}"
     if found:
-        raise AmbiguousMessageError(f"{wanted}, found {_list(found)}: name the window in the selector")
+        raise AmbiguousMessageError(f"wanted {wanted}, found {_list(found)}: name the window in the selector")
     if same_element:
-        raise MessageNotFoundError(f"{wanted}, found {_list(same_level or same_element)}: name one of these")
+        raise MessageNotFoundError(f"wanted {wanted}, found {_list(same_level or same_element)}: name one of these")
     raise MessageNotFoundError(
-        f"{wanted}, found no {element} among the file's {len(records)} messages: "
+        f"wanted {wanted}, found no {element} among the file's {len(records)} messages: "
         "look into its inventory for what it has"
     )
 
 
-def _fits(window: Window | None, spec: WindowSpec, lead_hours: int) -> bool:
-    return window is not None and (spec.kind is None or window == spec.at(lead_hours))
+def _fits(window: Window | None, spec: WindowSpec, lead_minutes: int) -> bool:
+    if window is None or spec.kind is None:
+        return window is not None and window.stop == lead_minutes
+    return window == spec.at(lead_minutes)
 
 
 def _list(records: Sequence[Record]) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
-from typing import Final
+from typing import Final, TypeVar
 
 from hrrr_dask.archive.fetch import Client, Response, Tally
 from hrrr_dask.archive.index_scan import scan_messages
 from hrrr_dask.archive.inventory import check_extent, locate, merge_ranges, parse_inventory, select
 from hrrr_dask.archive.prefixes import Prefixes
-from hrrr_dask.catalog.products import inventory_key, object_key
-from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.catalog.products import object_keys
+from hrrr_dask.catalog.selectors import Selector, Wanted
 from hrrr_dask.catalog.variables import find_companion
 from hrrr_dask.errors import (
     AccessDeniedError,
@@ -32,6 +32,8 @@ from hrrr_dask.records import ByteRange, GribFile, Record
 
 __all__ = ["FileMessages", "read_messages"]
 
+T = TypeVar("T")
+
 _MAGIC: Final = ByteRange(0, 4)
 
 INDICATOR_BYTES: Final = 16
@@ -40,7 +42,7 @@ INDICATOR_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class FileMessages:
-    """Messages and gaps of one file."""
+    """Messages and gaps of one file at one lead time."""
 
     messages: dict[Selector, memoryview]
     """Checked messages; some only up to the last wanted cell, some of these with zeros where no wanted cell is."""
@@ -52,6 +54,8 @@ class FileMessages:
     """Entity tag of the object; empty if nothing was read."""
     published: datetime | None
     """Last-Modified of the object, UTC."""
+    key: str = ""
+    """Key of the object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +64,28 @@ class _Request:
 
     client: Client
     file: GribFile
-    wanted: tuple[Selector, ...]
+    key: str
+    wanted: tuple[Wanted, ...]
     grid: Grid
     tally: Tally
     gap_bytes: int
     prefixes: Prefixes | None
 
-    @property
-    def key(self) -> str:
-        return object_key(self.file)
-
 
 def read_messages(
     client: Client,
     file: GribFile,
-    wanted: Iterable[Selector],
+    wanted: Mapping[int, Iterable[Selector]],
     grid: Grid,
     tally: Tally,
     gap_bytes: int,
     prefixes: Prefixes | None = None,
-) -> FileMessages:
+) -> dict[int, FileMessages]:
     """Read the wanted messages of one file.
 
     The published inventory is used first. When there is none, or the file contradicts it, the inventory is rebuilt
-    from the file itself, and what the file then lacks is a gap.
+    from the file itself, and what the file then lacks is a gap. A file that does not exist is looked for under its old
+    names, one for each lead time.
 
     Parameters
     ----------
@@ -91,8 +93,8 @@ def read_messages(
         Of one source.
     file : GribFile
         Which file.
-    wanted : iterable of Selector
-        The messages.
+    wanted : mapping of int to iterable of Selector
+        Lead time [min] to the messages.
     grid : Grid
         Where the points were placed.
     tally : Tally
@@ -102,6 +104,11 @@ def read_messages(
     prefixes : Prefixes, optional
         Read only the parts of messages that their wanted cells need; whole messages by default.
 
+    Returns
+    -------
+    dict of int to FileMessages
+        Lead time [min] to its messages.
+
     Raises
     ------
     NotPublishedError, AccessDeniedError, UnreachableError
@@ -109,16 +116,43 @@ def read_messages(
     TruncatedError
         If it ends inside a message.
     """
-    request = _Request(client, file, tuple(wanted), grid, tally, gap_bytes, prefixes)
+
+    def request(key: str, leads: Iterable[int]) -> _Request:
+        messages = tuple(Wanted(selector, lead) for lead in leads for selector in wanted[lead])
+        return _Request(client, file, key, messages, grid, tally, gap_bytes, prefixes)
+
+    (key, leads), *old = object_keys(file, wanted).items()
+    try:
+        return _read_object(request(key, leads))
+    except NotPublishedError as error:
+        found = {lead: _read_old_object(request(old_key, (lead,))) for old_key, (lead,) in old}
+        if not any(each is not None for each in found.values()):
+            raise
+        missing = FileMessages({}, {}, "", "", None, key)
+        return {lead: each or replace(missing, gaps=dict.fromkeys(wanted[lead], error)) for lead, each in found.items()}
+
+
+def _read_old_object(request: _Request) -> FileMessages | None:
+    """Read the object of one lead time; None if it does not exist."""
+    try:
+        (found,) = _read_object(request).values()
+    except NotPublishedError:
+        return None
+    except ArchiveError as error:  # of this lead time only
+        return FileMessages({}, {wanted.selector: error for wanted in request.wanted}, "", "", None, request.key)
+    return found
+
+
+def _read_object(request: _Request) -> dict[int, FileMessages]:
     try:
         return _read_by_inventory(request)
     except (NotPublishedError, AccessDeniedError, InventoryError, TruncatedError, WrongIdentityError, DecodeError):
         return _read_by_scan(request)
 
 
-def _read_by_inventory(request: _Request) -> FileMessages:
+def _read_by_inventory(request: _Request) -> dict[int, FileMessages]:
     """Read with the published inventory; anything that contradicts it is an error."""
-    text = request.client.read_all(inventory_key(request.file), request.tally).data
+    text = request.client.read_all(f"{request.key}.idx", request.tally).data
     records = parse_inventory(str(text, "utf-8", errors="replace"), request.file.init_time)
     chosen, gaps = _choose(request, records)
     if gaps:
@@ -126,12 +160,12 @@ def _read_by_inventory(request: _Request) -> FileMessages:
     responses, messages = _download_messages(request, chosen, "")
     if responses:
         check_extent(records, responses[0].size)
-    for selector, message in messages.items():
-        _check(request, selector, chosen[selector], message)
-    return _found(messages, gaps, "idx", responses)
+    for wanted, message in messages.items():
+        _check(request, wanted, chosen[wanted], message)
+    return _found(request, messages, gaps, "idx", responses)
 
 
-def _read_by_scan(request: _Request) -> FileMessages:
+def _read_by_scan(request: _Request) -> dict[int, FileMessages]:
     """Read with an inventory built from the file; a message that is still wrong is a gap."""
     first = request.client.read_range(request.key, _MAGIC, request.tally)
 
@@ -140,26 +174,24 @@ def _read_by_scan(request: _Request) -> FileMessages:
 
     chosen, gaps = _choose(request, scan_messages(read, first.size))
     responses, messages = _download_messages(request, chosen, first.etag)
-    for selector in list(messages):
+    for wanted in list(messages):
         try:
-            _check(request, selector, chosen[selector], messages[selector])
+            _check(request, wanted, chosen[wanted], messages[wanted])
         except (TruncatedError, WrongIdentityError, DecodeError) as error:
-            gaps[selector] = error
-            del messages[selector]
-    return _found(messages, gaps, "walk", [first, *responses])
+            gaps[wanted] = error
+            del messages[wanted]
+    return _found(request, messages, gaps, "walk", [first, *responses])
 
 
-def _choose(
-    request: _Request, records: tuple[Record, ...]
-) -> tuple[dict[Selector, Record], dict[Selector, ArchiveError]]:
+def _choose(request: _Request, records: tuple[Record, ...]) -> tuple[dict[Wanted, Record], dict[Wanted, ArchiveError]]:
     """Choose the record of each wanted message, or the reason why there is none."""
-    chosen: dict[Selector, Record] = {}
-    gaps: dict[Selector, ArchiveError] = {}
-    for selector in request.wanted:
+    chosen: dict[Wanted, Record] = {}
+    gaps: dict[Wanted, ArchiveError] = {}
+    for wanted in request.wanted:
         try:
-            chosen[selector] = select(records, selector, request.file.lead_hours)
+            chosen[wanted] = select(records, wanted)
         except (MessageNotFoundError, AmbiguousMessageError) as error:
-            gaps[selector] = error
+            gaps[wanted] = error
     return chosen, gaps
 
 
@@ -183,29 +215,29 @@ def _check_complete(request: _Request, records: tuple[Record, ...]) -> None:
 
 
 def _download_messages(
-    request: _Request, chosen: dict[Selector, Record], etag: str
-) -> tuple[list[Response], dict[Selector, memoryview]]:
+    request: _Request, chosen: dict[Wanted, Record], etag: str
+) -> tuple[list[Response], dict[Wanted, memoryview]]:
     """Download merged byte ranges, and cut the messages out of them; some may be too short."""
-    firsts = {selector: _first_ranges(request, selector, record) for selector, record in chosen.items()}
+    firsts = {wanted: _first_ranges(request, wanted, record) for wanted, record in chosen.items()}
     merged = merge_ranges(chain.from_iterable(firsts.values()), request.gap_bytes)
     responses = request.client.read_ranges(request.key, merged, request.tally, etag) if merged else []
-    messages: dict[Selector, memoryview] = {}
-    missing: dict[Selector, ByteRange] = {}
-    for selector, record in chosen.items():
-        which, start, _ = locate(firsts[selector][0], merged)
+    messages: dict[Wanted, memoryview] = {}
+    missing: dict[Wanted, ByteRange] = {}
+    for wanted, record in chosen.items():
+        which, start, _ = locate(firsts[wanted][0], merged)
         length = record.byte_range.size
-        message = messages[selector] = responses[which].data[start : None if length is None else start + length]
+        message = messages[wanted] = responses[which].data[start : None if length is None else start + length]
         if length is None or request.prefixes is None:
             continue
         # Without an entity tag, two reads may be of two versions of the object: read the message once more instead.
         tagged = bool(responses[which].etag)
-        if _is_split(firsts[selector], merged) and tagged and request.prefixes.confirms(message, length):
-            messages[selector] = _fill_parts(firsts[selector], merged, responses)
+        if _is_split(firsts[wanted], merged) and tagged and request.prefixes.confirms(message, length):
+            messages[wanted] = _fill_parts(firsts[wanted], merged, responses)
             continue
-        needed = request.prefixes.needed(selector, message, length)
+        needed = request.prefixes.needed(wanted.selector, message, length)
         if needed > len(message):
             begin = record.byte_range.start
-            missing[selector] = ByteRange(begin + len(message) if tagged else begin, begin + needed)
+            missing[wanted] = ByteRange(begin + len(message) if tagged else begin, begin + needed)
     if missing:
         responses += _read_rest(request, chosen, messages, missing, responses[0].etag)
     return responses, messages
@@ -213,30 +245,30 @@ def _download_messages(
 
 def _read_rest(
     request: _Request,
-    chosen: dict[Selector, Record],
-    messages: dict[Selector, memoryview],
-    missing: dict[Selector, ByteRange],
+    chosen: dict[Wanted, Record],
+    messages: dict[Wanted, memoryview],
+    missing: dict[Wanted, ByteRange],
     etag: str,
 ) -> list[Response]:
     """Download the rest of messages whose first guess was too short, and learn from the complete ones."""
     rest = request.client.read_ranges(request.key, list(missing.values()), request.tally, etag)
-    for (selector, place), response in zip(missing.items(), rest, strict=True):
-        known = messages[selector][: place.start - chosen[selector].byte_range.start]
-        messages[selector] = memoryview(b"".join((known, response.data)))
-        length = chosen[selector].byte_range.size
-        if request.prefixes is not None and length == len(messages[selector]):
-            request.prefixes.needed(selector, messages[selector], length)
+    for (wanted, place), response in zip(missing.items(), rest, strict=True):
+        known = messages[wanted][: place.start - chosen[wanted].byte_range.start]
+        messages[wanted] = memoryview(b"".join((known, response.data)))
+        length = chosen[wanted].byte_range.size
+        if request.prefixes is not None and length == len(messages[wanted]):
+            request.prefixes.needed(wanted.selector, messages[wanted], length)
     return rest
 
 
-def _first_ranges(request: _Request, selector: Selector, record: Record) -> tuple[ByteRange, ...]:
+def _first_ranges(request: _Request, wanted: Wanted, record: Record) -> tuple[ByteRange, ...]:
     """Return the ranges of a message to download first: the first of them has its beginning."""
     start, length = record.byte_range.start, record.byte_range.size
     if request.prefixes is None or length is None:
         return (record.byte_range,)
     limited = request.client.source.per_minute  # a request then costs more than any bytes that it could save
     parts = () if limited else request.prefixes.parts(length)
-    parts = parts or ((0, request.prefixes.first(selector, length)),)
+    parts = parts or ((0, request.prefixes.first(wanted.selector, length)),)
     return tuple(ByteRange(start + first, start + stop) for first, stop in parts)
 
 
@@ -257,15 +289,29 @@ def _fill_parts(parts: tuple[ByteRange, ...], merged: Sequence[ByteRange], respo
     return memoryview(message)
 
 
-def _check(request: _Request, selector: Selector, record: Record, message: memoryview) -> None:
-    vector = find_companion(selector) is not None
-    check_message(message, file=request.file, record=record, selector=selector, grid=request.grid, vector=vector)
+def _check(request: _Request, wanted: Wanted, record: Record, message: memoryview) -> None:
+    vector = find_companion(wanted.selector) is not None
+    check_message(message, file=request.file, record=record, wanted=wanted, grid=request.grid, vector=vector)
 
 
 def _found(
-    messages: dict[Selector, memoryview], gaps: dict[Selector, ArchiveError], inventory: str, responses: list[Response]
-) -> FileMessages:
-    version = responses[0] if responses else None
-    return FileMessages(
-        messages, gaps, inventory, version.etag if version else "", version.published if version else None
-    )
+    request: _Request,
+    messages: dict[Wanted, memoryview],
+    gaps: dict[Wanted, ArchiveError],
+    inventory: str,
+    responses: list[Response],
+) -> dict[int, FileMessages]:
+    etag, published = (responses[0].etag, responses[0].published) if responses else ("", None)
+    read, missing = _by_lead(messages), _by_lead(gaps)
+    return {
+        lead: FileMessages(read.get(lead, {}), missing.get(lead, {}), inventory, etag, published, request.key)
+        for lead in dict.fromkeys(wanted.lead_minutes for wanted in request.wanted)
+    }
+
+
+def _by_lead(values: Mapping[Wanted, T]) -> dict[int, dict[Selector, T]]:
+    """Group values by lead time."""
+    found: dict[int, dict[Selector, T]] = {}
+    for wanted, value in values.items():
+        found.setdefault(wanted.lead_minutes, {})[wanted.selector] = value
+    return found

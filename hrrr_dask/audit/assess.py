@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hrrr_dask.config.settings import parse_period, resolve_settings
+from hrrr_dask.config.period import parse_period
+from hrrr_dask.config.settings import resolve_settings
 from hrrr_dask.errors import ConfigError, PlanError
 from hrrr_dask.ledger.ledger import Ledger
 from hrrr_dask.objects.transactions import open_blobs
@@ -89,7 +90,7 @@ def assess(
     dataset = open_dataset(url, **options).sel(init_time=slice(*times)).isel(point=slice(existing.n_points))
     points = dataset.point_id.to_numpy().tolist(), dataset.latitude.to_numpy(), dataset.longitude.to_numpy()
     findings = QualityFindings(
-        existing.selection.variables, points, dataset.init_time.to_numpy(), existing.selection.lead_hours
+        existing.selection.variables, points, dataset.init_time.to_numpy(), existing.selection.lead_minutes
     )
     for block in _blocks_of_points(existing):
         _assess_points(dataset, block, _partitions(existing, runs), attempted, findings)
@@ -148,7 +149,7 @@ def _runs_between(existing: Existing, url: str, start: str | datetime, end: str 
 def _blocks_of_points(existing: Existing) -> Iterator[slice]:
     """Yield blocks of points: as many whole inner chunks as fit into :data:`BLOCK_BYTES`."""
     layout = existing.layout
-    files = layout.partition_days * len(existing.axis.cycles) * len(existing.selection.lead_hours)
+    files = layout.partition_days * len(existing.axis.cycles) * len(existing.selection.lead_minutes)
     chunk_bytes = files * len(existing.selection.variables) * layout.chunk_points * 4
     step = layout.chunk_points * max(1, min(BLOCK_BYTES // chunk_bytes, layout.shard_points // layout.chunk_points))
     for start in range(0, existing.n_points, step):

@@ -176,7 +176,7 @@ class _Partition:
     def _file(self, position: Position) -> GribFile:
         selection = self.existing.selection
         init_time = self.existing.axis.init_time(self._all_inits.start + position[0])
-        return GribFile(init_time, selection.lead_hours[position[1]], selection.product, selection.domain)
+        return GribFile(init_time, selection.file_hours[position[1]], selection.product, selection.domain)
 
     def _collect_rows(self, tables: Iterable[pa.Table], v: int) -> list[_Row]:
         """Collect the expected values of one variable."""

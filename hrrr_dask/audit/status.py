@@ -53,9 +53,9 @@ def status(
     ledger = Ledger(open_blobs(url, options))
     codes = read_states(ledger, existing, requested).published_codes
     times = np.array([axis.init_time(k) for k in range(requested.start, requested.stop)], dtype="datetime64[s]")
-    wanted, complete, gapped = file_states(codes)
+    wanted, complete, gapped = file_states(codes, existing.selection.file_hours)
     if plot:
-        plot_status(codes, times, existing.selection.lead_hours, url, os.fspath(plot))
+        plot_status(codes, times, existing.selection.lead_minutes, url, os.fspath(plot))
     return Status(
         store=url,
         first_init_time=axis.init_time(requested.start),
@@ -66,7 +66,7 @@ def status(
         files_with_gaps=int(gapped.sum()),
         files_to_do=int((wanted & ~complete & ~gapped).sum()),
         gaps=count_gaps(codes),
-        by_time=tuple(summarise(codes, times)),
+        by_time=tuple(summarise(codes, times, existing.selection.file_hours)),
         gap_list=_list_gaps(ledger, existing, codes) if gaps else None,
     )
 

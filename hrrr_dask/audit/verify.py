@@ -18,14 +18,17 @@ from numpy.typing import NDArray
 
 from hrrr_dask.archive.sources import SOURCES, Source, parse_source
 from hrrr_dask.audit.compare import Comparison
+from hrrr_dask.audit.reference import LastObject
+from hrrr_dask.catalog.lead_times import file_hour
 from hrrr_dask.catalog.products import ARCHIVE_START
-from hrrr_dask.config.settings import DEFAULTS, parse_period, resolve_settings
+from hrrr_dask.config.period import parse_period
+from hrrr_dask.config.settings import DEFAULTS, Selection, resolve_settings
 from hrrr_dask.errors import ArchiveError, ConfigError, NotPublishedError, PlanError, UnreachableError
 from hrrr_dask.ledger.expected import EXPECTED_COLUMNS, ExpectedValues, collect_expected, draw_sample
 from hrrr_dask.ledger.ledger import Ledger
 from hrrr_dask.objects.transactions import open_blobs
 from hrrr_dask.read.opening import load_existing, open_dataset
-from hrrr_dask.records import GribFile
+from hrrr_dask.records import Forecast, GribFile
 from hrrr_dask.report.differences import VerifyFindings, VerifyReport
 from hrrr_dask.store.existing import Existing
 from hrrr_dask.store.store import read_states
@@ -110,11 +113,13 @@ def verify(
         raise PlanError(
             f"the ledger of {url} has no value in that period, so there is nothing to verify: widen the period"
         )
-    drawn = not every_file and len(candidates) > sample
+    files = files_of(candidates, existing.selection)
+    drawn = not every_file and len(files) > sample
     seed = None if not drawn else secrets.randbelow(1_000_000) if seed is None else seed
-    chosen = candidates if seed is None else candidates[draw_sample(len(candidates), sample, seed)]
+    chosen_files = files if seed is None else [files[k] for k in draw_sample(len(files), sample, seed)]
+    chosen = np.concatenate(chosen_files)
     findings = VerifyFindings()
-    with open_dataset(url, **settings["store-options"]) as dataset:
+    with open_dataset(url, **settings["store-options"]) as dataset, LastObject() as last_object:
         comparison = Comparison(
             selection=existing.selection,
             grid_section=bytes.fromhex(existing.settings["grid_section"]),
@@ -123,6 +128,7 @@ def verify(
             sources=_sources(settings, existing, given=source is not None),
             as_recorded=source is None,
             findings=findings,
+            last_object=last_object,
         )
 
         def read_status() -> NDArray[np.uint8]:
@@ -132,7 +138,14 @@ def verify(
         for done in _compare_files(comparison, expected_files, states.status(), read_status):
             if show is not None:
                 show(done, len(chosen))
-    return make_report(findings, url, len(chosen), len(candidates), seed, time.perf_counter() - started)
+    return make_report(findings, url, len(chosen_files), len(files), seed, time.perf_counter() - started)
+
+
+def files_of(places: NDArray[np.int64], selection: Selection) -> list[NDArray[np.int64]]:
+    """Group positions (init_time, lead_time) by file, in their order."""
+    names = np.column_stack([places[:, 0], np.asarray(selection.file_hours)[places[:, 1]]])
+    starts = np.flatnonzero((np.diff(names, axis=0) != 0).any(axis=1)) + 1
+    return np.split(places, starts)
 
 
 def find_period(existing: Existing, start: str | datetime | None, end: str | datetime | None) -> slice:
@@ -155,8 +168,8 @@ def _sources(settings: Mapping[str, Any], existing: Existing, *, given: bool) ->
     return tuple(parse_source(text, {} if text in SOURCES else settings["source-options"]) for text in texts)
 
 
-_ExpectedFile = tuple[tuple[int, int], GribFile, dict[str, ExpectedValues]]
-"""Position (init_time, lead_time), file, and its expected values by variable name."""
+_ExpectedFile = tuple[tuple[int, int], Forecast, dict[str, ExpectedValues]]
+"""Position (init_time, lead_time), file and lead time, and the expected values by variable name."""
 
 
 def _expected_files(
@@ -168,14 +181,18 @@ def _expected_files(
     partition_of = (chosen[:, 0] + inits.start) // span
     for partition in np.unique(partition_of).tolist():
         positions = {
-            (axis.init_time(inits.start + i), selection.lead_hours[k]): (i, k)
+            (axis.init_time(inits.start + i), selection.lead_minutes[k]): (i, k)
             for i, k in chosen[partition_of == partition].tolist()
         }
         by_name = collect_expected(ledger.tables(range(partition, partition + 1), EXPECTED_COLUMNS), positions)
-        for (init_time, lead_hours), position in positions.items():
-            file = GribFile(init_time, lead_hours, selection.product, selection.domain)
-            known = by_name[init_time, lead_hours]
-            yield position, file, {each.name: known[each.name] for each in selection.variables if each.name in known}
+        for (init_time, lead), position in positions.items():
+            file = GribFile(init_time, file_hour(lead), selection.product, selection.domain)
+            known = by_name[init_time, lead]
+            yield (
+                position,
+                Forecast(file, lead),
+                {each.name: known[each.name] for each in selection.variables if each.name in known},
+            )
 
 
 def _compare_files(
@@ -186,7 +203,7 @@ def _compare_files(
 ) -> Iterator[int]:
     """Compare files one by one; yields the number of files done."""
     silent, done = 0, 0
-    unequal: list[tuple[tuple[int, int], GribFile]] = []
+    unequal: list[tuple[tuple[int, int], Forecast]] = []
     error: ArchiveError | None = None
     for position, file, by_name in expected_files:
         if not comparison.has_status(file, int(status[position])):

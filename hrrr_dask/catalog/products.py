@@ -6,6 +6,7 @@ Sources: NCEP's HRRR implementation notices for model versions, their dates and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -22,6 +23,8 @@ __all__ = [
     "inventory_key",
     "last_lead_hour",
     "object_key",
+    "object_keys",
+    "old_object_key",
 ]
 
 ARCHIVE_START: Final = datetime(2014, 7, 30)
@@ -87,6 +90,8 @@ ERAS: Final = {
 }
 """Domain to its eras, oldest first."""
 
+_V3: Final = ERAS["conus"][2].start
+
 SUBHOURLY_HOURS: Final = 18
 """Last lead time of the sub-hourly product in every run [h]."""
 
@@ -139,6 +144,41 @@ def object_key(file: GribFile) -> str:
         f"hrrr.{file.init_time:%Y%m%d}/{file.domain}/"
         f"hrrr.t{file.init_time:%H}z.wrf{file.product}f{file.lead_hours:02d}{DOMAINS[file.domain]}.grib2"
     )
+
+
+def old_object_key(file: GribFile, lead_minutes: int) -> str:
+    """Return the key of the sub-hourly file of one lead time, as it was named before HRRR v3.
+
+    Examples
+    --------
+    >>> old_object_key(GribFile(datetime(2017, 1, 1, 6), 6, "subh"), 315)
+    'hrrr.20170101/conus/hrrr.t06z.wrfsubhf0515.grib2'
+    """
+    hours, minutes = divmod(lead_minutes, 60)
+    return object_key(file).replace(f"f{file.lead_hours:02d}", f"f{hours:02d}{minutes:02d}")
+
+
+def object_keys(file: GribFile, lead_minutes: Iterable[int]) -> dict[str, tuple[int, ...]]:
+    """Return the keys under which lead times of a file may be in the bucket.
+
+    Parameters
+    ----------
+    file : GribFile
+        The file.
+    lead_minutes : iterable of int
+        Lead times of the file [min].
+
+    Returns
+    -------
+    dict of str to tuple of int
+        Key to its lead times [min], the file's own name first. Until HRRR v3, sub-hourly files had one lead time each;
+        copies of some were renamed later (listings of the bucket in 2023, Herbie issue 34).
+    """
+    leads = tuple(lead_minutes)
+    keys = {object_key(file): leads}
+    if file.product == "subh" and file.init_time < _V3:
+        keys |= {old_object_key(file, lead): (lead,) for lead in leads}
+    return keys
 
 
 def inventory_key(file: GribFile) -> str:

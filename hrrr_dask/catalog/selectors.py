@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Final, NamedTuple, get_args
 
+from hrrr_dask.catalog.lead_times import format_lead_time
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.records import Window, WindowKind
 
-__all__ = ["ANY_WINDOW", "INSTANT", "Selector", "WindowSpec"]
+__all__ = ["ANY_WINDOW", "INSTANT", "Selector", "Wanted", "WindowSpec"]
 
 _STATISTICS: Final = tuple(kind for kind in get_args(WindowKind) if kind != "instant")
 _MINUTES: Final = {"hour": 60, "min": 1}
@@ -64,13 +65,13 @@ class WindowSpec:
             f"'N hour KIND', 'N min KIND' or 'run KIND' with KIND one of {', '.join(_STATISTICS)}"
         )
 
-    def at(self, lead_hours: int) -> Window | None:
+    def at(self, lead_minutes: int) -> Window | None:
         """Return the absolute window at a lead time.
 
         Parameters
         ----------
-        lead_hours : int
-            Lead time [h].
+        lead_minutes : int
+            Lead time [min].
 
         Returns
         -------
@@ -79,20 +80,19 @@ class WindowSpec:
 
         Examples
         --------
-        >>> WindowSpec("acc", 60).at(5)
+        >>> WindowSpec("acc", 60).at(300)
         Window(kind='acc', start=240, stop=300)
         """
-        stop = 60 * lead_hours
         if self.kind is None:
             return None
         if self.kind == "instant":
-            return Window("instant", stop, stop)
-        start = 0 if self.minutes is None else stop - self.minutes
-        return None if start < 0 else Window(self.kind, start, stop)
+            return Window("instant", lead_minutes, lead_minutes)
+        start = 0 if self.minutes is None else lead_minutes - self.minutes
+        return None if start < 0 else Window(self.kind, start, lead_minutes)
 
-    def exists_at(self, lead_hours: int) -> bool:
+    def exists_at(self, lead_minutes: int) -> bool:
         """Whether a run has such a window at a lead time: an hourly sum requires at least an hour."""
-        return self.kind is None or self.at(lead_hours) is not None
+        return self.kind is None or self.at(lead_minutes) is not None
 
     def __str__(self) -> str:
         """Format so that :meth:`parse` reads it back."""
@@ -142,3 +142,16 @@ class Selector:
         """Format so that :meth:`parse` reads it back."""
         parts = [self.element, self.level, str(self.window)]
         return ":".join(part for part in parts if part)
+
+
+class Wanted(NamedTuple):
+    """One message of a file: what a selector matches at a lead time."""
+
+    selector: Selector
+    """Element, level and window of the message."""
+    lead_minutes: int
+    """Lead time [min]."""
+
+    def __str__(self) -> str:
+        """Format for messages to people."""
+        return f"{self.selector} at a lead time of {format_lead_time(self.lead_minutes)}"

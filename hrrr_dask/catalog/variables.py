@@ -16,12 +16,21 @@ from typing import Final
 from hrrr_dask.catalog.elements import ELEMENTS, find_element, parse_raw_element
 from hrrr_dask.catalog.levels import canonical_level
 from hrrr_dask.catalog.limits import find_limits
-from hrrr_dask.catalog.products import ARCHIVE_START, ERAS
+from hrrr_dask.catalog.products import ARCHIVE_START, ERAS, PRODUCTS
 from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.catalog.spelling import explain_unknown, find_name, parse_spelled
 from hrrr_dask.errors import ConfigError
 
-__all__ = ["CATALOG", "DEFAULT_VARIABLES", "VECTOR_PAIRS", "Variable", "find_companion", "parse_variables"]
+__all__ = [
+    "CATALOG",
+    "DEFAULT_VARIABLES",
+    "VECTOR_PAIRS",
+    "Variable",
+    "check_product",
+    "default_variables",
+    "find_companion",
+    "parse_variables",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,8 @@ class Variable:
     """CF standard name; empty if none exists."""
     since: datetime = ARCHIVE_START
     """First init time with this variable, UTC."""
+    products: tuple[str, ...] = tuple(PRODUCTS)
+    """Products whose files have it; all of them if that is not known."""
 
     @property
     def limits(self) -> tuple[float, float] | None:
@@ -63,21 +74,41 @@ class Variable:
             return f"{method} (comment: from init_time to valid_time)"
         return f"{method} (interval: {window.minutes} minutes)"
 
-    def is_published(self, init_time: datetime, lead_hours: int) -> bool:
-        """Whether NOAA publishes this variable in the file of a run and lead time."""
-        return init_time >= self.since and self.selector.window.exists_at(lead_hours)
+    def is_published(self, init_time: datetime, lead_minutes: int) -> bool:
+        """Whether NOAA publishes this variable in the file of a run and lead time [min]."""
+        return init_time >= self.since and self.selector.window.exists_at(lead_minutes)
 
 
-def _variable(name: str, selector: str, standard_name: str, units: str, long_name: str, since: datetime) -> Variable:
+def _variable(
+    name: str,
+    selector: str,
+    standard_name: str,
+    units: str,
+    long_name: str,
+    since: datetime,
+    products: tuple[str, ...] = tuple(PRODUCTS),
+) -> Variable:
     parsed = Selector.parse(selector)
-    return Variable(name, parsed, ELEMENTS[parsed.element].numbers, long_name, units, standard_name, since)
+    return Variable(name, parsed, ELEMENTS[parsed.element].numbers, long_name, units, standard_name, since, products)
+
+
+_HOURLY: Final = tuple(name for name, product in PRODUCTS.items() if product.step_minutes == 60)
+_QUARTERS: Final = ("subh",)
 
 
 _V1 = ARCHIVE_START
 _V2 = ERAS["conus"][1].start
 _DEFAULTS: Final = (
     ("surface_pressure", "PRES:surface:instant", "surface_air_pressure", "Pa", "surface pressure", _V1),
-    ("surface_roughness", "SFCR:surface:instant", "surface_roughness_length", "m", "surface roughness length", _V1),
+    (
+        "surface_roughness",
+        "SFCR:surface:instant",
+        "surface_roughness_length",
+        "m",
+        "surface roughness length",
+        _V1,
+        _HOURLY,
+    ),
     (
         "visible_beam_downward_solar_flux",
         "VBDSF:surface:instant",
@@ -96,7 +127,15 @@ _DEFAULTS: Final = (
     ),
     ("temperature_2m", "TMP:2 m above ground:instant", "air_temperature", "K", "air temperature at 2 m", _V1),
     ("dewpoint_2m", "DPT:2 m above ground:instant", "dew_point_temperature", "K", "dew point at 2 m", _V1),
-    ("relative_humidity_2m", "RH:2 m above ground:instant", "relative_humidity", "%", "relative humidity at 2 m", _V2),
+    (
+        "relative_humidity_2m",
+        "RH:2 m above ground:instant",
+        "relative_humidity",
+        "%",
+        "relative humidity at 2 m",
+        _V2,
+        _HOURLY,
+    ),
     (
         "u_component_wind_10m",
         "UGRD:10 m above ground:instant",
@@ -140,7 +179,15 @@ _EXTRAS: Final = (
         "global horizontal solar irradiance",
         _V1,
     ),
-    ("total_cloud_cover", "TCDC:entire atmosphere:instant", "cloud_area_fraction", "%", "total cloud cover", _V1),
+    (
+        "total_cloud_cover",
+        "TCDC:entire atmosphere:instant",
+        "cloud_area_fraction",
+        "%",
+        "total cloud cover",
+        _V1,
+        _HOURLY,
+    ),
     (
         "precipitation_1h",
         "APCP:surface:1 hour acc",
@@ -148,6 +195,7 @@ _EXTRAS: Final = (
         "kg m-2",
         "precipitation of the last hour",
         _V1,
+        _HOURLY,
     ),
     (
         "boundary_layer_height",
@@ -156,6 +204,7 @@ _EXTRAS: Final = (
         "m",
         "height of the planetary boundary layer",
         _V1,
+        _HOURLY,
     ),
     (
         "composite_reflectivity",
@@ -165,13 +214,70 @@ _EXTRAS: Final = (
         "composite radar reflectivity",
         _V1,
     ),
+    (
+        "downward_shortwave_flux_15min",
+        "DSWRF:surface:15 min ave",
+        "surface_downwelling_shortwave_flux_in_air",
+        "W m-2",
+        "global horizontal solar irradiance, mean of 15 minutes",
+        _V1,
+        _QUARTERS,
+    ),
+    (
+        "visible_beam_downward_solar_flux_15min",
+        "VBDSF:surface:15 min ave",
+        "surface_direct_along_beam_shortwave_flux_in_air",
+        "W m-2",
+        "direct normal solar irradiance, mean of 15 minutes",
+        _V2,
+        _QUARTERS,
+    ),
+    (
+        "precipitation_15min",
+        "APCP:surface:15 min acc",
+        "precipitation_amount",
+        "kg m-2",
+        "precipitation of the last 15 minutes",
+        _V1,
+        _QUARTERS,
+    ),
+    (
+        "u_component_wind_10m_5min",
+        "UGRD:10 m above ground:5 min ave",
+        "eastward_wind",
+        "m s-1",
+        "eastward wind at 10 m, earth-relative, mean of 5 minutes",
+        _V1,
+        _QUARTERS,
+    ),
+    (
+        "v_component_wind_10m_5min",
+        "VGRD:10 m above ground:5 min ave",
+        "northward_wind",
+        "m s-1",
+        "northward wind at 10 m, earth-relative, mean of 5 minutes",
+        _V1,
+        _QUARTERS,
+    ),
+    (
+        "wind_speed_10m_5min",
+        "WIND:10 m above ground:5 min ave",
+        "wind_speed",
+        "m s-1",
+        "wind speed at 10 m, mean of 5 minutes",
+        _V1,
+        _QUARTERS,
+    ),
 )
 
 CATALOG: Final = {row[0]: _variable(*row) for row in (*_DEFAULTS, *_EXTRAS)}
 """Name, as given to ``--variables``, to variable."""
 
 DEFAULT_VARIABLES: Final = tuple(row[0] for row in _DEFAULTS)
-"""The eleven variables that are read by default."""
+"""The eleven variables that are read by default from hourly products."""
+
+_SUBHOURLY_MEANS: Final = ("downward_shortwave_flux_15min", "visible_beam_downward_solar_flux_15min")
+"""Read by default from sub-hourly files: what a solar plant sees is the mean, not the instant."""
 
 VECTOR_PAIRS: Final = (
     ("UGRD", "VGRD"),
@@ -184,6 +290,36 @@ VECTOR_PAIRS: Final = (
 
 MULTI_WINDOW_ELEMENTS: Final = frozenset({"APCP", "WEASD", "FROZR"})
 """Accumulated elements with several windows in one file: a selector must name the window."""
+
+
+def default_variables(product: str) -> tuple[str, ...]:
+    """Return the names of the variables that are read by default from a product.
+
+    Examples
+    --------
+    >>> sorted(set(default_variables("sfc")) - set(default_variables("subh")))
+    ['relative_humidity_2m', 'surface_roughness']
+    """
+    names = (*DEFAULT_VARIABLES, *_SUBHOURLY_MEANS)
+    return tuple(name for name in names if product in CATALOG[name].products)
+
+
+def check_product(variables: Iterable[Variable], product: str) -> None:
+    """Refuse variables that the files of a product do not have.
+
+    Raises
+    ------
+    ConfigError
+        If there are any; names them, and the products that have them.
+    """
+    absent = [variable for variable in variables if product not in variable.products]
+    if absent:
+        products = " and ".join(dict.fromkeys(name for variable in absent for name in variable.products))
+        raise ConfigError(
+            f"{product} files have no {', '.join(variable.name for variable in absent)}, found in {products}: leave "
+            f"it out, or give --product; leave --variables out for the {len(default_variables(product))} that are read "
+            f"from {product} by default"
+        )
 
 
 def find_companion(selector: Selector) -> tuple[Selector, int] | None:
@@ -235,7 +371,7 @@ def parse_variables(names: Iterable[str]) -> tuple[Variable, ...]:
             )
         found[variable.name] = variable
     if not found:
-        raise ConfigError(f"no variables are named: leave --variables out for the default {len(DEFAULT_VARIABLES)}")
+        raise ConfigError("no variables are named: leave --variables out for those that are read by default")
     return tuple(found.values())
 
 

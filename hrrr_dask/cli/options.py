@@ -38,6 +38,7 @@ def selection_options(command: _Command) -> _Command:
             "--cycles", metavar="HOURS", help="Hours at which runs start, such as 0,12 or 0-23/3.  [default: 0-23]"
         ),
         click.option("--lead-hours", metavar="HOURS", help="Lead times, such as 1,24 or 0-48/3.  [default: 0-18]"),
+        click.option("--lead-times", metavar="DURATIONS", help="The same as durations, such as 15min,1h or 0h-6h."),
         click.option(
             "--variables",
             metavar="NAMES",

@@ -22,6 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from hrrr_dask.catalog.lead_times import format_lead_time, format_lead_times
 from hrrr_dask.catalog.products import PRODUCTS
 from hrrr_dask.job.costs import Costs
 from hrrr_dask.job.loop import Progress
@@ -127,7 +128,7 @@ def plan_table(plan: Plan, costs: Costs) -> Table:
     table = _table("plan")
     rows = [
         ("runs", f"{plan.n_runs:,} from {plan.period.start:%Y-%m-%dT%H} to {plan.period.end:%Y-%m-%dT%H}"),
-        ("lead hours", _hours(selection.lead_hours)),
+        ("lead times", format_lead_times(selection.lead_minutes)),
         ("variables", ", ".join(variable.name for variable in selection.variables)),
         ("points", f"{plan.n_points:,}, {selection.method}"),
         ("files", f"{plan.n_files:,} of wrf{selection.product}, {selection.domain}" + done),
@@ -160,7 +161,7 @@ def plan_table(plan: Plan, costs: Costs) -> Table:
         ("memory", f"about {_size(plan.worker_bytes)} a worker"),
         ("work", _work(costs)),
     ]
-    rows += [("not reached", f"lead hour {lead}: {count:,} runs do not reach it") for lead, count in _skips(plan)]
+    rows += [("not reached", f"lead times {leads}: {count:,} runs do not reach them") for leads, count in _skips(plan)]
     if plan.absent:
         rows.append(("not available", f"{', '.join(plan.absent)}: no file of these runs and lead times has them"))
     if plan.not_started:
@@ -200,7 +201,7 @@ def plan_answer(made: Plan, costs: Costs) -> dict[str, Any]:
         "not_started": made.not_started,
         "files": made.n_files,
         "files_done": made.n_done,
-        "lead_hours_not_reached": made.skipped,
+        "lead_hours_not_reached": {f"{lead / 60:g}": count for lead, count in made.skipped.items()},
         "variables_never_there": made.absent,
         "points": made.n_points,
         "variables": {variable.name: str(variable.selector) for variable in made.selection.variables},
@@ -260,7 +261,9 @@ def _gap_table(gaps: tuple[Gap, ...]) -> Table:
         found = f"{mark}{gap.detail.strip().splitlines()[-1]}" if gap.detail.strip() else gap.source
         names = gap.variables[0] if len(gap.variables) == 1 else f"{gap.variables[0]} and {len(gap.variables) - 1} more"
         when = f"{gap.init_time:%Y-%m-%dT%H}"
-        table.add_row(when, f"{gap.lead_hours}", gap.reason, f"{gap.attempts}", gap.again, f"{names}: {found}")
+        table.add_row(
+            when, format_lead_time(gap.lead_minutes), gap.reason, f"{gap.attempts}", gap.again, f"{names}: {found}"
+        )
     return table
 
 
@@ -299,23 +302,12 @@ def _table(title: str) -> Table:
     return table
 
 
-def _hours(hours: tuple[int, ...]) -> str:
-    """Format ascending hours as ranges."""
-    parts: list[list[int]] = []
-    for hour in hours:
-        if parts and hour == parts[-1][-1] + 1:
-            parts[-1].append(hour)
-        else:
-            parts.append([hour])
-    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
-
-
 def _skips(plan: Plan) -> list[tuple[str, int]]:
-    """Group lead hours that some runs do not reach by the number of runs."""
+    """Group lead times that some runs do not reach by the number of runs."""
     grouped: dict[int, list[int]] = {}
     for lead, count in plan.skipped.items():
         grouped.setdefault(count, []).append(lead)
-    return [(_hours(tuple(leads)), count) for count, leads in grouped.items()]
+    return [(format_lead_times(leads), count) for count, leads in grouped.items()]
 
 
 def _values(count: int) -> str:

@@ -10,26 +10,24 @@ import copy
 import difflib
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, get_args
 
 import dask.config
 
+from hrrr_dask.catalog.lead_times import LAST_LEAD_HOUR, expand_lead_hours, file_hour, parse_lead_times
 from hrrr_dask.catalog.products import ARCHIVE_START, DOMAINS, PRODUCTS
-from hrrr_dask.catalog.variables import DEFAULT_VARIABLES, Variable, parse_variables
+from hrrr_dask.catalog.variables import Variable, default_variables, parse_variables
 from hrrr_dask.config.kubernetes import FREE_FORM, POD_SETTINGS, check_free_form
-from hrrr_dask.errors import ConfigError, PlanError
+from hrrr_dask.errors import ConfigError
 
 __all__ = [
     "DEFAULTS",
     "Method",
-    "Period",
     "Selection",
-    "parse_day",
     "parse_hours",
-    "parse_period",
     "parse_selection",
     "resolve_settings",
 ]
@@ -41,11 +39,12 @@ FILES_AT_ONCE: Final = 4
 downloaded."""
 
 DEFAULTS: Final[dict[str, Any]] = {
-    "variables": list(DEFAULT_VARIABLES),
+    "variables": [],
     "product": "sfc",
     "domain": "conus",
     "cycles": "0-23",
     "lead-hours": "0-18",
+    "lead-times": "",
     "method": "nearest",
     "source": ["aws"],
     "source-options": {},
@@ -78,11 +77,10 @@ DEFAULTS: Final[dict[str, Any]] = {
         "prefix-reads": True,
     },
 }
-"""All settings with their types and defaults. For ``workers``, ``partition-days``, ``shard-points`` and
-``chunk-points``, 0 means chosen by the machine or by the layout rule; for ``worker-timeout-s``, without a limit."""
-
-_LAST_LEAD_HOUR: Final = 48
-_ONE_HOUR: Final = timedelta(hours=1)
+"""All settings with their types and defaults. Without ``variables``, those of
+:func:`~hrrr_dask.catalog.variables.default_variables` are read. If ``lead-times`` is given, it is used instead of
+``lead-hours``. For ``workers``, ``partition-days``, ``shard-points`` and ``chunk-points``, 0 means chosen by the
+machine or by the layout rule; for ``worker-timeout-s``, without a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +89,8 @@ class Selection:
 
     variables: tuple[Variable, ...]
     """Variables in the given order."""
-    lead_hours: tuple[int, ...]
-    """Ascending lead times [h]."""
+    lead_minutes: tuple[int, ...]
+    """Ascending lead times [min]."""
     cycles: tuple[int, ...] = tuple(range(24))
     """Ascending hours of the day at which runs start [h UTC]."""
     product: str = "sfc"
@@ -106,18 +104,18 @@ class Selection:
         _one_of("product", self.product, PRODUCTS)
         _one_of("domain", self.domain, DOMAINS)
         _one_of("method", self.method, get_args(Method))
-        if not self.variables or not self.lead_hours or not self.cycles:
-            raise ConfigError("a selection names at least one variable, one lead hour and one cycle")
+        if not self.variables or not self.lead_minutes or not self.cycles:
+            raise ConfigError("a selection names at least one variable, one lead time and one cycle")
 
+    @property
+    def file_hours(self) -> tuple[int, ...]:
+        """For each lead time, the hour that names its file."""
+        return tuple(file_hour(lead) for lead in self.lead_minutes)
 
-@dataclass(frozen=True, slots=True)
-class Period:
-    """First and last init time, both included, UTC."""
-
-    start: datetime
-    """First init time."""
-    end: datetime
-    """Last init time."""
+    @property
+    def leads_per_file(self) -> int:
+        """Maximum number of lead times in one file."""
+        return max(Counter(self.file_hours).values())
 
 
 def parse_selection(settings: Mapping[str, Any]) -> Selection:
@@ -128,14 +126,24 @@ def parse_selection(settings: Mapping[str, Any]) -> Selection:
     ConfigError
         If a part is unknown or out of range.
     """
+    product = str(settings["product"])
+    _one_of("product", product, PRODUCTS)
+    variables = parse_variables(_as_list(settings["variables"] or default_variables(product)))
     return Selection(
-        variables=parse_variables(_as_list(settings["variables"])),
-        lead_hours=parse_hours(settings["lead-hours"], "lead hours", _LAST_LEAD_HOUR),
+        variables=variables,
+        lead_minutes=_parse_leads(settings, product),
         cycles=parse_hours(settings["cycles"], "cycles", 23),
-        product=str(settings["product"]),
+        product=product,
         domain=str(settings["domain"]),
         method=settings["method"],
     )
+
+
+def _parse_leads(settings: Mapping[str, Any], product: str) -> tuple[int, ...]:
+    hours = parse_hours(settings["lead-hours"], "lead hours", LAST_LEAD_HOUR)
+    if settings["lead-times"]:
+        return parse_lead_times(settings["lead-times"], product)
+    return expand_lead_hours(hours, product)
 
 
 def parse_hours(text: str | int | Iterable[int], what: str, last: int) -> tuple[int, ...]:
@@ -179,83 +187,6 @@ def parse_hours(text: str | int | Iterable[int], what: str, last: int) -> tuple[
     return tuple(sorted(hours))
 
 
-def parse_period(start: str | datetime, end: str | datetime, cycles: tuple[int, ...]) -> Period:
-    """Parse ``--start`` and ``--end``: init times, dates or hours, UTC, both included.
-
-    Parameters
-    ----------
-    start, end : str or datetime
-        ``2024-01-31`` (as an end: that day's last run), ``2024-01-31T06`` or ``2024-01-31 06:00``.
-    cycles : tuple of int
-        Hours at which runs start [h UTC].
-
-    Returns
-    -------
-    Period
-        First and last init time among the cycles.
-
-    Raises
-    ------
-    PlanError
-        If the end is before the start, the archive starts later, or no cycle is in between.
-
-    Examples
-    --------
-    >>> parse_period("2024-01-01", "2024-01-01", (0, 6, 12, 18)).end
-    datetime.datetime(2024, 1, 1, 18, 0)
-    """
-    first, _ = _parse_time("start", start)
-    final, whole_day = _parse_time("end", end)
-    if final < first and not (whole_day and final.date() == first.date()):
-        raise PlanError(f"the end {end} is before the start {start}: swap them")
-    if whole_day:
-        final = final.replace(hour=23)
-    if first < ARCHIVE_START:
-        raise PlanError(
-            f"the archive starts on {ARCHIVE_START:%Y-%m-%d}, not on {first:%Y-%m-%d}: start there or later"
-        )
-    while first <= final and first.hour not in cycles:
-        first += _ONE_HOUR
-    while first <= final and final.hour not in cycles:
-        final -= _ONE_HOUR
-    if first > final:
-        raise PlanError(f"no run starts between {start} and {end} at the cycles {list(cycles)}: widen either")
-    return Period(first, final)
-
-
-def parse_day(what: str, value: str) -> datetime:
-    """Parse a date and return its midnight, UTC.
-
-    Raises
-    ------
-    PlanError
-        If it is not a date.
-    """
-    moment, whole_day = _parse_time(what, value)
-    if not whole_day:
-        raise PlanError(f"{what} {value!r} is not a date: write it like 2024-01-31")
-    return moment
-
-
-def _parse_time(what: str, value: str | datetime) -> tuple[datetime, bool]:
-    """Return the time, and whether only its date was given."""
-    if isinstance(value, datetime):
-        moment = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
-        hour = moment.replace(minute=0, second=0, microsecond=0)
-        if hour != moment:
-            raise PlanError(f"{what} {value} is not a full hour: runs start on the hour")
-        return hour, False
-    text = value.strip().removesuffix("Z")
-    try:
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-            return datetime.fromisoformat(text), True
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}[T ]\d{2}(:00(:00)?)?", text):
-            return datetime.fromisoformat(text), False
-    except ValueError as error:
-        raise PlanError(f"{what} {value!r} is not a date: {error}") from error
-    raise PlanError(f"{what} {value!r} is not understood: write a date 2024-01-31 or a full hour 2024-01-31T06, UTC")
-
-
 def resolve_settings(**flags: Any) -> dict[str, Any]:
     """Merge defaults, Dask's configuration and flags.
 
@@ -279,7 +210,13 @@ def resolve_settings(**flags: Any) -> dict[str, Any]:
     _refuse_no_section("hrrr", configured, DEFAULTS)
     _merge(settings, configured, "hrrr.")
     given = {key.replace("_", "-"): value for key, value in flags.items() if value is not None}
+    if "lead-hours" in given:
+        if "lead-times" in given:
+            raise ConfigError("lead-hours and lead-times say the same in two ways: give one of them")
+        settings["lead-times"] = ""  # a flag is stronger than the configuration
     _merge(settings, given, "")
+    if "variables" in given and not settings["variables"]:
+        raise ConfigError("no variables are named: leave --variables out for those that are read by default")
     return settings
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hrrr_dask.catalog.elements import canonical_element
-from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.catalog.selectors import Wanted
 from hrrr_dask.errors import WrongIdentityError
 from hrrr_dask.grib.sections import check_complete, check_prefix, read_header
 from hrrr_dask.grid.definition import read_grid
@@ -18,7 +18,7 @@ def check_message(
     *,
     file: GribFile,
     record: Record,
-    selector: Selector,
+    wanted: Wanted,
     grid: Grid,
     vector: bool,
 ) -> None:
@@ -29,11 +29,11 @@ def check_message(
     message : bytes or memoryview
         Bytes of the record's byte range, or a prefix of them that extends into section 7.
     file : GribFile
-        Provides the reference time and the lead time.
+        Provides the reference time.
     record : Record
         Provides the window.
-    selector : Selector
-        Provides the element (and so discipline, category and number) and the level.
+    wanted : Wanted
+        Provides the element (and so discipline, category and number), the level and the lead time.
     grid : Grid
         Grid on which the cells of the points were found.
     vector : bool
@@ -53,18 +53,18 @@ def check_message(
         check_complete(message)
     else:
         check_prefix(message, length)
-    header = read_header(message)
+    header, selector = read_header(message), wanted.selector
     pairs = (
         ("element", canonical_element(selector.element), header.element),
         ("level", selector.level, header.level),
         ("time window", record.window, header.window),
         ("reference time", file.init_time, header.reference_time),
-        ("lead time [min]", 60 * file.lead_hours, header.window.stop if header.window else None),
+        ("lead time [min]", wanted.lead_minutes, header.window.stop if header.window else None),
     )
-    for what, wanted, found in pairs:
-        if wanted != found:
+    for what, right, found in pairs:
+        if right != found:
             raise WrongIdentityError(
-                f"{selector} of {file.label}: wanted {what} {wanted}, found {found}: "
+                f"{selector} of {file.label}: wanted {what} {right}, found {found}: "
                 f"the inventory belongs to another file, or the file has a wrong name"
             )
     own_grid = read_grid(header.grid_section)

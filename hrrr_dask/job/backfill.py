@@ -202,9 +202,9 @@ def _own_states(request: Request, store: Store, inits: slice) -> ValueStates:
 def _with_gaps(request: Request, first: int, codes: NDArray[np.uint8]) -> Iterator[str]:
     """Yield the labels of files with gaps, ordered by init time and lead time."""
     selection = request.plan.selection
-    for at, lead in np.argwhere(missing(codes).any(axis=0)).tolist():
-        init_time, lead_hours = request.axis.init_time(first + at), selection.lead_hours[lead]
-        yield GribFile(init_time, lead_hours, selection.product, selection.domain).label
+    places = np.argwhere(missing(codes).any(axis=0)).tolist()
+    for at, hour in dict.fromkeys((at, selection.file_hours[lead]) for at, lead in places):
+        yield GribFile(request.axis.init_time(first + at), hour, selection.product, selection.domain).label
 
 
 def _job(request: Request, store: Store) -> Job:

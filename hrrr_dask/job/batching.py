@@ -71,7 +71,7 @@ def parse_files_per_task(text: str) -> int | None:
     return int(word)
 
 
-def files_per_task(n_threads: int, file_s: float, n_leads: int, files_left: int) -> int:
+def files_per_task(n_threads: int, file_s: float, files_of_a_run: int, files_left: int) -> int:
     """Return the smallest number of files for each task with which the scheduler keeps up with the threads.
 
     Parameters
@@ -80,7 +80,7 @@ def files_per_task(n_threads: int, file_s: float, n_leads: int, files_left: int)
         Threads of the whole cluster.
     file_s : float
         Time that a thread needs to read one file [s].
-    n_leads : int
+    files_of_a_run : int
         Lead hours of a run: a task reads one run only.
     files_left : int
         Files that are not submitted yet. Near the end tasks become smaller, so that all threads have work.
@@ -94,7 +94,7 @@ def files_per_task(n_threads: int, file_s: float, n_leads: int, files_left: int)
     """
     enough = math.ceil(n_threads / (max(file_s, 1e-6) * TASKS_PER_S))
     parallel = files_left // (TASKS_PER_THREAD * max(n_threads, 1))
-    return max(1, min(enough, n_leads, parallel))
+    return max(1, min(enough, files_of_a_run, parallel))
 
 
 def group(readings: Iterable[Reading], size: int) -> list[tuple[Reading, ...]]:

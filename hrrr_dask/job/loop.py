@@ -36,6 +36,7 @@ from hrrr_dask.job.tasks import (
     write_step,
 )
 from hrrr_dask.job.waiting import LOST, Watch
+from hrrr_dask.planning.memory import extract_bytes
 from hrrr_dask.records import Partition, Reading
 
 __all__ = ["Progress", "RunResult", "run"]
@@ -243,8 +244,8 @@ class _Loop:
     def _files_per_task(self) -> int:
         if given := self._job.files_per_task:
             return given
-        n_leads = len(self._job.spec.selection.lead_hours)
-        return files_per_task(self._watch.threads, self._file_s, n_leads, self._files_left)
+        files_of_a_run = len(set(self._job.spec.selection.file_hours))
+        return files_per_task(self._watch.threads, self._file_s, files_of_a_run, self._files_left)
 
     @property
     def _file_s(self) -> float:
@@ -253,7 +254,7 @@ class _Loop:
 
     @property
     def _file_bytes(self) -> int:
-        return len(self._job.variables) * len(self._job.spec.points) * 4
+        return extract_bytes(self._job.spec.selection, len(self._job.spec.points))
 
     def _submit(self, step: SubmittedStep, size: int) -> None:
         """Submit tasks for all files of the step that no task reads yet."""

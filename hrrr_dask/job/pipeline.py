@@ -33,13 +33,13 @@ from hrrr_dask.ledger.state import count_attempts
 from hrrr_dask.objects.transactions import is_transactional
 from hrrr_dask.outcomes import OUTCOMES
 from hrrr_dask.quality.flags import single_variable_flags
-from hrrr_dask.records import Extract, FileOutcome, Origin, Partition, Reading
+from hrrr_dask.records import Extract, FileOutcome, GribFile, Origin, Partition, Reading, one_of_each_file
 from hrrr_dask.store.merge import group_pieces
 from hrrr_dask.store.published import publish_ledger, publish_status
 from hrrr_dask.store.spec import StoreSpec
 from hrrr_dask.store.store import Store, count
 
-__all__ = ["Job", "PartitionReport", "extract_file", "failed_extract", "write_partition"]
+__all__ = ["Job", "PartitionReport", "extract_file", "failed_extracts", "write_partition"]
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ class PartitionReport:
     """Engine to the number of values that it decoded."""
 
 
-def extract_file(reading: Reading, job: Job) -> Extract:
-    """Read one file and return its values at the points.
+def extract_file(reading: Reading, job: Job) -> list[Extract]:
+    """Read one file and return its values at the points, an extract for each lead time.
 
     Problems of a file are not raised: they are reasons in the outcome. Values that one source lacks are read from the
     next one, in the order of fail-over.
@@ -136,19 +136,24 @@ def extract_file(reading: Reading, job: Job) -> Extract:
     """
     first, *others = _order_sources(job)
     before = {source: get_breaker(source, job.fetch).state for source in job.sources}
-    extract = _extract_from_source(first, reading, job)
+    extracts = _extract_from_source(first, reading, job)
     for source in others:
-        if not extract.outcome.reasons:
+        if not _have_gaps(extracts):
             break
-        extract = fill_gaps(extract, _extract_from_source(source, remaining_reading(reading, extract.outcome), job))
-    if extract.outcome.reasons and all(_was_down(source, state, job) for source, state in before.items()):
+        remaining = remaining_reading(reading, [extract.outcome for extract in extracts])
+        extracts = fill_gaps(extracts, _extract_from_source(source, remaining, job))
+    if _have_gaps(extracts) and all(_was_down(source, state, job) for source, state in before.items()):
         outage = find_outage(job.sources, job.fetch)
         raise SourceDownError(
             f"no source of the archive responds for {outage.down_s:.0f} s: "
             + "; ".join(f"{name}: {cause}" for name, cause in outage.causes.items())
             + ". What was committed stays; run the same command again later, or add another source"
         )
-    return extract
+    return extracts
+
+
+def _have_gaps(extracts: Iterable[Extract]) -> bool:
+    return any(extract.outcome.reasons for extract in extracts)
 
 
 def _was_down(source: Source, before: tuple[int, bool], job: Job) -> bool:
@@ -167,34 +172,43 @@ def _order_sources(job: Job) -> list[Source]:
     return sorted(job.sources, key=lambda source: bool(breakers[source].slow_cause))
 
 
-def _extract_from_source(source: Source, reading: Reading, job: Job) -> Extract:
+def _extract_from_source(source: Source, reading: Reading, job: Job) -> list[Extract]:
     started, tally = time.perf_counter(), Tally()
-    variables, file = job.named(reading.variables), reading.file
-    wanted = wanted_messages(variables)
+    wanted = {lead: wanted_messages(job.named(names)) for lead, names in reading.by_lead}
     try:
         client = get_client(source, job.fetch)
-        found = read_messages(client, file, wanted, job.spec.grid, tally, job.merge_gap_bytes, job.prefixes)
+        found = read_messages(client, reading.file, wanted, job.spec.grid, tally, job.merge_gap_bytes, job.prefixes)
     except ArchiveError as error:
-        found = _all_missing(wanted, error)
-    engine = get_engine(job.engine)
+        found = {lead: _all_missing(reading.file, own, error) for lead, own in wanted.items()}
+    extracts = [_extract(source, reading, lead, found[lead], job) for lead, _ in reading.by_lead]
+    seconds = time.perf_counter() - started
+
+    def with_figures(outcome: FileOutcome) -> FileOutcome:
+        return replace(outcome, bytes_read=tally.bytes_read, requests=tally.requests, seconds=seconds)
+
+    return [replace(extract, outcome=with_figures(extract.outcome)) for extract in extracts]
+
+
+def _extract(source: Source, reading: Reading, lead_minutes: int, found: FileMessages, job: Job) -> Extract:
+    """Compute the values of one lead time from its messages."""
+    names = dict(reading.by_lead)[lead_minutes]
+    variables, engine = job.named(names), get_engine(job.engine)
     values, missing, engines = compute_point_values(variables, found.messages, found.gaps, job.placement, engine)
     values = np.ascontiguousarray(values[:, reading.first_point :])
     outcome = FileOutcome(
-        file=file,
-        wanted=reading.variables,
+        file=reading.file,
+        lead_minutes=lead_minutes,
+        wanted=names,
         reasons={name: _reason(error) for name, error in missing.items()},
         details={name: str(error) for name, error in missing.items()},
-        origin=Origin(object_url(source, object_key(file)), found.etag, found.published, found.inventory),
-        bytes_read=tally.bytes_read,
-        requests=tally.requests,
-        seconds=time.perf_counter() - started,
+        origin=Origin(object_url(source, found.key), found.etag, found.published, found.inventory),
         first_point=reading.first_point,
         n_points=len(job.spec.points),
         engines=engines,
         checksums={
             each.name: checksum(own) for each, own in zip(variables, values, strict=True) if each.name in engines
         },
-        flags=single_variable_flags(values, reading.variables, variables),
+        flags=single_variable_flags(values, names, variables),
     )
     return Extract(values, outcome)
 
@@ -202,12 +216,12 @@ def _extract_from_source(source: Source, reading: Reading, job: Job) -> Extract:
 def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job, attempt: int = 1) -> PartitionReport:
     """Write extracts to the partition's shards, commit them with a ledger entry, and update ``status``."""
     store = Store(job.store_url, dict(job.store_options), job.spec)
-    ordered = sorted(extracts, key=lambda extract: extract.outcome.file)
+    ordered = sorted(extracts, key=lambda extract: (extract.outcome.file, extract.outcome.lead_minutes))
     pieces = group_pieces(
         ordered,
         job.spec.axis,
         partition.number * job.spec.span,
-        job.spec.selection.lead_hours,
+        job.spec.selection.lead_minutes,
         [variable.name for variable in job.variables],
     )
     who = _attempt(partition, job, attempt)
@@ -226,22 +240,28 @@ def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job,
     return _report(partition, outcomes, bytes_written)
 
 
-def failed_extract(reading: Reading, job: Job, text: str, reason: str = "internal-error") -> Extract:
-    """Make the extract of a file on which our own code failed: every variable is a gap, with the traceback."""
-    names, n_points = reading.variables, len(job.spec.points)
-    outcome = FileOutcome(
-        file=reading.file,
-        wanted=names,
-        reasons=dict.fromkeys(names, reason),
-        details=dict.fromkeys(names, text),
-        first_point=reading.first_point,
-        n_points=n_points,
-    )
-    return Extract(np.full((len(names), n_points - reading.first_point), np.nan, dtype=np.float32), outcome)
+def failed_extracts(reading: Reading, job: Job, text: str, reason: str = "internal-error") -> list[Extract]:
+    """Make the extracts of a file on which our own code failed: every variable is a gap, with the traceback."""
+    n_points = len(job.spec.points)
+    outcomes = [
+        FileOutcome(
+            file=reading.file,
+            lead_minutes=lead,
+            wanted=names,
+            reasons=dict.fromkeys(names, reason),
+            details=dict.fromkeys(names, text),
+            first_point=reading.first_point,
+            n_points=n_points,
+        )
+        for lead, names in reading.by_lead
+    ]
+    shapes = ((len(outcome.wanted), n_points - reading.first_point) for outcome in outcomes)
+    values = (np.full(shape, np.nan, dtype=np.float32) for shape in shapes)
+    return [Extract(own, outcome) for own, outcome in zip(values, outcomes, strict=True)]
 
 
-def _all_missing(wanted: Iterable[Selector], error: ArchiveError) -> FileMessages:
-    return FileMessages({}, dict.fromkeys(wanted, error), "", "", None)
+def _all_missing(file: GribFile, wanted: Iterable[Selector], error: ArchiveError) -> FileMessages:
+    return FileMessages({}, dict.fromkeys(wanted, error), "", "", None, object_key(file))
 
 
 def _reason(error: ArchiveError) -> str:
@@ -271,9 +291,9 @@ def _previous_attempts(store: Store, partition: Partition, outcomes: Sequence[Fi
     rows = store.ledger.tables(range(partition.number, partition.number + 1))
     tried = count_attempts(rows, spec.selection, spec.axis, slice(first, first + spec.span))
     at = {variable.name: v for v, variable in enumerate(spec.selection.variables)}
-    leads = {lead: k for k, lead in enumerate(spec.selection.lead_hours)}
+    leads = {lead: k for k, lead in enumerate(spec.selection.lead_minutes)}
     places = [
-        (at[name], spec.axis.index(outcome.file.init_time) - first, leads[outcome.file.lead_hours])
+        (at[name], spec.axis.index(outcome.file.init_time) - first, leads[outcome.lead_minutes])
         for outcome in outcomes
         for name in outcome.wanted
     ]
@@ -293,7 +313,7 @@ def _attempt(partition: Partition, job: Job, number: int) -> Attempt:
 
 
 def _message(partition: Partition, job: Job, outcomes: Sequence[FileOutcome]) -> str:
-    files, values = len(outcomes), sum(len(outcome.wanted) for outcome in outcomes)
+    files, values = len(one_of_each_file(outcomes)), sum(len(outcome.wanted) for outcome in outcomes)
     missing = sum(len(outcome.reasons) for outcome in outcomes)
     counts = [count(files, "file"), count(values, "value"), f"{missing:,} missing"]
     return f"{partition.label}: {', '.join(counts)}; job {job.job_id}"
@@ -304,13 +324,14 @@ def _report(partition: Partition, outcomes: Sequence[FileOutcome], bytes_written
     for outcome in outcomes:
         for reason in outcome.reasons.values():
             gaps[reason] = gaps.get(reason, 0) + 1
+    files = one_of_each_file(outcomes)
     return PartitionReport(
         number=partition.number,
-        files=len(outcomes),
+        files=len(files),
         gaps=gaps,
-        bytes_read=sum(outcome.bytes_read for outcome in outcomes),
-        requests=sum(outcome.requests for outcome in outcomes),
+        bytes_read=sum(file.bytes_read for file in files),
+        requests=sum(file.requests for file in files),
         bytes_written=bytes_written,
-        seconds=sum(outcome.seconds for outcome in outcomes),
+        seconds=sum(file.seconds for file in files),
         decoded_by=dict(Counter(name for outcome in outcomes for name in outcome.engines.values())),
     )

@@ -11,16 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from hrrr_dask.archive.fetch import FetchSettings
 from hrrr_dask.archive.sources import SOURCES, Source, parse_source
+from hrrr_dask.catalog.variables import check_product
 from hrrr_dask.clusters import check_client, parse_cluster
-from hrrr_dask.config.settings import (
-    DEFAULTS,
-    Period,
-    Selection,
-    parse_day,
-    parse_period,
-    parse_selection,
-    resolve_settings,
-)
+from hrrr_dask.config.period import Period, parse_day, parse_period
+from hrrr_dask.config.settings import DEFAULTS, Selection, parse_selection, resolve_settings
 from hrrr_dask.decode import check_engine
 from hrrr_dask.errors import ConfigError, PlanError, PointsError, StoreMismatchError
 from hrrr_dask.grid.definition import BILINEAR_MARGIN, NEAREST_MARGIN
@@ -115,7 +109,7 @@ def check_request(
     """
     started = time.perf_counter()
     settings = resolve_settings(**given)
-    selection = parse_selection(settings)
+    keys = {key.replace("_", "-") for key, value in given.items() if value is not None}
     requested_points = None if points is None else read_points(points)
     check_engine(settings["engine"])
     parse_cluster(settings)
@@ -124,7 +118,11 @@ def check_request(
     if store:
         check_options(normal_url(store), settings["store-options"])
         spec = load_spec_url(store, settings["store-options"])
+    if spec is not None and "product" not in keys:
+        settings["product"] = spec.selection.product
+    selection = parse_selection(settings)
     if spec is None:
+        check_product(selection.variables, selection.product)
         if requested_points is None:
             raise PointsError(f"{store or 'the plan'} needs points: give --points, there is no store that has them")
         axis = Axis(parse_day("axis-start", settings["axis-start"]), selection.cycles)
@@ -133,7 +131,6 @@ def check_request(
         grid, name = DOMAIN_GRIDS[selection.domain], f"the {selection.domain} grid of HRRR"
         refuse_outside(requested_points, grid, margin, name, tolerance_m=SAME_CELLS_M)
     else:
-        keys = {key.replace("_", "-") for key, value in given.items() if value is not None}
         check_same(spec, store, keys, selection, requested_points)
         _refuse_other_layout(spec, store, settings, keys)
         if settings["source"] == DEFAULTS["source"] and "source" not in keys:

@@ -20,9 +20,9 @@ from hrrr_dask.archive.breaker import find_outage
 from hrrr_dask.decode import COMPILED_ENGINES, get_engine
 from hrrr_dask.errors import SourceDownError, StoreError, UsageError
 from hrrr_dask.job import pipeline
-from hrrr_dask.job.pipeline import Job, PartitionReport, failed_extract
+from hrrr_dask.job.pipeline import Job, PartitionReport, failed_extracts
 from hrrr_dask.malloc import keep_freed_memory
-from hrrr_dask.records import Extract, Partition, Reading
+from hrrr_dask.records import Extract, Partition, Reading, one_of_each_file
 
 __all__ = [
     "Counts",
@@ -60,8 +60,8 @@ class Stages:
     Both must be importable by name on the workers.
     """
 
-    extract_file: Callable[[Reading, Job], Extract] = pipeline.extract_file
-    """Reads a file and returns its values."""
+    extract_file: Callable[[Reading, Job], Sequence[Extract]] = pipeline.extract_file
+    """Reads a file and returns its values, an extract for each lead time."""
     write_partition: Callable[[Partition, Sequence[Extract], Job, int], PartitionReport] = pipeline.write_partition
     """Writes the values of a step to the store; the last argument is the number of the attempt."""
 
@@ -129,10 +129,10 @@ def extract_files(readings: Sequence[Reading], work: Work) -> list[Extract]:
     extracts: list[Extract] = []
     extract_file = work.stages.extract_file
     published, since = 0, time.perf_counter()
-    for reading in readings:
-        extracts.append(_guarded(extract_file, reading, work.job))
+    for number, reading in enumerate(readings, 1):
+        extracts += _guarded(extract_file, reading, work.job)
         now = time.perf_counter()
-        if now - since > PUBLISH_S or len(extracts) == len(readings):
+        if now - since > PUBLISH_S or number == len(readings):
             _publish_counts(extracts[published:], now - since, work.job)
             published, since = len(extracts), now
     return extracts
@@ -145,9 +145,9 @@ def extract_in_child(readings: Sequence[Reading], work: Work) -> list[Extract]:
     multiprocessing.
     """
     (reading,), began = readings, time.perf_counter()
-    extract = _guarded(lambda reading, job: _run_in_child(reading, job, work.pickled_stages), reading, work.job)
-    _publish_counts([extract], time.perf_counter() - began, work.job)
-    return [extract]
+    extracts = _guarded(lambda reading, job: _run_in_child(reading, job, work.pickled_stages), reading, work.job)
+    _publish_counts(extracts, time.perf_counter() - began, work.job)
+    return list(extracts)
 
 
 def write_step(
@@ -158,7 +158,9 @@ def write_step(
         return work.stages.write_partition(partition, list(chain.from_iterable(extracts)), work.job, attempt)
 
 
-def _guarded(extract_file: Callable[[Reading, Job], Extract], reading: Reading, job: Job) -> Extract:
+def _guarded(
+    extract_file: Callable[[Reading, Job], Sequence[Extract]], reading: Reading, job: Job
+) -> Sequence[Extract]:
     began = time.monotonic()
     while True:
         try:
@@ -169,7 +171,7 @@ def _guarded(extract_file: Callable[[Reading, Job], Extract], reading: Reading, 
         except (StoreError, UsageError):
             raise  # not a problem of this file
         except Exception:  # noqa: BLE001  a bug that one file triggers must not stop the run: the ledger records it
-            return failed_extract(reading, job, traceback.format_exc(limit=-5))
+            return failed_extracts(reading, job, traceback.format_exc(limit=-5))
 
 
 def _wait_for_source(job: Job, waited_s: float) -> bool:
@@ -185,11 +187,12 @@ def _wait_for_source(job: Job, waited_s: float) -> bool:
 
 def _publish_counts(extracts: Sequence[Extract], seconds: float, job: Job) -> None:
     worker = get_worker()
+    files = one_of_each_file(extract.outcome for extract in extracts)
     counts: Counts = {
         "worker": worker.address,
-        "files": len(extracts),
+        "files": len(files),
         "gaps": sum(len(extract.outcome.reasons) for extract in extracts),
-        "bytes_read": sum(extract.outcome.bytes_read for extract in extracts),
+        "bytes_read": sum(file.bytes_read for file in files),
         "seconds": seconds,
         "sources_down": find_outage(job.sources, job.fetch).causes,
     }
@@ -216,7 +219,7 @@ def _memory_left(worker: Worker) -> int:
     return max((limit - used) // int(worker.state.nthreads), _MIN_CHILD_BYTES) if limit else 0
 
 
-def _run_in_child(reading: Reading, job: Job, pickled_stages: bytes) -> Extract:
+def _run_in_child(reading: Reading, job: Job, pickled_stages: bytes) -> Sequence[Extract]:
     command, given = (
         [sys.executable, "-c", _CHILD, str(_memory_left(get_worker()))],
         pickle.dumps((pickled_stages, reading, job)),
@@ -225,8 +228,8 @@ def _run_in_child(reading: Reading, job: Job, pickled_stages: bytes) -> Extract:
     if child.returncode:
         last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         detail = f"reading this file crashes its process with code {child.returncode}: {last}"
-        return failed_extract(reading, job, detail, "poisoned")
-    found: Extract | Exception = pickle.loads(child.stdout)  # noqa: S301  written by our own child
+        return failed_extracts(reading, job, detail, "poisoned")
+    found: Sequence[Extract] | Exception = pickle.loads(child.stdout)  # noqa: S301  written by our own child
     if isinstance(found, Exception):
         raise found
     return found

@@ -5,6 +5,7 @@ Works on plain arrays of outcome numbers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -83,7 +84,9 @@ class Columns:
         return len(self.edges) - 1
 
 
-def summarise(codes: NDArray[np.uint8], init_times: NDArray[np.datetime64]) -> list[StatusRow]:
+def summarise(
+    codes: NDArray[np.uint8], init_times: NDArray[np.datetime64], file_hours: Sequence[int] | None = None
+) -> list[StatusRow]:
     """Count files by day, or by month if there are many days.
 
     Parameters
@@ -92,6 +95,8 @@ def summarise(codes: NDArray[np.uint8], init_times: NDArray[np.datetime64]) -> l
         Outcome numbers.
     init_times : ndarray of datetime64, dims (init_time,)
         Ascending, UTC.
+    file_hours : sequence of int, optional
+        For each lead time, the hour that names its file; by default, each has its own file.
 
     Returns
     -------
@@ -115,7 +120,7 @@ def summarise(codes: NDArray[np.uint8], init_times: NDArray[np.datetime64]) -> l
     if not len(times):
         return []
     columns = calendar_columns(times, "day" if count_days(times) <= TABLE_DAYS else "month")
-    wanted, complete, gapped = (_sum_runs(files, columns) for files in file_states(codes))
+    wanted, complete, gapped = (_sum_runs(files, columns) for files in file_states(codes, file_hours))
     counts = count_values(codes, columns, np.zeros((1, codes.shape[2]), dtype=np.int64), 1)[:, 0]
     return [
         StatusRow(
@@ -192,12 +197,19 @@ def count_values(
     return counts.reshape(columns.n, n_rows, N_CODES)
 
 
-def file_states(codes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+def file_states(
+    codes: NDArray[np.uint8], file_hours: Sequence[int] | None = None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which files are wanted, which of them are complete, and which have gaps.
+
+    Parameters
+    ----------
+    codes, file_hours
+        As for :func:`summarise`.
 
     Returns
     -------
-    wanted, complete, gapped : ndarray of bool, dims (init_time, lead_time)
+    wanted, complete, gapped : ndarray of bool, dims (init_time, file)
         Wanted files that are neither complete nor gapped are still to be read, at least for some of their variables.
     """
     wanted, gapped = np.zeros(codes.shape[1:], dtype=bool), np.zeros(codes.shape[1:], dtype=bool)
@@ -209,6 +221,10 @@ def file_states(codes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np
         wanted |= there
         whole &= ~there | (own == COMPLETE)
         gapped |= is_reason[own]
+    if file_hours is not None:
+        starts = np.unique(file_hours, return_index=True)[1]
+        whole = np.logical_and.reduceat(whole, starts, axis=1)
+        wanted, gapped = (np.logical_or.reduceat(files, starts, axis=1) for files in (wanted, gapped))
     return wanted, whole & wanted, gapped
 
 

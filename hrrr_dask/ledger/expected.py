@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 __all__ = ["EXPECTED_COLUMNS", "ExpectedValues", "collect_expected", "draw_sample"]
 
-EXPECTED_COLUMNS: Final = ("init_time", "lead_hours", "variable", "outcome", "first_point", "n_points", "source")
+EXPECTED_COLUMNS: Final = ("init_time", "lead_minutes", "variable", "outcome", "first_point", "n_points", "source")
 """Columns of the ledger that :func:`collect_expected` reads."""
 
 
@@ -64,7 +64,7 @@ def collect_expected(
     tables : iterable of pyarrow.Table
         Ledger rows with at least the columns :data:`EXPECTED_COLUMNS`, in the order of their commits.
     places : collection of (datetime, int)
-        Init time and lead hour of each file.
+        Init time and lead time [min] of each file.
 
     Returns
     -------

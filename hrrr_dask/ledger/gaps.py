@@ -20,7 +20,7 @@ from hrrr_dask.planning.layout import Axis
 
 __all__ = ["COLUMNS", "Gap", "list_gaps"]
 
-COLUMNS: Final = ("init_time", "lead_hours", "variable", "outcome", "detail", "source", "etag")
+COLUMNS: Final = ("init_time", "lead_minutes", "variable", "outcome", "detail", "source", "etag")
 """Columns of the ledger that :func:`list_gaps` reads."""
 
 Place = tuple[int, int, int]
@@ -32,8 +32,8 @@ class Gap:
 
     init_time: datetime
     """Init time of the run, UTC."""
-    lead_hours: int
-    """Lead time [h]."""
+    lead_minutes: int
+    """Lead time [min]."""
     variables: tuple[str, ...]
     """Names of the variables."""
     reason: str
@@ -98,7 +98,7 @@ def _gap(rows: list[tuple[int, dict[str, Any]]], now: datetime) -> Gap:
     first = rows[0][1]
     return Gap(
         init_time=first["init_time"],
-        lead_hours=first["lead_hours"],
+        lead_minutes=first["lead_minutes"],
         variables=tuple(row["variable"] for _, row in rows),
         reason=first["outcome"],
         again=_again(first["outcome"], first["init_time"], now),

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hrrr_dask.errors import StoreConflictError, StoreError, StoreMismatchError
-from hrrr_dask.ledger.parquet import ParquetFile, encode_tables, open_parquet, read_rows
-from hrrr_dask.ledger.rows import SCHEMA, Attempt
+from hrrr_dask.ledger.parquet import ParquetFile, encode_tables, open_parquet
+from hrrr_dask.ledger.rows import SCHEMA, Attempt, read_ledger_rows
 from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.objects.transactions import open_blobs
 
@@ -230,7 +230,7 @@ class Ledger:
 
     def _rows(self, key: str, file: ParquetFile, schema: pa.Schema, row_group: int | None = None) -> pa.Table:
         try:
-            return read_rows(file, schema, row_group)
+            return read_ledger_rows(file, schema, row_group)
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise self._unreadable(key, error) from error
 

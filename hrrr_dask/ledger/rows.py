@@ -11,12 +11,13 @@ from typing import Any, Final
 import google_crc32c
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hrrr_dask.ledger.parquet import encode_tables, open_parquet, read_rows
+from hrrr_dask.ledger.parquet import ParquetFile, encode_tables, open_parquet, read_rows
 from hrrr_dask.records import FileOutcome, Origin
 
-__all__ = ["SCHEMA", "Attempt", "checksum", "decode_entry", "encode_entry"]
+__all__ = ["SCHEMA", "Attempt", "checksum", "decode_entry", "encode_entry", "read_ledger_rows"]
 
 ENTRY_VERSION: Final = 3
 
@@ -25,6 +26,7 @@ SCHEMA: Final = pa.schema(
     [
         pa.field("init_time", pa.timestamp("s"), nullable=False),
         pa.field("lead_hours", pa.int16(), nullable=False),
+        pa.field("lead_minutes", pa.int16(), nullable=False),
         pa.field("variable", _WORD, nullable=False),
         pa.field("outcome", _WORD, nullable=False),
         pa.field("detail", _WORD),
@@ -47,10 +49,10 @@ SCHEMA: Final = pa.schema(
         pa.field("entry", _WORD, nullable=False),
     ]
 )
-"""Columns of an entry. A row is about the points from ``first_point`` to before ``n_points``. ``attempt`` counts the
-attempts at the value. ``checksum`` is the CRC-32C of the values as little-endian float32; null for a gap and where it
-is unknown. ``flags`` are those of :mod:`hrrr_dask.quality.flags` that any of the values has. The ``file_`` columns
-repeat the file's figure on the row of each variable."""
+"""Columns of an entry. ``lead_hours`` is the hour in the file's name, ``lead_minutes`` the lead time. A row is about
+the points from ``first_point`` to before ``n_points``. ``attempt`` counts the attempts at the value. ``checksum`` is
+the CRC-32C of the values as little-endian float32; null for a gap and where it is unknown. ``flags`` are those of
+:mod:`hrrr_dask.quality.flags` that any of the values has. The ``file_`` columns repeat the figure of the file."""
 
 
 ORIGIN: Final = tuple(each.name for each in fields(Origin))
@@ -132,7 +134,18 @@ def encode_entry(outcomes: Iterable[FileOutcome], attempt: Attempt, tried: NDArr
 
 def decode_entry(data: bytes) -> pa.Table:
     """Decode the rows of an entry encoded by :func:`encode_entry`."""
-    return read_rows(open_parquet(data), SCHEMA)
+    return read_ledger_rows(open_parquet(data), SCHEMA)
+
+
+def read_ledger_rows(file: ParquetFile, schema: pa.Schema, row_group: int | None = None) -> pa.Table:
+    """Read columns of an entry, of one row group or of all; entries of version 0.1 have no ``lead_minutes``."""
+    if "lead_minutes" not in schema.names or "lead_minutes" in file.schema_arrow.names:
+        return read_rows(file, schema, row_group)
+    at = schema.get_field_index("lead_minutes")
+    present = [name for name in dict.fromkeys(["lead_hours", *schema.names]) if name != "lead_minutes"]
+    table = read_rows(file, pa.schema([SCHEMA.field(name) for name in present]), row_group)
+    minutes = pc.multiply(table["lead_hours"], pa.scalar(60, pa.int16()))
+    return table.select([n for n in schema.names if n != "lead_minutes"]).add_column(at, schema.field(at), minutes)
 
 
 def _rows(outcome: FileOutcome, engine: str) -> dict[str, list[Any]]:
@@ -140,6 +153,7 @@ def _rows(outcome: FileOutcome, engine: str) -> dict[str, list[Any]]:
     same = {
         "init_time": outcome.file.init_time,
         "lead_hours": outcome.file.lead_hours,
+        "lead_minutes": outcome.lead_minutes,
         "first_point": outcome.first_point,
         "n_points": outcome.n_points,
         "file_bytes_read": outcome.bytes_read,

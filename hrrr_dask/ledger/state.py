@@ -40,7 +40,7 @@ _SILENT: Final = (NOT_INGESTED, COMPLETE, NOT_OFFERED, PARTIAL)
 HEALING_DAYS: Final = 7
 """Age of a run up to which missing files may still be published [d]."""
 
-COLUMNS: Final = ("init_time", "lead_hours", "variable", "outcome", "first_point", "n_points")
+COLUMNS: Final = ("init_time", "lead_minutes", "variable", "outcome", "first_point", "n_points")
 """Columns of the ledger that :func:`reduce_rows` reads."""
 
 
@@ -136,7 +136,7 @@ def reduce_rows(
     ValueStates
         Values without a row are not-ingested or not-in-this-era.
     """
-    shape = (len(selection.variables), inits.stop - inits.start, len(selection.lead_hours))
+    shape = (len(selection.variables), inits.stop - inits.start, len(selection.lead_minutes))
     codes = np.full(shape, NOT_INGESTED, dtype=np.uint8)
     covered = np.zeros(shape, dtype=_mask_type(len(cohorts)))
     for table in tables:
@@ -181,7 +181,7 @@ def place_rows(table: pa.Table, selection: Selection, axis: Axis, inits: slice) 
     day, hour = np.divmod(hours - first, 24)
     cycles = _positions(hour, axis.cycles)
     at = day * len(axis.cycles) + cycles - inits.start
-    leads = _positions(table["lead_hours"].to_numpy(), selection.lead_hours)
+    leads = _positions(table["lead_minutes"].to_numpy(), selection.lead_minutes)
     names = _coded(table["variable"], {variable.name: k for k, variable in enumerate(selection.variables)})
     codes = _coded(table["outcome"], {outcome.name: outcome.number for outcome in OUTCOMES.values()})
     known = (names >= 0) & (codes >= 0) & (cycles >= 0) & (at >= 0) & (at < inits.stop - inits.start) & (leads >= 0)
@@ -204,7 +204,7 @@ def available_at(tables: Iterable[pa.Table], selection: Selection, axis: Axis, i
         Latest Last-Modified of the source objects [s since 1970-01-01]; :data:`NEVER` without values, or if a source
         gave no time.
     """
-    shape = (len(selection.variables), inits.stop - inits.start, len(selection.lead_hours))
+    shape = (len(selection.variables), inits.stop - inits.start, len(selection.lead_minutes))
     found = np.full(shape, NEVER, dtype=np.int64)
     there = np.zeros(shape, dtype=bool)
     for table in tables:
@@ -221,7 +221,7 @@ def available_at(tables: Iterable[pa.Table], selection: Selection, axis: Axis, i
 
 def quality_of(tables: Iterable[pa.Table], selection: Selection, axis: Axis, inits: slice) -> NDArray[np.uint16]:
     """Return the flags of :mod:`hrrr_dask.quality.flags` that any value of a file has, dims (init_time, lead_time)."""
-    found = np.zeros((inits.stop - inits.start, len(selection.lead_hours)), dtype=np.uint16)
+    found = np.zeros((inits.stop - inits.start, len(selection.lead_minutes)), dtype=np.uint16)
     for table in tables:
         placed = place_rows(table, selection, axis, inits)
         np.bitwise_or.at(found, placed.place[1:], table["flags"].to_numpy()[placed.rows])
@@ -230,7 +230,7 @@ def quality_of(tables: Iterable[pa.Table], selection: Selection, axis: Axis, ini
 
 def count_attempts(tables: Iterable[pa.Table], selection: Selection, axis: Axis, inits: slice) -> NDArray[np.int32]:
     """Count the attempts at each value so far, dims (variable, init_time, lead_time)."""
-    shape = (len(selection.variables), inits.stop - inits.start, len(selection.lead_hours))
+    shape = (len(selection.variables), inits.stop - inits.start, len(selection.lead_minutes))
     tried = np.zeros(shape, dtype=np.int32)
     for table in tables:
         np.add.at(tried, place_rows(table, selection, axis, inits).place, 1)

@@ -71,7 +71,7 @@ class Layout:
 
     def shard_bytes(self, selection: Selection) -> int:
         """Return the raw size of one shard [B]."""
-        return self.partition_days * len(selection.cycles) * len(selection.lead_hours) * self.shard_points * 4
+        return self.partition_days * len(selection.cycles) * len(selection.lead_minutes) * self.shard_points * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def choose_layout(
     PlanError
         If a shard is not made of whole chunks.
     """
-    runs_a_day, n_leads = len(selection.cycles), len(selection.lead_hours)
+    runs_a_day, n_leads = len(selection.cycles), len(selection.lead_minutes)
     if chunk_points and shard_points % chunk_points:
         raise PlanError(
             f"shards of {shard_points} points are not made of whole chunks of {chunk_points}: give a multiple"
@@ -199,11 +199,11 @@ def _is_one_chunk(layout: Layout, selection: Selection) -> bool:
 
 
 def _values_a_day(selection: Selection) -> int:
-    """Count the files of a day: most runs do not reach long lead times, and missing values take no bytes."""
+    """Count the lead times of a day: most runs do not reach long ones, and missing values take no bytes."""
     reaches = [
         last_lead_hour(_DAY.replace(hour=hour), selection.product, selection.domain) for hour in selection.cycles
     ]
-    return sum(lead <= reach for reach in reaches if reach is not None for lead in selection.lead_hours)
+    return sum(lead <= 60 * reach for reach in reaches if reach is not None for lead in selection.lead_minutes)
 
 
 def _fitting_chunk(point_bytes: int, room: int, shard_points: int) -> int:

@@ -52,7 +52,7 @@ MERGE_BYTES: Final = 256_000_000
 
 def extract_bytes(selection: Selection, n_points: int) -> int:
     """Return the bytes of the values of one file [B]."""
-    return len(selection.variables) * n_points * 4
+    return selection.leads_per_file * len(selection.variables) * n_points * 4
 
 
 def partition_bytes(selection: Selection, n_points: int, layout: Layout) -> int:

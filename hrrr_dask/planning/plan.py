@@ -11,8 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hrrr_dask.catalog.lead_times import format_lead_times
 from hrrr_dask.catalog.products import last_lead_hour
-from hrrr_dask.config.settings import Period, Selection
+from hrrr_dask.config.period import Period
+from hrrr_dask.config.settings import Selection
 from hrrr_dask.errors import PlanError
 from hrrr_dask.planning.layout import Axis, Layout
 from hrrr_dask.planning.memory import (
@@ -48,8 +50,10 @@ class Plan:
     """Number of files that the archive is expected to have."""
     n_partitions: int
     """Number of partitions in the period."""
+    n_leads: int
+    """Number of lead times of all runs, which these files have: four for each file of sub-hourly products."""
     skipped: dict[int, int]
-    """Lead hour to the number of runs that do not reach it."""
+    """Lead time [min] to the number of runs that do not reach it."""
     absent: tuple[str, ...]
     """Names of variables that none of the files has: they were introduced later, or their window is longer."""
     not_started: int
@@ -60,14 +64,19 @@ class Plan:
     """Number of these files that the store already has."""
 
     @property
+    def leads_to_read(self) -> int:
+        """Estimated number of lead times of the files to read."""
+        return round((self.n_files - self.n_done) * self.n_leads / max(self.n_files, 1))
+
+    @property
     def bytes_to_read(self) -> int:
         """Estimated bytes to download from the archive [B]."""
-        return (self.n_files - self.n_done) * len(self.selection.variables) * MESSAGE_BYTES
+        return self.leads_to_read * len(self.selection.variables) * MESSAGE_BYTES
 
     @property
     def requests(self) -> int:
-        """Estimated requests to the archive: one inventory and about five ranges for each file."""
-        return (self.n_files - self.n_done) * (1 + min(5, len(self.selection.variables)))
+        """Estimated requests to the archive: an inventory for each file, about five ranges for each lead time."""
+        return self.n_files - self.n_done + self.leads_to_read * min(5, len(self.selection.variables))
 
     @property
     def shard_bytes(self) -> int:
@@ -82,7 +91,7 @@ class Plan:
     @property
     def partition_files(self) -> int:
         """Maximum number of files of one partition."""
-        return self.layout.partition_days * len(self.selection.cycles) * len(self.selection.lead_hours)
+        return self.layout.partition_days * len(self.selection.cycles) * len(set(self.selection.file_hours))
 
     @property
     def worker_bytes(self) -> int:
@@ -136,7 +145,7 @@ def make_plan(
     Raises
     ------
     PlanError
-        If no run reaches a lead hour, no run has started yet, the axis starts later, or none of the
+        If no run reaches a lead time, no run has started yet, the axis starts later, or none of the
         runs has the variables.
     """
     if period.start < axis.first_day:
@@ -153,17 +162,17 @@ def make_plan(
     reaches = [last_lead_hour(time, selection.product, selection.domain) for time in started]
     skipped = {
         lead: count
-        for lead in selection.lead_hours
-        if (count := sum(1 for reach in reaches if reach is None or reach < lead))
+        for lead in selection.lead_minutes
+        if (count := sum(1 for reach in reaches if reach is None or 60 * reach < lead))
     }
     there = offered(selection, started)
     if not continued:
         _refuse_unreachable(selection, started, skipped)
     if not continued and not there.any():
         raise PlanError(
-            f"the archive has none of these variables at these lead hours between {started[0]:%Y-%m-%dT%H} and "
+            f"the archive has none of these variables at these lead times between {started[0]:%Y-%m-%dT%H} and "
             f"{started[-1]:%Y-%m-%dT%H}: request later runs (some variables start in 2016), other "
-            "lead hours or variables"
+            "lead times or variables"
         )
     span = layout.partition_days * len(selection.cycles)
     first, last = axis.index(started[0]) // span, axis.index(started[-1]) // span
@@ -173,8 +182,9 @@ def make_plan(
         layout=layout,
         n_points=n_points,
         n_runs=len(started),
-        n_files=int(np.any(there, axis=0).sum()),
+        n_files=int(_by_file(np.any(there, axis=0), selection).sum()),
         n_partitions=last - first + 1,
+        n_leads=int(np.any(there, axis=0).sum()),
         skipped=skipped,
         absent=tuple(v.name for v, own in zip(selection.variables, there, strict=True) if not own.any()),
         not_started=len(wanted) - len(started),
@@ -191,7 +201,7 @@ def runs(period: Period, cycles: tuple[int, ...]) -> list[datetime]:
 
 
 def _refuse_unreachable(selection: Selection, started: list[datetime], skipped: dict[int, int]) -> None:
-    unreachable = [lead for lead in selection.lead_hours if skipped.get(lead) == len(started)]
+    unreachable = [lead for lead in selection.lead_minutes if skipped.get(lead) == len(started)]
     if not unreachable:
         return
     reaches = {last_lead_hour(time, selection.product, selection.domain) for time in started}
@@ -202,7 +212,7 @@ def _refuse_unreachable(selection: Selection, started: list[datetime], skipped: 
             f"the archive has no {selection.domain} runs at these init times: alaska starts in 2018 and runs every 3 h"
         )
     raise PlanError(
-        f"lead hours {', '.join(map(str, unreachable))} are not reached by {which}: "
+        f"the lead times {format_lead_times(unreachable)} are not reached by {which}: "
         f"the furthest here is {furthest} h; give --lead-hours up to that"
     )
 
@@ -222,13 +232,20 @@ def offered(selection: Selection, init_times: Sequence[datetime]) -> NDArray[np.
     ndarray of bool, dims (variable, init_time, lead_time)
         False for lead times that the run does not reach, and for variables that do not exist at that init time or
     """
-    variables, leads = selection.variables, np.asarray(selection.lead_hours)
+    variables, leads = selection.variables, np.asarray(selection.lead_minutes)
     reach = [last_lead_hour(time, selection.product, selection.domain) for time in init_times]
-    reached = leads <= np.array([-1 if hours is None else hours for hours in reach])[:, None]
+    reached = leads <= np.array([-1 if hours is None else 60 * hours for hours in reach])[:, None]
     since = np.array([[time >= variable.since for time in init_times] for variable in variables], dtype=bool)
     window = np.array([[variable.selector.window.exists_at(lead) for lead in leads.tolist()] for variable in variables])
     there: NDArray[np.bool_] = reached[None] & since[:, :, None] & window[:, None]
     return there
+
+
+def _by_file(leads: NDArray[np.bool_], selection: Selection) -> NDArray[np.bool_]:
+    """Return whether any lead time of each file is set, dims (init_time, file), of dims (init_time, lead_time)."""
+    starts = np.unique(selection.file_hours, return_index=True)[1]
+    found: NDArray[np.bool_] = np.logical_or.reduceat(leads, starts, axis=1)
+    return found
 
 
 def iter_partitions(plan: Plan, axis: Axis, todo: MissingValues) -> Iterator[Partition]:
@@ -251,6 +268,7 @@ def iter_partitions(plan: Plan, axis: Axis, todo: MissingValues) -> Iterator[Par
     selection = plan.selection
     span = plan.layout.partition_days * len(selection.cycles)
     names = _Names([variable.name for variable in selection.variables])
+    leads, hours = selection.lead_minutes, selection.file_hours
     for number, group in groupby(runs(plan.period, selection.cycles), lambda init_time: axis.index(init_time) // span):
         init_times = list(group)
         first = axis.index(init_times[0]) - todo.start
@@ -258,13 +276,15 @@ def iter_partitions(plan: Plan, axis: Axis, todo: MissingValues) -> Iterator[Par
         wanted = offered(selection, init_times) & todo.wanted[:, here]
         later = None if todo.first_point is None else np.where(wanted, todo.first_point[:, here], _NO_POINT).min(axis=0)
         packed = np.packbits(wanted, axis=0)
+        places = np.argwhere(wanted.any(axis=0)).tolist()
         readings = [
             Reading(
-                GribFile(init_times[k], selection.lead_hours[lead], selection.product, selection.domain),
-                names[packed[:, k, lead].tobytes()],
-                0 if later is None else int(later[k, lead]),
+                GribFile(init_times[k], hour, selection.product, selection.domain),
+                tuple([(leads[lead], names[packed[:, k, lead].tobytes()]) for _, lead in of_file]),
+                0 if later is None else min(int(later[k, lead]) for _, lead in of_file),
             )
-            for k, lead in np.argwhere(wanted.any(axis=0)).tolist()
+            for (k, hour), some in groupby(places, lambda place: (place[0], hours[place[1]]))
+            for of_file in (list(some),)
         ]
         for step, begin in enumerate(range(0, len(readings), plan.step_files)):
             yield Partition(number, tuple(readings[begin : begin + plan.step_files]), step)
@@ -273,7 +293,7 @@ def iter_partitions(plan: Plan, axis: Axis, todo: MissingValues) -> Iterator[Par
 def all_values_of(plan: Plan, axis: Axis) -> MissingValues:
     """Return all values of a plan's period, as for an empty store."""
     first, last = axis.index(plan.period.start), axis.index(plan.period.end)
-    shape = (len(plan.selection.variables), last + 1 - first, len(plan.selection.lead_hours))
+    shape = (len(plan.selection.variables), last + 1 - first, len(plan.selection.lead_minutes))
     return MissingValues(first, np.broadcast_to(np.True_, shape))
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from hrrr_dask.catalog.lead_times import format_lead_time
 from hrrr_dask.config.settings import Selection
 from hrrr_dask.errors import StoreMismatchError
 from hrrr_dask.grid.points import Points
@@ -154,11 +155,14 @@ def check_same(spec: StoreSpec, url: str, given: set[str], selection: Selection,
         If anything differs; says what, and how points and variables are added.
     """
     there, wanted = identity(spec.selection), identity(selection)
+    leads = there.pop("lead_minutes"), wanted.pop("lead_minutes")
     differing = [
         f"  {key.replace('_', '-')}: {_difference(there[key], value)}"
         for key, value in wanted.items()
         if key.replace("_", "-") in given and there[key] != value
     ]
+    if given & {"lead-hours", "lead-times"} and not _same_leads(*leads, in_hours="lead-hours" in given):
+        differing.append(f"  lead-times: {_difference(*(list(map(format_lead_time, some)) for some in leads))}")
     if "variables" in given and (text := _variables_differ(spec.selection, selection)):
         differing.append(text)
     if points is not None and (text := _points_differ(spec.points, points)):
@@ -169,6 +173,13 @@ def check_same(spec: StoreSpec, url: str, given: set[str], selection: Selection,
             + "\n".join(differing)
             + "\nLeave a setting out, or repeat the store's own, to continue it; or write to another --store"
         )
+
+
+def _same_leads(there: list[int], wanted: list[int], *, in_hours: bool) -> bool:
+    """Whether lead times are those of the store; hours of a sub-hourly store of version 0.1 are full hours."""
+    if in_hours and not any(lead % 60 for lead in there):
+        wanted = [lead for lead in wanted if lead % 60 == 0]
+    return there == wanted
 
 
 def _variables_differ(there: Selection, wanted: Selection) -> str:

@@ -16,7 +16,7 @@ __all__ = ["Piece", "group_pieces", "merge_pieces"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Values of one variable in one file, or its gap."""
+    """Values of one variable in one file and at one lead time, or their gap."""
 
     row: int
     """Position of the init time in its partition."""
@@ -31,7 +31,7 @@ class Piece:
 
 
 def group_pieces(
-    extracts: Sequence[Extract], axis: Axis, first_init: int, lead_hours: Sequence[int], variables: Iterable[str]
+    extracts: Sequence[Extract], axis: Axis, first_init: int, lead_minutes: Sequence[int], variables: Iterable[str]
 ) -> dict[str, list[Piece]]:
     """Group the extracts of a partition by variable.
 
@@ -43,8 +43,8 @@ def group_pieces(
         The store's axis.
     first_init : int
         Position of the partition's first init time on the axis.
-    lead_hours : sequence of int
-        The store's lead times [h].
+    lead_minutes : sequence of int
+        The store's lead times [min].
     variables : iterable of str
         Names in the requested order.
 
@@ -53,7 +53,7 @@ def group_pieces(
     dict of str to list of Piece
         Only variables that were requested of at least one file; lists are in the order of the extracts.
     """
-    lead_index = {lead: k for k, lead in enumerate(lead_hours)}
+    lead_index = {lead: k for k, lead in enumerate(lead_minutes)}
     pieces: dict[str, list[Piece]] = {name: [] for name in variables}
     for extract in extracts:
         outcome = extract.outcome
@@ -61,7 +61,7 @@ def group_pieces(
         for v, name in enumerate(outcome.wanted):
             piece = Piece(
                 row,
-                lead_index[outcome.file.lead_hours],
+                lead_index[outcome.lead_minutes],
                 outcome.first_point,
                 extract.values[v],
                 name not in outcome.reasons,

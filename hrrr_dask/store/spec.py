@@ -226,7 +226,7 @@ def settings_of(spec: StoreSpec) -> dict[str, Any]:
         "domain": selection.domain,
         "method": selection.method,
         "cycles": list(selection.cycles),
-        "lead_hours": list(selection.lead_hours),
+        **_leads(selection),
         "variables": _spelled(selection.variables),
         "source": list(spec.sources),
         "layout": asdict(spec.layout),
@@ -244,7 +244,7 @@ def selection_of(settings: Mapping[str, Any]) -> Selection:
     """Return the selection of a store."""
     return Selection(
         variables=parse_variables(settings["variables"]),
-        lead_hours=tuple(settings["lead_hours"]),
+        lead_minutes=_lead_minutes(settings),
         cycles=tuple(settings["cycles"]),
         product=settings["product"],
         domain=settings["domain"],
@@ -283,7 +283,7 @@ def identity(selection: Selection) -> dict[str, Any]:
         "domain": selection.domain,
         "method": selection.method,
         "cycles": list(selection.cycles),
-        "lead_hours": list(selection.lead_hours),
+        "lead_minutes": list(selection.lead_minutes),
     }
 
 
@@ -298,6 +298,20 @@ def points_of(steps: Sequence[Mapping[str, Any]]) -> Points:
     for more in later:
         first = first.concat(more)
     return first
+
+
+def _leads(selection: Selection) -> dict[str, list[int]]:
+    """Lead times as JSON: hours where they are whole, as in stores of version 0.1."""
+    minutes = selection.lead_minutes
+    if any(lead % 60 for lead in minutes):
+        return {"lead_minutes": list(minutes)}
+    return {"lead_hours": [lead // 60 for lead in minutes]}
+
+
+def _lead_minutes(settings: Mapping[str, Any]) -> tuple[int, ...]:
+    if "lead_minutes" in settings:
+        return tuple(settings["lead_minutes"])
+    return tuple(60 * hour for hour in settings["lead_hours"])
 
 
 def _spelled(variables: Sequence[Variable]) -> list[str]:

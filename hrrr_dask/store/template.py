@@ -17,6 +17,7 @@ from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
 from hrrr_dask.catalog.variables import Variable, find_companion
+from hrrr_dask.config.settings import Selection
 from hrrr_dask.outcomes import NEVER, NOT_INGESTED, OUTCOMES
 from hrrr_dask.quality.flags import SINGLE_VARIABLE_FLAGS
 from hrrr_dask.store.spec import StoreSpec, settings_of
@@ -33,7 +34,7 @@ VALID_TIME_DAYS: Final = 366
 """Days of init times in one chunk of valid_time [d]."""
 
 _DIMS: Final = ("init_time", "lead_time", "point")
-_HOURS: Final = "hours since 1970-01-01 00:00:00"
+_SINCE: Final = "since 1970-01-01 00:00:00"
 _COORDINATES: Final = (
     "valid_time point_id name latitude longitude cell_latitude cell_longitude cell_y cell_x cell_distance "
     "cell_projection_y cell_projection_x "
@@ -89,6 +90,11 @@ def _group_attributes(spec: StoreSpec) -> dict[str, Any]:
     }
 
 
+def _lead_time_unit(selection: Selection) -> tuple[str, int]:
+    """Return the unit of ``lead_time`` in a store, and its length [min]: hours if all lead times are whole hours."""
+    return ("minutes", 1) if any(lead % 60 for lead in selection.lead_minutes) else ("hours", 60)
+
+
 def _add_times(group: zarr.Group, spec: StoreSpec) -> None:
     epoch = datetime(1970, 1, 1)
     start = int((spec.axis.first_day - epoch).total_seconds()) // 3600
@@ -106,13 +112,14 @@ def _add_times(group: zarr.Group, spec: StoreSpec) -> None:
         {
             "standard_name": "forecast_reference_time",
             "long_name": "start of the model run",
-            "units": _HOURS,
+            "units": f"hours {_SINCE}",
             "calendar": "proleptic_gregorian",
             "units_metadata": "leap_seconds: none",
             "axis": "T",
         },
     )
-    leads = np.asarray(spec.selection.lead_hours, dtype=np.int64)
+    unit, minutes = _lead_time_unit(spec.selection)
+    leads = np.asarray(spec.selection.lead_minutes, dtype=np.int64) // minutes
     _add(
         group,
         "lead_time",
@@ -121,7 +128,7 @@ def _add_times(group: zarr.Group, spec: StoreSpec) -> None:
         {
             "standard_name": "forecast_period",
             "long_name": "time since the start of the run",
-            "units": "hours",
+            "units": unit,
             "dtype": "timedelta64[ns]",
         },
     )
@@ -131,11 +138,11 @@ def _add_times(group: zarr.Group, spec: StoreSpec) -> None:
         group,
         "valid_time",
         ("init_time", "lead_time"),
-        hours(VALID_TIME_DAYS * n_chunks)[:, None] + leads,
+        hours(VALID_TIME_DAYS * n_chunks)[:, None] * (60 // minutes) + leads,
         {
             "standard_name": "time",
             "long_name": "time for which the forecast holds",
-            "units": _HOURS,
+            "units": f"{unit} {_SINCE}",
             "calendar": "proleptic_gregorian",
             "units_metadata": "leap_seconds: none",
         },
@@ -210,7 +217,7 @@ def _add_status(group: zarr.Group, spec: StoreSpec) -> None:
         "flag_meanings": " ".join(flag.name for flag in SINGLE_VARIABLE_FLAGS),
         "comment": "of any variable at any point, each looked at alone; hrrr-dask quality says which, and compares",
     }
-    shape = (spec.n_init, len(spec.selection.lead_hours))
+    shape = (spec.n_init, len(spec.selection.lead_minutes))
     for name, dtype, fill, attributes in (
         ("status", np.dtype(np.uint8), NOT_INGESTED, status),
         ("quality", np.dtype(np.uint16), 0, quality),
@@ -229,7 +236,7 @@ def _add_status(group: zarr.Group, spec: StoreSpec) -> None:
 
 
 def _add_variable(group: zarr.Group, spec: StoreSpec, variable: Variable) -> None:
-    layout, n_leads = spec.layout, len(spec.selection.lead_hours)
+    layout, n_leads = spec.layout, len(spec.selection.lead_minutes)
     discipline, category, number = variable.numbers
     attributes: dict[str, Any] = {
         "long_name": variable.long_name,

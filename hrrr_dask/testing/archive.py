@@ -76,7 +76,7 @@ def write_archive(
     end: datetime | None = None,
     cycles: Iterable[int] = HOURS_OF_DAY,
     lead_hours: Iterable[int] = (0, 1, 2),
-    variables: Iterable[str] = tuple(CATALOG),
+    variables: Iterable[str] = tuple(name for name in CATALOG if "sfc" in CATALOG[name].products),
     decoys: bool = True,
     window: GridWindow = DEFAULT_WINDOW,
     inventories: bool = True,
@@ -162,7 +162,7 @@ def encode_file(file: GribFile, window: GridWindow, names: Iterable[str]) -> tup
 
 
 def _is_published(name: str, file: GribFile) -> bool:
-    return name not in CATALOG or CATALOG[name].is_published(file.init_time, file.lead_hours)
+    return name not in CATALOG or CATALOG[name].is_published(file.init_time, 60 * file.lead_hours)
 
 
 def _checked_names(variables: Iterable[str], decoys: Iterable[str]) -> tuple[str, ...]:

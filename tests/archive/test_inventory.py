@@ -27,7 +27,7 @@ from hrrr_dask.archive.inventory import (
     parse_window,
     select,
 )
-from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.catalog.selectors import Selector, Wanted
 from hrrr_dask.errors import (
     AmbiguousMessageError,
     HrrrDaskError,
@@ -141,7 +141,7 @@ def test_every_line_of_a_real_inventory_is_understood(path):
 def test_default_variables_are_selected_in_real_inventories(path, selector):
     records = parse_real(path)
     window = "" if selector.count(":") == 2 else ":instant"
-    record = select(records, Selector.parse(selector + window), run_of(path)[1])
+    record = select(records, Wanted(Selector.parse(selector + window), 60 * run_of(path)[1]))
     line = path.read_text().splitlines()[records.index(record)]
     assert line.split(":")[3:5] == selector.split(":")[:2]
     assert int(line.split(":")[1]) == record.byte_range.start
@@ -162,7 +162,7 @@ def test_last_colon_and_blank_lines_do_not_matter(end, newline):
 
 def test_raw_spelling_of_a_known_element_is_its_name():
     records = inventory("var discipline=0 center=7 local_table=1 parmcat=4 parm=200:surface:anl")
-    assert select(records, Selector.parse("VBDSF:surface:instant"), 0) is records[0]
+    assert select(records, Wanted(Selector.parse("VBDSF:surface:instant"), 0)) is records[0]
 
 
 def test_fields_of_one_message_share_its_range():
@@ -175,7 +175,7 @@ def test_line_with_more_than_a_window_is_never_selected():
     (record,) = parse_inventory("1:0:d=2024010106:TMP:surface:anl:ENS=+1", INIT)
     assert record.window is None
     with pytest.raises(MessageNotFoundError, match="not understood"):
-        select([record], Selector.parse("TMP:surface"), 0)
+        select([record], Wanted(Selector.parse("TMP:surface"), 0))
 
 
 @pytest.mark.parametrize(
@@ -236,52 +236,52 @@ def test_record_beyond_the_object_says_both_numbers():
 
 def test_windows_are_selected_by_what_they_mean():
     records = inventory("APCP:surface:0-1 day acc fcst", "APCP:surface:23-24 hour acc fcst", "TMP:surface:1 day fcst")
-    assert select(records, Selector.parse("APCP:surface:run acc"), 24) is records[0]
-    assert select(records, Selector.parse("APCP:surface:24 hour acc"), 24) is records[0]
-    assert select(records, Selector.parse("APCP:surface:1 hour acc"), 24) is records[1]
-    assert select(records, Selector.parse("TMP:surface:instant"), 24) is records[2]
-    assert select(records, Selector.parse("TMP:surface"), 24) is records[2]
+    assert select(records, Wanted(Selector.parse("APCP:surface:run acc"), 1440)) is records[0]
+    assert select(records, Wanted(Selector.parse("APCP:surface:24 hour acc"), 1440)) is records[0]
+    assert select(records, Wanted(Selector.parse("APCP:surface:1 hour acc"), 1440)) is records[1]
+    assert select(records, Wanted(Selector.parse("TMP:surface:instant"), 1440)) is records[2]
+    assert select(records, Wanted(Selector.parse("TMP:surface"), 1440)) is records[2]
 
 
 def test_words_match_only_as_a_whole():
     records = inventory("TMP:2 m above ground:anl", "TMP:12 m above ground:anl", "VTMP:2 m above ground:anl")
-    assert select(records, Selector.parse("TMP:2 m above ground:instant"), 0) is records[0]
+    assert select(records, Wanted(Selector.parse("TMP:2 m above ground:instant"), 0)) is records[0]
     with pytest.raises(MessageNotFoundError):
-        select(records, Selector.parse("TMP:m above ground:instant"), 0)
+        select(records, Wanted(Selector.parse("TMP:m above ground:instant"), 0))
 
 
 def test_two_candidates_are_an_error_that_lists_them():
     records = inventory("APCP:surface:0-5 hour acc fcst", "APCP:surface:4-5 hour acc fcst", "RH:surface:5 hour fcst")
     with pytest.raises(AmbiguousMessageError, match=r"acc of 0-300 min.*acc of 240-300 min.*name the window"):
-        select(records, Selector.parse("APCP:surface"), 5)
+        select(records, Wanted(Selector.parse("APCP:surface"), 300))
 
 
 def test_wrong_level_is_answered_with_the_levels_there_are():
     records = inventory("TMP:surface:anl", "TMP:500 mb:anl", "RH:surface:anl")
     with pytest.raises(MessageNotFoundError, match="TMP:surface:instant at 0 min, TMP:500 mb:instant at 0 min:"):
-        select(records, Selector.parse("TMP:700 mb:instant"), 0)
+        select(records, Wanted(Selector.parse("TMP:700 mb:instant"), 0))
 
 
 def test_wrong_window_is_answered_with_the_windows_there_are():
     records = inventory("APCP:surface:0-5 hour acc fcst", "APCP:cloud base:4-5 hour acc fcst")
     with pytest.raises(MessageNotFoundError, match="found APCP:surface:acc of 0-300 min: name one"):
-        select(records, Selector.parse("APCP:surface:1 hour acc"), 5)
+        select(records, Wanted(Selector.parse("APCP:surface:1 hour acc"), 300))
 
 
 def test_window_that_would_begin_before_the_run_is_not_found():
     with pytest.raises(MessageNotFoundError):
-        select(inventory("APCP:surface:0-0 day acc fcst"), Selector.parse("APCP:surface:1 hour acc"), 0)
+        select(inventory("APCP:surface:0-0 day acc fcst"), Wanted(Selector.parse("APCP:surface:1 hour acc"), 0))
 
 
 def test_element_that_is_not_there_is_not_found():
     with pytest.raises(MessageNotFoundError, match="no RH among the file's 1 messages"):
-        select(inventory("TMP:surface:anl"), Selector.parse("RH:surface:instant"), 0)
+        select(inventory("TMP:surface:anl"), Wanted(Selector.parse("RH:surface:instant"), 0))
 
 
 def test_long_lists_of_candidates_are_cut_short():
     records = inventory(*(f"TMP:{level} mb:anl" for level in range(40)))
     with pytest.raises(MessageNotFoundError, match="and 28 more"):
-        select(records, Selector.parse("TMP:surface:instant"), 0)
+        select(records, Wanted(Selector.parse("TMP:surface:instant"), 0))
 
 
 # ranges
@@ -411,8 +411,8 @@ def test_walk_of_a_real_file_reads_little_of_it():
 def test_defaults_are_selected_from_walked_real_files(path):
     records = walk(path.read_bytes())
     for selector in DEFAULTS[:9]:  # these files have no 80 m wind
-        select(records, Selector.parse(f"{selector}:instant"), 1)
-    assert select(records, Selector.parse("APCP:surface:1 hour acc"), 1).window == Window("acc", 0, 60)
+        select(records, Wanted(Selector.parse(f"{selector}:instant"), 60))
+    assert select(records, Wanted(Selector.parse("APCP:surface:1 hour acc"), 60)).window == Window("acc", 0, 60)
 
 
 @needs.real_bytes

@@ -107,7 +107,8 @@ def values_of(
     """Values at the points, why others are missing, who decoded which, and what was read."""
     tally = Tally()
     try:
-        found = read_messages(Client(parse_source(url, options), settings), file, WANTED, GRID, tally, gap, prefixes)
+        client, lead = Client(parse_source(url, options), settings), 60 * file.lead_hours
+        found = read_messages(client, file, {lead: WANTED}, GRID, tally, gap, prefixes)[lead]
     except ArchiveError as error:
         return None, {"all": error.code}, {}, tally
     values, missing, engines = compute_point_values(

@@ -70,15 +70,18 @@ def test_an_invalid_window_is_refused_with_the_valid_forms(text):
     ("spec", "lead", "window"),
     [
         (INSTANT, 0, Window("instant", 0, 0)),
-        (INSTANT, 5, Window("instant", 300, 300)),
+        (INSTANT, 300, Window("instant", 300, 300)),
         (WindowSpec("acc", 60), 0, None),
-        (WindowSpec("acc", 60), 1, Window("acc", 0, 60)),
-        (WindowSpec("acc", 60), 5, Window("acc", 240, 300)),
-        (WindowSpec("acc", 180), 2, None),
-        (WindowSpec("ave", 15), 1, Window("ave", 45, 60)),
-        (WindowSpec("max", None), 24, Window("max", 0, 1440)),
+        (WindowSpec("acc", 60), 60, Window("acc", 0, 60)),
+        (WindowSpec("acc", 60), 300, Window("acc", 240, 300)),
+        (WindowSpec("acc", 180), 120, None),
+        (WindowSpec("ave", 15), 60, Window("ave", 45, 60)),
+        (WindowSpec("ave", 15), 75, Window("ave", 60, 75)),
+        (WindowSpec("ave", 15), 0, None),
+        (INSTANT, 495, Window("instant", 495, 495)),
+        (WindowSpec("max", None), 1440, Window("max", 0, 1440)),
         (WindowSpec("acc", None), 0, Window("acc", 0, 0)),
-        (ANY_WINDOW, 5, None),
+        (ANY_WINDOW, 300, None),
     ],
 )
 def test_the_absolute_window_at_a_lead_time(spec, lead, window):
@@ -90,7 +93,7 @@ def test_a_window_exists_unless_it_starts_before_the_run(spec, lead):
     found = spec.at(lead)
     assert spec.exists_at(lead) == (found is not None)
     if found is not None:
-        assert 0 <= found.start <= found.stop == 60 * lead
+        assert 0 <= found.start <= found.stop == lead
 
 
 def test_the_unspecified_window_exists_at_every_lead_time():

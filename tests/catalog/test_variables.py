@@ -63,7 +63,8 @@ def test_some_variables_are_published_since_the_second_model_version(name):
 
 def test_hourly_precipitation_is_published_from_lead_hour_1():
     assert not CATALOG["precipitation_1h"].is_published(V2, 0)
-    assert CATALOG["precipitation_1h"].is_published(V2, 1)
+    assert CATALOG["precipitation_1h"].is_published(V2, 60)
+    assert not CATALOG["precipitation_1h"].is_published(V2, 45)
 
 
 def test_names_and_selectors_are_parsed_in_the_given_order():

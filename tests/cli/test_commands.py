@@ -25,7 +25,8 @@ from hrrr_dask.audit import assess as assessing
 from hrrr_dask.audit import status as standing
 from hrrr_dask.catalog.variables import parse_variables
 from hrrr_dask.cli.commands import cli
-from hrrr_dask.config.settings import DEFAULTS, Period, Selection
+from hrrr_dask.config.period import Period
+from hrrr_dask.config.settings import DEFAULTS, Selection
 from hrrr_dask.demo import DemoResult
 from hrrr_dask.errors import ConfigError, NotPublishedError, StoreAccessError
 from hrrr_dask.job import calibrate
@@ -63,7 +64,7 @@ STATUS = Status(
     (StatusRow("2024-01-01", 3, 2, 1, 0, (("truncated", 1),)), StatusRow("2024-01-02", 3, 3, 0, 0, ())),
 )
 PLAN = make_plan(
-    Selection(parse_variables(["temperature_2m", "precipitation_1h"]), (0, 1, 20), (0, 6)),
+    Selection(parse_variables(["temperature_2m", "precipitation_1h"]), (0, 60, 1200), (0, 6)),
     Period(datetime(2024, 1, 1), datetime(2024, 1, 2, 6)),
     n_points=2,
     layout=Layout(1, 2, 2),

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from hrrr_dask.catalog.variables import parse_variables
 from hrrr_dask.cli.progress import live_progress, plan_table, report_table, status_tables
-from hrrr_dask.config.settings import Period, Selection
+from hrrr_dask.config.period import Period
+from hrrr_dask.config.settings import Selection
 from hrrr_dask.job.costs import estimate
 from hrrr_dask.job.loop import Progress
 from hrrr_dask.planning.layout import Axis, Layout

@@ -12,15 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrrr_dask.catalog.variables import CATALOG, DEFAULT_VARIABLES
-from hrrr_dask.config.settings import (
-    DEFAULTS,
-    Period,
-    Selection,
-    parse_hours,
-    parse_period,
-    parse_selection,
-    resolve_settings,
-)
+from hrrr_dask.config.period import Period, parse_period
+from hrrr_dask.config.settings import DEFAULTS, Selection, parse_hours, parse_selection, resolve_settings
 from hrrr_dask.errors import ConfigError, PlanError
 
 SYNOPTIC = (0, 6, 12, 18)
@@ -147,7 +140,7 @@ def test_a_period_begins_and_ends_on_the_first_and_last_run_in_it(start, length,
 def test_without_a_word_the_eleven_variables_and_nineteen_leads_of_every_run_are_wanted():
     selection = parse_selection(resolve_settings())
     assert [variable.name for variable in selection.variables] == list(DEFAULT_VARIABLES)
-    assert (selection.lead_hours, selection.cycles) == (tuple(range(19)), HOURLY)
+    assert (selection.lead_minutes, selection.cycles) == (tuple(range(0, 1140, 60)), HOURLY)
     assert (selection.product, selection.domain, selection.method) == ("sfc", "conus", "nearest")
 
 
@@ -178,7 +171,7 @@ def test_environment_variables_are_settings():
     ):
         settings = resolve_settings()
     assert parse_selection(settings).cycles == SYNOPTIC
-    assert parse_selection(settings).lead_hours == (0, 1, 2)
+    assert parse_selection(settings).lead_minutes == (0, 60, 120)
     assert settings["variables"] == ["temperature_2m", "precipitation_1h"]
     assert settings["source"] == ["/data/hrrr, 2024", "aws"]  # a path may have commas
     assert settings["workers"] == 3
@@ -268,8 +261,8 @@ def test_a_selection_that_cannot_be_is_refused(flags, text):
         parse_selection(resolve_settings(**flags))
 
 
-@pytest.mark.parametrize("empty", ["variables", "lead_hours", "cycles"])
+@pytest.mark.parametrize("empty", ["variables", "lead_minutes", "cycles"])
 def test_a_selection_is_never_empty(empty):
-    parts = {"variables": (CATALOG["temperature_2m"],), "lead_hours": (0,), "cycles": (0,)}
-    with pytest.raises(ConfigError, match="at least one variable, one lead hour and one cycle"):
+    parts = {"variables": (CATALOG["temperature_2m"],), "lead_minutes": (0,), "cycles": (0,)}
+    with pytest.raises(ConfigError, match="at least one variable, one lead time and one cycle"):
         Selection(**(parts | {empty: ()}))

@@ -23,6 +23,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
+from support.outcomes import hourly_outcome
 
 from hrrr_dask.archive.fetch import FetchSettings
 from hrrr_dask.catalog.variables import parse_variables
@@ -35,7 +36,7 @@ from hrrr_dask.ledger import ledger
 from hrrr_dask.objects import objects as blobs
 from hrrr_dask.outcomes import COMPLETE
 from hrrr_dask.planning.layout import Axis, Layout
-from hrrr_dask.records import Extract, FileOutcome, GribFile, Origin, Partition, Reading
+from hrrr_dask.records import Extract, GribFile, Origin, Partition, Reading
 from hrrr_dask.store import conditional_writes as contention
 from hrrr_dask.store import published as showing
 from hrrr_dask.store import store
@@ -47,7 +48,7 @@ from hrrr_dask.store.store import Store
 from hrrr_dask.testing import DEFAULT_WINDOW
 
 NAMES = ("temperature_2m", "dewpoint_2m")
-SELECTION = Selection(parse_variables(NAMES[:1]), (1, 2), (0, 12))
+SELECTION = Selection(parse_variables(NAMES[:1]), (60, 120), (0, 12))
 LAYOUT = Layout(partition_days=1, shard_points=2, chunk_points=1)
 FILES = [GribFile(datetime(2024, 1, 1, cycle), lead) for cycle in (0, 12) for lead in (1, 2)]
 
@@ -271,7 +272,7 @@ def commit(spec, name, files, gaps=()):
     for file in files:
         there = file not in gaps
         values = [[truth(v, file, p) if there else np.nan for p in range(len(spec.points))] for v in names]
-        outcome = FileOutcome(
+        outcome = hourly_outcome(
             file,
             names,
             {} if there else dict.fromkeys(names, "unreachable"),

@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 from support.packed import replace_octets, section_starts
 
-from hrrr_dask.catalog.selectors import Selector
+from hrrr_dask.catalog.selectors import Selector, Wanted
 from hrrr_dask.catalog.variables import CATALOG, find_companion
 from hrrr_dask.errors import DecodeError, HrrrDaskError, TruncatedError, WrongIdentityError
 from hrrr_dask.grib.identity import check_message
@@ -30,7 +30,14 @@ def record_of(selector: Selector, window: Window | None = INSTANT) -> Record:
 
 
 def check(message=MESSAGE, *, file=FILE, selector=SELECTOR, window=INSTANT, grid=GRID, vector=True):
-    check_message(message, file=file, record=record_of(selector, window), selector=selector, grid=grid, vector=vector)
+    check_message(
+        message,
+        file=file,
+        record=record_of(selector, window),
+        wanted=Wanted(selector, 60 * file.lead_hours),
+        grid=grid,
+        vector=vector,
+    )
 
 
 def with_length(message: bytes) -> bytes:

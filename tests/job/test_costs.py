@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from hrrr_dask.catalog.products import last_lead_hour
 from hrrr_dask.catalog.variables import DEFAULT_VARIABLES, parse_variables
-from hrrr_dask.config.settings import Period, Selection
+from hrrr_dask.config.period import Period
+from hrrr_dask.config.settings import Selection
 from hrrr_dask.job.costs import DEFAULT_CALIBRATION, DOLLARS_PER_CORE_HOUR, Calibration, estimate
 from hrrr_dask.planning.layout import Axis, Layout
 from hrrr_dask.planning.plan import Plan, make_plan
@@ -35,7 +36,11 @@ def planned(selection: Selection, period: Period, n_points: int, layout: Layout,
 def plans(draw):
     """Plans of a few days around the edge of an era, with leads that every run there reaches."""
     variables = parse_variables(["temperature_2m", *draw(st.sets(st.sampled_from(NAMES[1:])).map(sorted))])
-    leads = draw(st.sets(st.integers(0, 15), min_size=1, max_size=4).map(sorted).map(tuple))
+    leads = draw(
+        st.sets(st.integers(0, 15), min_size=1, max_size=4).map(
+            lambda hours: tuple(60 * hour for hour in sorted(hours))
+        )
+    )
     cycles = draw(st.sets(st.integers(0, 23), min_size=1, max_size=4).map(sorted).map(tuple))
     first = datetime(2016, 8, 21) + timedelta(days=draw(st.integers(0, 4)), hours=cycles[0])
     last = first.replace(hour=cycles[-1]) + timedelta(days=draw(st.integers(0, 9)))
@@ -49,7 +54,7 @@ def variables_of_files(plan: Plan) -> list[list[str]]:
     found = []
     hour = plan.period.start
     while hour <= plan.period.end:
-        for lead in plan.selection.lead_hours if hour.hour in plan.selection.cycles else ():
+        for lead in plan.selection.lead_minutes if hour.hour in plan.selection.cycles else ():
             reach = last_lead_hour(hour)
             names = [
                 v.name
@@ -57,7 +62,7 @@ def variables_of_files(plan: Plan) -> list[list[str]]:
                 if (v.name != "precipitation_1h" or lead > 0)
                 and (v.name != "relative_humidity_2m" or hour >= datetime(2016, 8, 23, 12))
             ]
-            if reach is not None and lead <= reach and names:
+            if reach is not None and lead <= 60 * reach and names:
                 found.append(names)
         hour += timedelta(hours=1)
     return found
@@ -70,7 +75,7 @@ def keys_of(plan: Plan, partitions: int) -> set[str]:
     numbers = range(partitions)
     shards = {f"{name}/c/{number}/0/{block}" for name, number, block in product(names, numbers, blocks)}
     others = {f"{name}/c/{number}/0" for name, number in product(["status", "quality", "available_at"], numbers)}
-    n_files = plan.layout.partition_days * len(plan.selection.cycles) * len(plan.selection.lead_hours)
+    n_files = plan.layout.partition_days * len(plan.selection.cycles) * len(plan.selection.lead_minutes)
     steps = {file // plan.step_files for file in range(n_files)}
     return shards | others | {f".hrrr/ledger/{number:06d}/{step}" for number, step in product(numbers, steps)}
 
@@ -138,14 +143,14 @@ def test_a_plan_whose_files_are_all_done_costs_nothing():
 
 
 def test_a_plan_without_any_file_costs_nothing():
-    selection = Selection(parse_variables(["temperature_2m"]), (24,))
+    selection = Selection(parse_variables(["temperature_2m"]), (1440,))
     period = Period(datetime(2024, 1, 1, 5), datetime(2024, 1, 1, 5))
     costs = estimate(planned(selection, period, 2, Layout(1, 2, 2), continued=True))
     assert (costs.files, costs.messages, costs.dollars, costs.stored_bytes) == (0, 0, 0.0, 0)
 
 
 def plan_of(n_points: int, names: list[str], end: datetime = datetime(2024, 12, 31, 23), domain: str = "conus") -> Plan:
-    selection = Selection(parse_variables(names), tuple(range(19)), domain=domain)
+    selection = Selection(parse_variables(names), tuple(range(0, 1140, 60)), domain=domain)
     return planned(selection, Period(datetime(2024, 1, 1), end), n_points, Layout(7, 1000, 50))
 
 
@@ -168,7 +173,7 @@ def test_a_year_of_the_defaults_is_what_a_person_works_out():
 
 
 def test_leads_that_few_runs_reach_do_not_count_as_stored():
-    selection = Selection(parse_variables(["temperature_2m"]), tuple(range(49)))
+    selection = Selection(parse_variables(["temperature_2m"]), tuple(range(0, 2940, 60)))
     period = Period(datetime(2024, 1, 1), datetime(2024, 1, 7, 23))
     costs = estimate(planned(selection, period, 50, Layout(7, 50, 50)))
     values_a_day = 4 * 49 + 20 * 19
@@ -212,7 +217,7 @@ def test_the_shards_index_is_as_long_as_zarr_writes_it():
     )
     array[...] = np.ones((3, 2, 6), dtype=np.float32)
     (shard,) = (value for key, value in store.items() if key.endswith("c/0/0/0"))
-    selection = Selection(parse_variables(["temperature_2m"]), (0, 1), (0, 6, 12))
+    selection = Selection(parse_variables(["temperature_2m"]), (0, 60), (0, 6, 12))
     period = Period(datetime(2024, 1, 1), datetime(2024, 1, 1, 12))
     costs = estimate(planned(selection, period, 6, Layout(1, 6, 2)))
     assert costs.shard_bytes == 3 * 2 * 6 * 4

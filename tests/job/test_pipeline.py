@@ -10,7 +10,7 @@ import zarr
 from support.specs import NAMES, SPAN, make_points, make_spec, outcome, read_tree, values_at
 
 from hrrr_dask.archive.fetch import FetchSettings
-from hrrr_dask.job.pipeline import Job, failed_extract, write_partition
+from hrrr_dask.job.pipeline import Job, failed_extracts, write_partition
 from hrrr_dask.ledger.ledger import Ledger
 from hrrr_dask.outcomes import COMPLETE, NEVER, NOT_INGESTED, OUTCOMES
 from hrrr_dask.records import Extract, GribFile, Partition, Reading
@@ -155,8 +155,8 @@ def test_added_points_are_read_and_written_alone(store):
 
 
 def test_a_file_on_which_our_own_code_failed_is_all_gaps(store):
-    reading = Reading(GribFile(store.spec.axis.init_time(1), 1), NAMES, 2)
-    failed = failed_extract(reading, job_for(store), "Traceback …")
+    reading = Reading.of(GribFile(store.spec.axis.init_time(1), 1), NAMES, 2)
+    (failed,) = failed_extracts(reading, job_for(store), "Traceback …")
     assert failed.values.shape == (2, 3)
     assert np.isnan(failed.values).all()
     assert (failed.outcome.first_point, failed.outcome.n_points) == (2, 5)

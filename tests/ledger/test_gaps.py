@@ -37,11 +37,11 @@ def test_variables_of_a_file_are_together_when_they_are_missing_for_one_reason()
             outcome(1, 1),
         )
     )
-    told = [(gap.init_time, gap.lead_hours, gap.reason, gap.variables) for gap in found]
+    told = [(gap.init_time, gap.lead_minutes, gap.reason, gap.variables) for gap in found]
     assert told == [
-        (AXIS.init_time(0), 1, "not-published", (T,)),
-        (AXIS.init_time(0), 1, "unreachable", (RAIN,)),
-        (AXIS.init_time(2), 1, "truncated", NAMES),
+        (AXIS.init_time(0), 60, "not-published", (T,)),
+        (AXIS.init_time(0), 60, "unreachable", (RAIN,)),
+        (AXIS.init_time(2), 60, "truncated", NAMES),
     ]
     last = found[-1]
     assert (last.source, last.etag, last.detail, last.attempts) == ("s3://bucket/key", '"abc"', f"why {T}", 1)

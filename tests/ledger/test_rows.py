@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.outcomes import hourly_outcome
 from support.specs import attempt, outcome
 
 from hrrr_dask.ledger.rows import ENTRY_VERSION, SCHEMA, checksum, encode_entry
@@ -41,6 +42,7 @@ def test_an_entry_has_a_row_for_each_variable_that_was_to_be_read_of_a_file():
     assert rows[1] == {
         "init_time": datetime(2024, 1, 1, 12),
         "lead_hours": 3,
+        "lead_minutes": 180,
         "variable": "rain",
         "outcome": "truncated",
         "detail": "why rain",
@@ -80,7 +82,7 @@ def test_an_entry_without_files_can_be_read():
 
 
 def test_a_source_without_a_date_leaves_it_out():
-    without = FileOutcome(GribFile(datetime(2024, 1, 1), 0), ("t",), {})
+    without = hourly_outcome(GribFile(datetime(2024, 1, 1), 0), ("t",), {})
     assert table(without).to_pylist()[0]["published"] is None
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.outcomes import hourly_outcome
 from support.specs import attempt
 
 from hrrr_dask.catalog.variables import parse_variables
@@ -29,8 +30,9 @@ from hrrr_dask.records import FileOutcome, GribFile, Origin
 
 AXIS = Axis(datetime(2024, 1, 1), (0, 6, 18))
 NAMES = ("temperature_2m", "precipitation_1h")
-SELECTION = Selection(parse_variables(NAMES), (0, 3, 12), AXIS.cycles)
-LEADS = SELECTION.lead_hours
+SELECTION = Selection(parse_variables(NAMES), (0, 180, 720), AXIS.cycles)
+LEADS = SELECTION.lead_minutes
+HOURS = tuple(lead // 60 for lead in LEADS)
 INITS = slice(0, 6)
 SHAPE = (len(NAMES), 6, len(LEADS))
 COHORTS = (5,)
@@ -50,7 +52,7 @@ def outcome(
 ) -> FileOutcome:
     file = GribFile(AXIS.init_time(index), lead)
     reasons = {name: reason for name, reason in (reasons or {}).items() if name in wanted}
-    return FileOutcome(
+    return hourly_outcome(
         file, wanted, reasons, origin=Origin(published=published), first_point=points[0], n_points=points[1]
     )
 
@@ -89,7 +91,7 @@ def histories(draw):
         first = draw(st.sampled_from([0, *(size for size in cohorts if size < stop)]))
         reasons = draw(st.dictionaries(st.sampled_from(NAMES), st.sampled_from(GAPS)))
         wanted = draw(st.sampled_from([NAMES, NAMES[:1], NAMES[1:]]))
-        index, lead = draw(st.integers(0, 5)), draw(st.sampled_from(LEADS))
+        index, lead = draw(st.integers(0, 5)), draw(st.sampled_from(HOURS))
         outcomes.append(outcome(index, lead, reasons, wanted, (first, stop)))
     return cohorts, outcomes
 
@@ -111,7 +113,7 @@ def test_which_points_are_there_is_what_counting_them_one_by_one_says(history):
     found = states(*outcomes, cohorts=cohorts)
     for v, name in enumerate(NAMES):
         for index in range(6):
-            for k, lead in enumerate(LEADS):
+            for k, lead in enumerate(HOURS):
                 there = points_there(outcomes, name, index, lead)
                 place = v, index, k
                 assert found.whole[place] == (there >= set(range(cohorts[-1])))
@@ -152,7 +154,7 @@ def test_a_value_once_complete_stays_so_and_else_the_latest_attempt_counts(histo
     expected = np.where(OFFERED, NOT_INGESTED, NOT_OFFERED).astype(np.uint8)
     for each in outcomes:
         for name in each.wanted:
-            place = NAMES.index(name), AXIS.index(each.file.init_time), LEADS.index(each.file.lead_hours)
+            place = NAMES.index(name), AXIS.index(each.file.init_time), HOURS.index(each.file.lead_hours)
             if expected[place] != COMPLETE:
                 expected[place] = NUMBER[each.reasons.get(name, "complete")]
     found = states(*outcomes)
@@ -177,7 +179,7 @@ def test_values_of_which_the_ledger_says_nothing_are_not_ingested_or_were_never_
 
 
 def test_a_part_of_the_axis_is_folded_as_the_whole_is():
-    outcomes = [outcome(index, lead, {NAMES[T]: "truncated"}) for index in range(6) for lead in LEADS if index != 3]
+    outcomes = [outcome(index, lead, {NAMES[T]: "truncated"}) for index in range(6) for lead in HOURS if index != 3]
     whole = states(*outcomes)
     for start, stop in ((0, 6), (2, 4), (3, 3), (5, 6)):
         part = states(*outcomes, inits=slice(start, stop))
@@ -205,14 +207,14 @@ def test_tables_are_drawn_one_by_one():
 @pytest.mark.parametrize(
     "foreign",
     [
-        FileOutcome(GribFile(datetime(2024, 1, 1, 6), 7), NAMES, {}, n_points=5),
-        FileOutcome(GribFile(datetime(2024, 1, 1, 6), 40), NAMES, {}, n_points=5),
-        FileOutcome(GribFile(datetime(2024, 1, 2, 12), 0), NAMES, {}, n_points=5),
-        FileOutcome(GribFile(datetime(2024, 1, 2, 23), 0), NAMES, {}, n_points=5),
-        FileOutcome(GribFile(datetime(2023, 12, 31, 18), 0), NAMES, {}, n_points=5),
-        FileOutcome(GribFile(datetime(2024, 1, 3, 0), 0), NAMES, {}, n_points=5),
-        FileOutcome(GribFile(datetime(2024, 1, 1, 6), 0), ("wind",), {}, n_points=5),
-        FileOutcome(GribFile(datetime(2024, 1, 1, 6), 0), NAMES, dict.fromkeys(NAMES, "a reason of the future")),
+        hourly_outcome(GribFile(datetime(2024, 1, 1, 6), 7), NAMES, {}, n_points=5),
+        hourly_outcome(GribFile(datetime(2024, 1, 1, 6), 40), NAMES, {}, n_points=5),
+        hourly_outcome(GribFile(datetime(2024, 1, 2, 12), 0), NAMES, {}, n_points=5),
+        hourly_outcome(GribFile(datetime(2024, 1, 2, 23), 0), NAMES, {}, n_points=5),
+        hourly_outcome(GribFile(datetime(2023, 12, 31, 18), 0), NAMES, {}, n_points=5),
+        hourly_outcome(GribFile(datetime(2024, 1, 3, 0), 0), NAMES, {}, n_points=5),
+        hourly_outcome(GribFile(datetime(2024, 1, 1, 6), 0), ("wind",), {}, n_points=5),
+        hourly_outcome(GribFile(datetime(2024, 1, 1, 6), 0), NAMES, dict.fromkeys(NAMES, "a reason of the future")),
     ],
     ids=["lead", "longer lead", "cycle", "later cycle", "before", "beyond", "variable", "outcome"],
 )
@@ -415,7 +417,7 @@ def test_exactly_what_was_never_read_what_may_heal_and_what_was_added_is_wanted(
     todo = find_missing_values(found, AXIS, INITS, now, retry_gaps=retry_gaps)
     for v, name in enumerate(NAMES):
         for index in range(6):
-            for k, lead in enumerate(LEADS):
+            for k, lead in enumerate(HOURS):
                 place = v, index, k
                 file = GribFile(AXIS.init_time(index), lead)
                 tries = [each for each in outcomes if each.file == file and name in each.wanted]

@@ -52,13 +52,13 @@ def test_days_are_counted_to_the_end_of_a_day():
 
 
 def point_bytes(selection: Selection, layout: Layout) -> int:
-    return layout.partition_days * len(selection.cycles) * len(selection.lead_hours) * 4
+    return layout.partition_days * len(selection.cycles) * len(selection.lead_minutes) * 4
 
 
 def partition_bytes(selection: Selection, n_points: int, days: int) -> int:
     """Every value of a partition that the archive can have, one by one."""
     reaches = [last_lead_hour(datetime(2024, 5, 5, cycle)) for cycle in selection.cycles]
-    files = sum(1 for reach in reaches for lead in selection.lead_hours if lead <= reach)
+    files = sum(1 for reach in reaches for lead in selection.lead_minutes if lead <= 60 * reach)
     return days * files * len(selection.variables) * n_points * 4
 
 
@@ -74,10 +74,10 @@ SIZES = st.integers(1, 50_000) | st.integers(1, 300)
 
 @settings(deadline=None, max_examples=300)
 @given(SIZES, LEADS, CYCLES, VARIABLES)
-@example(363, tuple(range(49)), ALL_RUNS, TEMPERATURE)
-@example(1_000, tuple(range(49)), ALL_RUNS, TEMPERATURE)
-@example(1_000, tuple(range(19)), ALL_RUNS, ELEVEN)
-@example(50_000, tuple(range(49)), ALL_RUNS, ELEVEN)
+@example(363, tuple(range(0, 2940, 60)), ALL_RUNS, TEMPERATURE)
+@example(1_000, tuple(range(0, 2940, 60)), ALL_RUNS, TEMPERATURE)
+@example(1_000, tuple(range(0, 1140, 60)), ALL_RUNS, ELEVEN)
+@example(50_000, tuple(range(0, 2940, 60)), ALL_RUNS, ELEVEN)
 def test_a_chosen_layout_stays_within_its_limits_and_has_room(n_points, leads, cycles, variables):
     selection = Selection(variables, leads, cycles)
     layout = choose_layout(selection, n_points)
@@ -96,7 +96,7 @@ def test_a_chosen_layout_stays_within_its_limits_and_has_room(n_points, leads, c
 
 @settings(deadline=None, max_examples=300)
 @given(SIZES, LEADS, CYCLES, VARIABLES)
-@example(1_000, tuple(range(49)), ALL_RUNS, ELEVEN)
+@example(1_000, tuple(range(0, 2940, 60)), ALL_RUNS, ELEVEN)
 def test_a_points_year_is_under_sixty_requests_unless_partitions_are_too_large(n_points, leads, cycles, variables):
     selection = Selection(variables, leads, cycles)
     layout = choose_layout(selection, n_points)
@@ -139,7 +139,7 @@ def test_partitions_are_no_shorter_than_needed(n_points, leads, cycles, variable
     st.sampled_from([0, 1, 5, 20, 300]),
 )
 def test_sizes_that_are_given_are_kept_and_shards_are_whole_chunks(n_points, days, shard_points, chunk_points):
-    selection = Selection(TEMPERATURE, tuple(range(19)))
+    selection = Selection(TEMPERATURE, tuple(range(0, 1140, 60)))
     given_sizes = {"partition_days": days, "shard_points": shard_points, "chunk_points": chunk_points}
     if chunk_points and shard_points % chunk_points:
         with pytest.raises(PlanError, match=f"shards of {shard_points} points are not made of whole chunks of"):
@@ -171,11 +171,11 @@ def test_sizes_that_are_given_are_kept_and_shards_are_whole_chunks(n_points, day
     ],
 )
 def test_layouts_of_all_runs_with_nineteen_leads(n_points, expected):
-    assert choose_layout(Selection(TEMPERATURE, tuple(range(19))), n_points) == expected
+    assert choose_layout(Selection(TEMPERATURE, tuple(range(0, 1140, 60))), n_points) == expected
 
 
 def test_partitions_of_more_variables_are_shorter_once_an_update_rewrites_too_much():
-    leads = tuple(range(19))
+    leads = tuple(range(0, 1140, 60))
     few, many = Selection(TEMPERATURE, leads), Selection(ELEVEN, leads)
     assert choose_layout(many, 1000) == choose_layout(few, 1000) == Layout(16, 1000, 20)
     assert choose_layout(few, 10_000) == Layout(16, 1000, 20)
@@ -183,11 +183,11 @@ def test_partitions_of_more_variables_are_shorter_once_an_update_rewrites_too_mu
 
 
 def test_lead_times_that_most_runs_do_not_reach_do_not_shorten_partitions():
-    assert choose_layout(Selection(ELEVEN, tuple(range(49))), 1000).partition_days == 16
+    assert choose_layout(Selection(ELEVEN, tuple(range(0, 2940, 60))), 1000).partition_days == 16
 
 
 def test_a_layout_says_why_it_was_chosen():
-    hourly, daily = Selection(ELEVEN, tuple(range(12))), Selection(ELEVEN, tuple(range(12)), (0,))
+    hourly, daily = Selection(ELEVEN, tuple(range(0, 720, 60))), Selection(ELEVEN, tuple(range(0, 720, 60)), (0,))
 
     def reason(selection: Selection, n_points: int, **sizes: int) -> str:
         return explain_layout(choose_layout(selection, n_points, **sizes), selection, n_points)
@@ -203,6 +203,6 @@ def test_a_layout_says_why_it_was_chosen():
 
 def test_few_lead_times_make_chunks_of_more_points():
     for leads, expected in ((1, 20), (2, 10), (19, 10)):
-        layout = choose_layout(Selection(TEMPERATURE, tuple(range(leads))), 1000, partition_days=400)
+        layout = choose_layout(Selection(TEMPERATURE, tuple(range(0, 60 * leads, 60))), 1000, partition_days=400)
         assert layout.chunk_points == expected
     assert choose_layout(Selection(TEMPERATURE, (0,), (0,)), 1000).chunk_points == 100

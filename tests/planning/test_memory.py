@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hrrr_dask.catalog.variables import parse_variables
-from hrrr_dask.config.settings import DEFAULTS, Period, Selection
+from hrrr_dask.config.period import Period
+from hrrr_dask.config.settings import DEFAULTS, Selection
 from hrrr_dask.planning.layout import Axis, Layout, choose_layout
 from hrrr_dask.planning.plan import Plan, all_values_of, iter_partitions, make_plan
 
@@ -21,7 +22,7 @@ ALL_RUNS = tuple(range(24))
 
 
 def plan_for(n_points: int, n_leads: int, n_variables: int, *, cycles=ALL_RUNS, layout=None, **more) -> Plan:
-    selection = Selection(FIFTY[:n_variables], tuple(range(n_leads)), cycles)
+    selection = Selection(FIFTY[:n_variables], tuple(range(0, 60 * n_leads, 60)), cycles)
     layout = layout or choose_layout(selection, n_points)
     period = Period(DAY.replace(hour=cycles[0]), DAY.replace(hour=cycles[-1]))
     options = {"n_points": n_points, "layout": layout, "now": datetime(2030, 1, 1), "axis": Axis(DAY, cycles)} | more

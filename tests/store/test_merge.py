@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.outcomes import hourly_outcome
 
 from hrrr_dask.outcomes import OUTCOMES
 from hrrr_dask.planning.layout import Axis
-from hrrr_dask.records import Extract, FileOutcome, GribFile
+from hrrr_dask.records import Extract, GribFile
 from hrrr_dask.store.merge import Piece, group_pieces, merge_pieces
 
 AXIS = Axis(datetime(2024, 1, 1), (0, 12))
 NAMES = ("t", "rain")
-LEADS = (0, 3, 6)
+LEADS = (0, 180, 360)
 N_INIT, N_POINTS, SIZE, FIRST = 4, 7, 3, 4
 GAPS = tuple(name for name in OUTCOMES if name not in ("not-ingested", "complete", "not-in-this-era", "partial"))
 
@@ -30,7 +31,7 @@ def extract(
     points: tuple[int, int] = (0, N_POINTS),
 ) -> Extract:
     """All values of a file are a number of its own, NaN where a reason is given."""
-    file = GribFile(AXIS.init_time(FIRST + row), LEADS[lead])
+    file = GribFile(AXIS.init_time(FIRST + row), LEADS[lead] // 60)
     values = (
         np.full((len(wanted), points[1] - points[0]), number, np.float32) + np.arange(*points, dtype=np.float32) / 8
     )
@@ -38,7 +39,7 @@ def extract(
         if name in reasons:
             values[v] = np.nan
     reasons = {name: reason for name, reason in reasons.items() if name in wanted}
-    return Extract(values, FileOutcome(file, wanted, reasons, first_point=points[0], n_points=points[1]))
+    return Extract(values, hourly_outcome(file, wanted, reasons, first_point=points[0], n_points=points[1]))
 
 
 def sorted_out(*extracts: Extract) -> dict[str, list[Piece]]:
@@ -115,7 +116,7 @@ def test_every_value_is_the_newest_that_was_read_and_all_else_is_missing(first, 
         for each in (*first, *second):
             outcome = each.outcome
             if name in outcome.wanted and name not in outcome.reasons:
-                row, lead = AXIS.index(outcome.file.init_time) - FIRST, LEADS.index(outcome.file.lead_hours)
+                row, lead = AXIS.index(outcome.file.init_time) - FIRST, LEADS.index(outcome.lead_minutes)
                 for p in range(outcome.first_point, outcome.n_points):
                     expected[row, lead, p] = each.values[outcome.wanted.index(name), p - outcome.first_point]
         np.testing.assert_array_equal(result.values(name)[..., :N_POINTS], expected, err_msg=NAMES[v])
@@ -132,7 +133,7 @@ def test_a_piece_says_whether_all_its_values_lay_there_before(first, second):
         own = [each.outcome for each in second if name in each.outcome.wanted]
         expected = [
             all(
-                np.isfinite(before[name][AXIS.index(o.file.init_time) - FIRST, LEADS.index(o.file.lead_hours), p])
+                np.isfinite(before[name][AXIS.index(o.file.init_time) - FIRST, LEADS.index(o.lead_minutes), p])
                 for p in range(o.first_point, o.n_points)
             )
             for o in own
@@ -196,9 +197,9 @@ def test_variables_come_in_the_order_of_the_store():
 def test_a_lead_time_or_variable_of_another_store_has_no_place_in_this_one():
     values = np.zeros((1, N_POINTS), np.float32)
     with pytest.raises(KeyError):
-        sorted_out(Extract(values, FileOutcome(GribFile(AXIS.init_time(FIRST), 5), ("t",), {})))
+        sorted_out(Extract(values, hourly_outcome(GribFile(AXIS.init_time(FIRST), 5), ("t",), {})))
     with pytest.raises(KeyError):
-        sorted_out(Extract(values, FileOutcome(GribFile(AXIS.init_time(FIRST), 0), ("snow",), {})))
+        sorted_out(Extract(values, hourly_outcome(GribFile(AXIS.init_time(FIRST), 0), ("snow",), {})))
 
 
 @pytest.mark.parametrize("row", [-1, -N_INIT, N_INIT])

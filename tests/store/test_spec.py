@@ -179,7 +179,7 @@ def test_the_identity_changes_with_all_that_fixes_a_store_and_not_with_what_may_
         "domain": replace(SELECTION, domain="alaska"),
         "method": replace(SELECTION, method="bilinear"),
         "cycles": replace(SELECTION, cycles=(0,)),
-        "lead_hours": replace(SELECTION, lead_hours=(0,)),
+        "lead_minutes": replace(SELECTION, lead_minutes=(0,)),
     }
     for key, selection in changes.items():
         found = identity(selection)

@@ -251,7 +251,7 @@ def test_continuing_with_other_settings_says_all_that_differs(store):
     other = replace(
         SELECTION,
         variables=(*SELECTION.variables[:1], *GUST),
-        lead_hours=(0, 1, 2),
+        lead_minutes=(0, 60, 120),
         method="bilinear",
         cycles=(0,),
     )
@@ -260,7 +260,7 @@ def test_continuing_with_other_settings_says_all_that_differs(store):
         check_same(store.spec, store.url, given, other, make_points(range(4, 7)))
     text = str(caught.value)
     assert "  method: the store has nearest, this run asks for bilinear" in text
-    assert "  lead-hours: only asked for: 2" in text
+    assert "  lead-times: only asked for: 2 h" in text
     assert "  variables: only asked for: wind_gust_surface=" in text
     assert "hrrr-dask add-variables adds new ones" in text
     assert "  points: 2 of 3 are not in the store (p5, p6); hrrr-dask add-points adds new ones" in text
@@ -294,7 +294,7 @@ def test_a_variable_of_the_same_name_and_another_meaning_is_refused(store):
 OTHERS = {
     "axis": lambda spec: replace(spec, axis=Axis(datetime(2023, 1, 1), AXIS.cycles)),
     "layout": lambda spec: replace(spec, layout=Layout(2, 8, 2)),
-    "leads": lambda spec: replace(spec, selection=replace(spec.selection, lead_hours=(0, 2))),
+    "leads": lambda spec: replace(spec, selection=replace(spec.selection, lead_minutes=(0, 120))),
     "meaning": lambda spec: replace(spec, selection=replace(spec.selection, variables=WARMER)),
     "points": lambda spec: replace(spec, cohorts=(replace(spec.cohorts[0], digest="0" * 16),)),
 }

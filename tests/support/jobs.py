@@ -9,17 +9,18 @@ import numpy as np
 
 from hrrr_dask.archive.fetch import FetchSettings
 from hrrr_dask.job.pipeline import Job, PartitionReport
-from hrrr_dask.records import Extract, FileOutcome, GribFile, Reading
+from hrrr_dask.records import Extract, GribFile, Reading
+from support.outcomes import hourly_outcome
 from support.specs import NAMES, SELECTION, make_spec
 
 LEADS = 6
-SIX_LEADS = replace(SELECTION, lead_hours=tuple(range(LEADS)))
+SIX_LEADS = replace(SELECTION, lead_minutes=tuple(range(0, 60 * LEADS, 60)))
 
 
 def make_readings(n_runs, first_run=0, leads=LEADS):
     start = datetime(2024, 1, 1)
     return tuple(
-        Reading(GribFile(start + timedelta(hours=run), lead), NAMES)
+        Reading.of(GribFile(start + timedelta(hours=run), lead), NAMES)
         for run in range(first_run, first_run + n_runs)
         for lead in range(leads)
     )
@@ -42,7 +43,8 @@ def make_job(files_per_task, name, **fetch):
 
 
 def fake_extract(reading, seconds=0.001):
-    return Extract(np.zeros((2, 5), np.float32), FileOutcome(reading.file, NAMES, {}, bytes_read=7, seconds=seconds))
+    outcome = hourly_outcome(reading.file, NAMES, {}, bytes_read=7, seconds=seconds)
+    return [Extract(np.zeros((2, 5), np.float32), outcome)]
 
 
 def write_locally(partition, extracts, job, attempt):

@@ -20,9 +20,10 @@ from hrrr_dask.store.merge import Piece
 from hrrr_dask.store.spec import StoreSpec, apply_growth, first_step
 from hrrr_dask.store.store import Store
 from hrrr_dask.testing import DEFAULT_WINDOW
+from support.outcomes import hourly_outcome
 
 AXIS = Axis(datetime(2024, 1, 1), (0, 12))
-SELECTION = Selection(parse_variables(["temperature_2m", "precipitation_1h"]), (0, 1), AXIS.cycles)
+SELECTION = Selection(parse_variables(["temperature_2m", "precipitation_1h"]), (0, 60), AXIS.cycles)
 NAMES = ("temperature_2m", "precipitation_1h")
 LAYOUT = Layout(partition_days=2, shard_points=4, chunk_points=2)
 SPAN = 4
@@ -110,7 +111,7 @@ def outcome(
         **more,
     }
     details = {name: f"why {name}" for name in reasons}
-    return FileOutcome(GribFile(AXIS.init_time(init), lead), wanted, reasons, details, **about)
+    return hourly_outcome(GribFile(AXIS.init_time(init), lead), wanted, reasons, details, **about)
 
 
 def attempt(partition: int = 0, number: int = 1, *, job: str = "job", second: float = 0) -> Attempt:

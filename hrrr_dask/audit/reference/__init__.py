@@ -8,8 +8,8 @@ only data: the tables of elements and levels, the catalogue, and the meaning of 
 
 from __future__ import annotations
 
-from hrrr_dask.audit.reference.downloads import open_object
+from hrrr_dask.audit.reference.downloads import LastObject, open_object
 from hrrr_dask.audit.reference.geometry import PointCells, locate_points
 from hrrr_dask.audit.reference.values import NoValues, PointValues, read_values
 
-__all__ = ["NoValues", "PointCells", "PointValues", "locate_points", "open_object", "read_values"]
+__all__ = ["LastObject", "NoValues", "PointCells", "PointValues", "locate_points", "open_object", "read_values"]

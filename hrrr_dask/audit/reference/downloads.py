@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, Final
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from obstore import GetResult
     from obstore.store import ObjectStore
 
-__all__ = ["open_object"]
+__all__ = ["LastObject", "open_object"]
 
 CHUNK_BYTES: Final = 4_000_000
 """Approximate bytes of an object in memory at a time [B]."""
@@ -34,6 +34,31 @@ _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
 
 TIMEOUT_S: Final = 900.0
 """Timeout for one whole object [s]."""
+
+
+class LastObject:
+    """Keeps the object that was opened last: its other lead times are read without another download."""
+
+    def __init__(self) -> None:
+        self._place: tuple[Source, str] | None = None
+        self._stack = ExitStack()
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def open(self, source: Source, key: str) -> tuple[BinaryIO, int]:
+        """Open an object as :func:`open_object` does; the size is 0 if it is still open."""
+        if self._file is not None and self._place == (source, key):
+            return self._file, 0
+        self._place, self._file = None, None
+        self._stack.close()
+        self._file, size = self._stack.enter_context(open_object(source, key))
+        self._place = source, key
+        return self._file, size
 
 
 @contextmanager

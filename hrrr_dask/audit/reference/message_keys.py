@@ -86,13 +86,13 @@ def matches_field(keys: Keys, selector: Selector) -> bool:
     return (keys.element, keys.level) == (canonical_element(selector.element), selector.level)
 
 
-def matches_window(keys: Keys, selector: Selector, lead_hours: int) -> bool:
+def matches_window(keys: Keys, selector: Selector, lead_minutes: int) -> bool:
     """Return whether a message has the window of a selector at a lead time."""
-    wanted, stop = selector.window, 60 * lead_hours
+    wanted, stop = selector.window, lead_minutes
     if keys.window is None:
         return False
     if wanted.kind is None:
-        return True
+        return keys.window[2] == stop
     if wanted.kind == "instant":
         return keys.window == ("instant", stop, stop)
     return keys.window == (wanted.kind, 0 if wanted.minutes is None else stop - wanted.minutes, stop)

@@ -15,7 +15,7 @@ from hrrr_dask.audit.reference.geometry import Floats, PointCells, chord, unit_v
 from hrrr_dask.audit.reference.message_keys import Keys, matches_field, matches_window, read_keys
 from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.catalog.variables import find_companion
-from hrrr_dask.records import GribFile
+from hrrr_dask.records import Forecast
 
 __all__ = ["ULPS_OF_WIND", "NoValues", "PointValues", "read_values"]
 
@@ -36,7 +36,7 @@ NO_WEIGHT: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class PointValues:
-    """Values of one variable in one file, dims (point,)."""
+    """Values of one variable of a file at one lead time, dims (point,)."""
 
     values: NDArray[np.float32]
     """Values, NaN where the message has none [unit of the variable]."""
@@ -74,16 +74,16 @@ class _MatchedMessages:
 
 
 def read_values(
-    file: BinaryIO, expected: GribFile, selectors: Iterable[Selector], cells: PointCells
+    file: BinaryIO, expected: Forecast, selectors: Iterable[Selector], cells: PointCells
 ) -> dict[Selector, PointValues | NoValues]:
     """Read the values of the wanted messages from a whole GRIB file.
 
     Parameters
     ----------
     file : BinaryIO
-        Local file, open for reading.
-    expected : GribFile
-        Expected run and lead time of the file.
+        Local file, open for reading; read from its start.
+    expected : Forecast
+        Expected run, and the lead time of the messages.
     selectors : iterable of Selector
         Selectors of the wanted messages.
     cells : PointCells
@@ -103,9 +103,10 @@ def read_values(
 
 
 def _read_messages(
-    file: BinaryIO, expected: GribFile, matched: Mapping[Selector, _MatchedMessages], cells: PointCells
+    file: BinaryIO, expected: Forecast, matched: Mapping[Selector, _MatchedMessages], cells: PointCells
 ) -> NoValues | None:
     """Read all messages; returns the reason if some cannot be read."""
+    file.seek(0)
     unread: NoValues | None = None
     number = 0
     while True:
@@ -125,7 +126,7 @@ def _read_messages(
 
 
 def _match_message(
-    handle: int, expected: GribFile, matched: Mapping[Selector, _MatchedMessages], cells: PointCells
+    handle: int, expected: Forecast, matched: Mapping[Selector, _MatchedMessages], cells: PointCells
 ) -> None:
     """Add a message to the selectors that it matches."""
     keys = read_keys(handle)
@@ -134,7 +135,7 @@ def _match_message(
     for selector, messages in matched.items():
         if not matches_field(keys, selector):
             continue
-        if not matches_window(keys, selector, expected.lead_hours):
+        if not matches_window(keys, selector, expected.lead_minutes):
             messages.other_windows.append(keys.describe())
         elif mismatch := _find_mismatch(handle, keys, expected, selector, cells):
             messages.problem = NoValues("wrong-identity", mismatch)
@@ -145,10 +146,10 @@ def _match_message(
                 messages.problem = NoValues("decode-failed", f"ecCodes cannot decode it: {error}")
 
 
-def _find_mismatch(handle: int, keys: Keys, expected: GribFile, selector: Selector, cells: PointCells) -> str:
+def _find_mismatch(handle: int, keys: Keys, expected: Forecast, selector: Selector, cells: PointCells) -> str:
     """Describe why a message with the right element, level and window cannot be used; empty if it can."""
-    end = 60 * expected.lead_hours
-    if keys.reference_time != expected.init_time or keys.window is None or keys.window[2] != end:
+    end = expected.lead_minutes
+    if keys.reference_time != expected.file.init_time or keys.window is None or keys.window[2] != end:
         return f"the message is of {keys.describe()}"
     if find_companion(selector) is not None and not keys.along_grid:
         return "its components are already relative to east and north"
