@@ -1,4 +1,4 @@
-"""What the pages name exists: tests, other pages, modules; and the picture of the floors is that of the imports."""
+"""What the pages name exists: tests, other pages, modules; and what scripts make of the package is up to date."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from support.paths import ROOT
+from support.scripts import load_script
 
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md"), ROOT / "cluster" / "README.md"])
 NAMED = re.compile(r"`(?:tests/)?(?:\w+/)?(test_\w+\.py)(?:::(test_\w+))?`")
@@ -49,6 +50,11 @@ def test_the_picture_of_the_floors_is_that_of_the_imports():
         check=True,
     )
     assert (ROOT / "docs" / "architecture.svg").read_text() == drawn.stdout, "run: python docs/architecture.py"
+
+
+def test_the_page_of_eras_is_that_of_the_catalogue():
+    written = (ROOT / "docs" / "eras.md").read_text(encoding="utf-8")
+    assert written == load_script(ROOT / "docs" / "eras.py").write(), "run: python docs/eras.py"
 
 
 def test_every_failure_names_the_test_that_proves_it():
