@@ -3,4 +3,4 @@
 Tables and pure functions on them. Imports only `errors` and `records`. Every number in a table has a source.
 """
 
-__all__ = ["elements", "eras", "levels", "limits", "products", "selectors", "spelling", "variables"]
+__all__ = ["elements", "eras", "lead_times", "levels", "limits", "products", "selectors", "spelling", "variables"]

@@ -13,6 +13,7 @@ from typing import Final
 
 from hrrr_dask.catalog.products import PRODUCTS
 from hrrr_dask.errors import ConfigError
+from hrrr_dask.records import GribFile
 
 __all__ = [
     "LAST_LEAD_HOUR",
@@ -20,6 +21,7 @@ __all__ = [
     "file_hour",
     "format_lead_time",
     "format_lead_times",
+    "lead_times_of",
     "parse_lead_times",
 ]
 
@@ -41,6 +43,19 @@ def file_hour(lead_minutes: int) -> int:
     (0, 1, 1, 2)
     """
     return -(-lead_minutes // 60)
+
+
+def lead_times_of(file: GribFile) -> tuple[int, ...]:
+    """Return the lead times of a file, ascending [min].
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> lead_times_of(GribFile(datetime(2024, 1, 1), 2)), lead_times_of(GribFile(datetime(2024, 1, 1), 2, "subh"))
+    ((120,), (75, 90, 105, 120))
+    """
+    step, last = PRODUCTS[file.product].step_minutes, 60 * file.lead_hours
+    return tuple(range(last - 60 + step, last + 1, step)) if last else (0,)
 
 
 def expand_lead_hours(hours: Iterable[int], product: str) -> tuple[int, ...]:

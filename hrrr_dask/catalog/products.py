@@ -90,7 +90,8 @@ ERAS: Final = {
 }
 """Domain to its eras, oldest first."""
 
-_V3: Final = ERAS["conus"][2].start
+OLD_NAMES_UNTIL: Final = datetime(2018, 9, 17)
+"""Init time from which no sub-hourly file has an old name."""
 
 SUBHOURLY_HOURS: Final = 18
 """Last lead time of the sub-hourly product in every run [h]."""
@@ -140,14 +141,11 @@ def object_key(file: GribFile) -> str:
     >>> object_key(GribFile(datetime(2024, 1, 1, 6), 5, domain="alaska"))
     'hrrr.20240101/alaska/hrrr.t06z.wrfsfcf05.ak.grib2'
     """
-    return (
-        f"hrrr.{file.init_time:%Y%m%d}/{file.domain}/"
-        f"hrrr.t{file.init_time:%H}z.wrf{file.product}f{file.lead_hours:02d}{DOMAINS[file.domain]}.grib2"
-    )
+    return _key(file, f"{file.lead_hours:02d}")
 
 
 def old_object_key(file: GribFile, lead_minutes: int) -> str:
-    """Return the key of the sub-hourly file of one lead time, as it was named before HRRR v3.
+    """Return the key of a lead time of the sub-hourly product until HRRR v3, when each was a file of its own.
 
     Examples
     --------
@@ -155,7 +153,12 @@ def old_object_key(file: GribFile, lead_minutes: int) -> str:
     'hrrr.20170101/conus/hrrr.t06z.wrfsubhf0515.grib2'
     """
     hours, minutes = divmod(lead_minutes, 60)
-    return object_key(file).replace(f"f{file.lead_hours:02d}", f"f{hours:02d}{minutes:02d}")
+    return _key(file, f"{hours:02d}{minutes:02d}")
+
+
+def _key(file: GribFile, lead: str) -> str:
+    name = f"hrrr.t{file.init_time:%H}z.wrf{file.product}f{lead}{DOMAINS[file.domain]}.grib2"
+    return f"hrrr.{file.init_time:%Y%m%d}/{file.domain}/{name}"
 
 
 def object_keys(file: GribFile, lead_minutes: Iterable[int]) -> dict[str, tuple[int, ...]]:
@@ -171,12 +174,13 @@ def object_keys(file: GribFile, lead_minutes: Iterable[int]) -> dict[str, tuple[
     Returns
     -------
     dict of str to tuple of int
-        Key to its lead times [min], the file's own name first. Until HRRR v3, sub-hourly files had one lead time each;
-        copies of some were renamed later (listings of the bucket in 2023, Herbie issue 34).
+        Key to its lead times [min], the file's own name first. Sub-hourly files had one lead time each until HRRR v3
+        (Herbie issue 34), and Herbie looked for these names up to September 2018. Copies on AWS appear to have been
+        renamed in 2023 (Herbie issue 423), so both names are tried.
     """
     leads = tuple(lead_minutes)
     keys = {object_key(file): leads}
-    if file.product == "subh" and file.init_time < _V3:
+    if file.product == "subh" and file.init_time < OLD_NAMES_UNTIL:
         keys |= {old_object_key(file, lead): (lead,) for lead in leads}
     return keys
 

@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
-from hrrr_dask.catalog.lead_times import expand_lead_hours, file_hour, format_lead_times, parse_lead_times
+from hrrr_dask.catalog.lead_times import (
+    expand_lead_hours,
+    file_hour,
+    format_lead_times,
+    lead_times_of,
+    parse_lead_times,
+)
 from hrrr_dask.errors import ConfigError
+from hrrr_dask.records import GribFile
+
+INIT = datetime(2024, 1, 1)
+
+
+def test_a_file_has_four_lead_times_and_that_of_the_analysis_one():
+    assert lead_times_of(GribFile(INIT, 0, "subh")) == (0,)
+    assert lead_times_of(GribFile(INIT, 1, "subh")) == (15, 30, 45, 60)
+    assert lead_times_of(GribFile(INIT, 18, "subh")) == (1035, 1050, 1065, 1080)
+    assert lead_times_of(GribFile(INIT, 0)) == (0,)
+    assert lead_times_of(GribFile(INIT, 48)) == (2880,)
+
+
+@pytest.mark.parametrize("product", ["sfc", "subh"])
+def test_every_lead_time_is_in_the_file_of_its_hour(product):
+    for lead in expand_lead_hours(range(19), product):
+        assert lead in lead_times_of(GribFile(INIT, file_hour(lead), product))
 
 
 def test_hours_of_a_range_have_the_quarters_between_them():

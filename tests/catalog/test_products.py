@@ -6,7 +6,16 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from hrrr_dask.catalog.products import ARCHIVE_START, DOMAINS, ERAS, PRODUCTS, inventory_key, last_lead_hour, object_key
+from hrrr_dask.catalog.products import (
+    ARCHIVE_START,
+    DOMAINS,
+    ERAS,
+    PRODUCTS,
+    inventory_key,
+    last_lead_hour,
+    object_key,
+    old_object_key,
+)
 from hrrr_dask.records import GribFile
 
 
@@ -91,3 +100,12 @@ def test_keys_match_the_bucket(file, key):
     assert file.product in PRODUCTS
     assert object_key(file) == key
     assert inventory_key(file) == f"{key}.idx"
+
+
+@pytest.mark.parametrize(
+    ("hour", "lead_minutes", "name"),
+    [(0, 0, "f0000"), (1, 15, "f0015"), (1, 45, "f0045"), (1, 60, "f0100"), (15, 885, "f1445"), (15, 900, "f1500")],
+)
+def test_old_keys_have_hours_and_minutes(hour, lead_minutes, name):
+    file = GribFile(datetime(2017, 1, 1, 6), hour, "subh")
+    assert old_object_key(file, lead_minutes) == f"hrrr.20170101/conus/hrrr.t06z.wrfsubh{name}.grib2"
