@@ -103,7 +103,7 @@ def write_full_archive(work: Path, archive: Archive) -> Path:
 
 def with_times(message: bytes, kind: Message, file: GribFile) -> bytes:
     """The message with the init time and the lead time of another file; its values stay packed as they are."""
-    start, stop = kind.window_hours(file.lead_hours)
+    start, stop = (minutes // 60 for minutes in kind.interval(60 * file.lead_hours))
     handle = eccodes.codes_new_from_message(message)
     try:
         eccodes.codes_set(handle, "dataDate", int(f"{file.init_time:%Y%m%d}"))

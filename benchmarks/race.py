@@ -298,7 +298,7 @@ def _check_store(store: str) -> None:
             values = found[name].to_numpy()[:, :, order]
             for i, init_time in enumerate(found["init_time"].to_numpy().astype("datetime64[s]").tolist()):
                 for lead, hours in enumerate(LEAD_HOURS):
-                    truth = expected_field(name, init_time, hours, WINDOW)[tuple(np.transpose(CELLS))]
+                    truth = expected_field(name, init_time, 60 * hours, WINDOW)[tuple(np.transpose(CELLS))]
                     if not np.array_equal(values[i, lead], truth):
                         raise WrongError(f"{name} of {init_time} + {hours} h: found {values[i, lead]}, wanted {truth}")
     checked = hrrr_dask.verify_checksums(store)

@@ -226,7 +226,7 @@ def _check_values(request: dict[str, Any], store: str) -> None:
         y, x = dataset["cell_y"].to_numpy(), dataset["cell_x"].to_numpy()
         for name in DEFAULT_VARIABLES:
             found = dataset[name].to_numpy()[: archive.n_runs]
-            wanted = expected_field(name, FILE.init_time, FILE.lead_hours, archive.window)[y, x]
+            wanted = expected_field(name, FILE.init_time, 60 * FILE.lead_hours, archive.window)[y, x]
             if np.isnan(found).any() or ("wind" not in name and (found != wanted).any()):
                 raise RuntimeError(f"{name} has other values than the archive; no figure is worth printing")
 

@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     write.add_argument("--start", type=datetime.fromisoformat, required=True, help="first init time, UTC")
     write.add_argument("--end", type=datetime.fromisoformat, required=True, help="last init time, UTC")
     write.add_argument("--lead-hours", type=int, nargs="+", default=[0, 1], metavar="H", help="default 0 1")
+    write.add_argument("--product", default="sfc", help="sfc or subh (default sfc)")
     for name, text in {"serve": "serve an archive, with faults by script", "script": "print a random script"}.items():
         command = commands.add_parser(
             name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=f"modes:\n{describe_modes()}"
@@ -73,7 +74,9 @@ def _add_address(command: argparse.ArgumentParser) -> None:
 
 
 def _write(given: argparse.Namespace) -> None:
-    archive = write_archive(given.directory, start=given.start, end=given.end, lead_hours=given.lead_hours)
+    archive = write_archive(
+        given.directory, start=given.start, end=given.end, lead_hours=given.lead_hours, product=given.product
+    )
     print(f"{len(archive.files)} files in {given.directory}")  # noqa: T201
 
 

@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-import eccodes
 import numpy as np
 from numpy.typing import NDArray
 
-from hrrr_dask.catalog.products import inventory_key, last_lead_hour, object_key
-from hrrr_dask.catalog.variables import CATALOG
+from hrrr_dask.catalog.lead_times import lead_times_of
+from hrrr_dask.catalog.products import last_lead_hour, object_key, old_object_key
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing.damage import inventory_of_other_run, split_messages
 from hrrr_dask.testing.fields import expected_field
 from hrrr_dask.testing.grids import DEFAULT_WINDOW, GridWindow
-from hrrr_dask.testing.messages import DECOYS, MESSAGES, encode_message, messages_of
+from hrrr_dask.testing.messages import (
+    DECOYS,
+    Message,
+    encode_message,
+    is_message,
+    lead_time_of,
+    messages_in,
+    messages_of,
+)
 
 __all__ = [
     "SyntheticArchive",
@@ -39,7 +46,6 @@ __all__ = [
 ]
 
 HOURS_OF_DAY: Final = tuple(range(24))
-_KEYS = ("discipline", "parameterCategory", "parameterNumber", "scaledValueOfFirstFixedSurface", "stepRange")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +60,37 @@ class SyntheticArchive:
     """Grid cells of every field."""
     names: tuple[str, ...]
     """Names of the messages, including decoys; a file has those that NOAA publishes for its init and lead time."""
+    old_names: bool = False
+    """Whether each lead time of a file is an object of its own, as those of ``subh`` until HRRR v3."""
 
-    def path(self, file: GribFile) -> Path:
-        """Return the path of a GRIB2 file."""
-        return self.root / object_key(file)
+    def path(self, file: GribFile, lead_minutes: int | None = None) -> Path:
+        """Return the path of the GRIB2 object with a lead time of a file, by default its hour."""
+        lead_minutes = lead_time_of(file, lead_minutes)
+        return self.root / (old_object_key(file, lead_minutes) if self.old_names else object_key(file))
 
-    def inventory_path(self, file: GribFile) -> Path:
-        """Return the path of the inventory of a file."""
-        return self.root / inventory_key(file)
+    def inventory_path(self, file: GribFile, lead_minutes: int | None = None) -> Path:
+        """Return the path of the inventory of that object."""
+        path = self.path(file, lead_minutes)
+        return path.with_name(f"{path.name}.idx")
 
-    def expected(self, variable: str, file: GribFile) -> NDArray[np.float32]:
-        """Return the values of a message, dims (y, x) [unit of the catalogue]; wind is grid-relative."""
-        return expected_field(variable, file.init_time, file.lead_hours, self.window)
+    def objects(self, file: GribFile) -> tuple[tuple[int, ...], ...]:
+        """Return the lead times of each object of a file [min]."""
+        leads = lead_times_of(file)
+        return tuple((lead,) for lead in leads) if self.old_names else (leads,)
+
+    def expected(self, variable: str, file: GribFile, lead_minutes: int | None = None) -> NDArray[np.float32]:
+        """Return the values of a message, dims (y, x) [unit of the catalogue]; wind is grid-relative.
+
+        Parameters
+        ----------
+        variable : str
+            Name of the message.
+        file : GribFile
+            The file.
+        lead_minutes : int, optional
+            Lead time, by default the hour of the file [min].
+        """
+        return expected_field(variable, file.init_time, lead_time_of(file, lead_minutes), self.window)
 
 
 def write_archive(
@@ -76,10 +101,12 @@ def write_archive(
     end: datetime | None = None,
     cycles: Iterable[int] = HOURS_OF_DAY,
     lead_hours: Iterable[int] = (0, 1, 2),
-    variables: Iterable[str] = tuple(name for name in CATALOG if "sfc" in CATALOG[name].products),
+    variables: Iterable[str] | None = None,
     decoys: bool = True,
     window: GridWindow = DEFAULT_WINDOW,
     inventories: bool = True,
+    product: str = "sfc",
+    old_names: bool = False,
 ) -> SyntheticArchive:
     """Write GRIB2 files and their inventories in the layout of NOAA's bucket.
 
@@ -94,15 +121,20 @@ def write_archive(
     cycles : iterable of int
         Hours of the init times between `start` and `end` [h UTC].
     lead_hours : iterable of int
-        Lead times; those that a run does not have at NOAA are left out [h].
-    variables : iterable of str
-        Names in the catalogue or in :data:`~hrrr_dask.testing.messages.DECOYS`.
+        Hours that name the files; those that a run does not have at NOAA are left out [h].
+    variables : iterable of str, optional
+        Names in :data:`~hrrr_dask.testing.messages.MESSAGES`, or in ``SUBHOURLY_MESSAGES`` for ``subh``; by default all
+        of the product except decoys.
     decoys : bool
         Also write messages that are easily mistaken for these variables.
     window : GridWindow
         Grid cells and domain.
     inventories : bool
         Write the ``.idx`` files.
+    product : str
+        ``sfc`` or ``subh``, whose files have four lead times.
+    old_names : bool
+        Write a file for each lead time of ``subh``, ``wrfsubhfHHMM``, as until HRRR v3.
 
     Returns
     -------
@@ -112,26 +144,32 @@ def write_archive(
     Raises
     ------
     ConfigError
-        If a variable is unknown, or no file would be written.
+        If the product does not have a variable or the old names, or no file would be written.
     """
-    names = _checked_names(variables, DECOYS if decoys else ())
+    names = _checked_names(product, variables, decoys)
+    if old_names and product != "subh":
+        raise ConfigError(f"only files of product subh had other names, found product {product!r}: leave old_names out")
     inits = tuple(sorted(set(init_times))) or _init_times(start, end, frozenset(cycles))
-    archive = SyntheticArchive(Path(root), _files(inits, lead_hours, window.domain), window, names)
+    files = _files(inits, lead_hours, product, window.domain)
+    archive = SyntheticArchive(Path(root), files, window, names, old_names)
     if not archive.files:
         raise ConfigError(
             f"no file would be written: {len(inits)} runs were named, none reaches the lead hours; "
             "give init_times, or start and end, of runs in the archive, and lead_hours they reach"
         )
     for file in archive.files:
-        content, inventory = encode_file(file, window, names)
-        archive.path(file).parent.mkdir(parents=True, exist_ok=True)
-        archive.path(file).write_bytes(content)
-        if inventories:
-            archive.inventory_path(file).write_text(inventory)
+        for leads in archive.objects(file):
+            content, inventory = encode_file(file, window, names, leads)
+            archive.path(file, leads[-1]).parent.mkdir(parents=True, exist_ok=True)
+            archive.path(file, leads[-1]).write_bytes(content)
+            if inventories:
+                archive.inventory_path(file, leads[-1]).write_text(inventory)
     return archive
 
 
-def encode_file(file: GribFile, window: GridWindow, names: Iterable[str]) -> tuple[bytes, str]:
+def encode_file(
+    file: GribFile, window: GridWindow, names: Iterable[str], lead_minutes: Iterable[int] | None = None
+) -> tuple[bytes, str]:
     """Encode one file of the archive and its inventory.
 
     Parameters
@@ -142,6 +180,8 @@ def encode_file(file: GribFile, window: GridWindow, names: Iterable[str]) -> tup
         Grid cells.
     names : iterable of str
         Names of messages; those that the file does not have at NOAA are left out.
+    lead_minutes : iterable of int, optional
+        Lead times of the file to encode, by default all [min].
 
     Returns
     -------
@@ -150,29 +190,32 @@ def encode_file(file: GribFile, window: GridWindow, names: Iterable[str]) -> tup
     inventory : str
         Text of the ``.idx`` file.
     """
-    published = frozenset(name for name in names if _is_published(name, file))
-    messages: list[bytes] = []
-    lines: list[str] = []
-    offset = 0
-    for number, message in enumerate(messages_of(file, published), start=1):
-        messages.append(encode_message(message, file, window))
-        lines.append(f"{number}:{offset}:{message.inventory_text(file)}\n")
-        offset += len(messages[-1])
-    return b"".join(messages), "".join(lines)
+    wanted = frozenset(names)
+    content: list[bytes] = []
+    texts: list[str] = []
+    for lead in lead_times_of(file) if lead_minutes is None else lead_minutes:
+        for message in messages_of(file, wanted, lead):
+            content.append(encode_message(message, file, window, lead))
+            texts.append(message.inventory_text(file, lead))
+    return b"".join(content), _inventory(texts, [len(message) for message in content])
 
 
-def _is_published(name: str, file: GribFile) -> bool:
-    return name not in CATALOG or CATALOG[name].is_published(file.init_time, 60 * file.lead_hours)
+def _checked_names(product: str, variables: Iterable[str] | None, decoys: bool) -> tuple[str, ...]:
+    found = messages_in(product)
+    own = [name for name in found if name not in DECOYS] if variables is None else list(variables)
+    for name in own:
+        _message(product, name)
+    return tuple(dict.fromkeys((*own, *(name for name in DECOYS if decoys and name in found))))
 
 
-def _checked_names(variables: Iterable[str], decoys: Iterable[str]) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys((*variables, *decoys)))
-    for name in names:
-        if name not in MESSAGES:
-            near = difflib.get_close_matches(name, MESSAGES, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"use one of {', '.join(MESSAGES)}"
-            raise ConfigError(f"the synthetic archive has no variable {name!r}: {hint}")
-    return names
+def _message(product: str, name: str) -> Message:
+    found = messages_in(product)
+    if name not in found:
+        known = {*messages_in("sfc"), *messages_in("subh")}
+        near = [] if name in known else difflib.get_close_matches(name, found, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"use one of {', '.join(found)}"
+        raise ConfigError(f"the synthetic archive of product {product} has no {name!r}: {hint}")
+    return found[name]
 
 
 def _init_times(start: datetime | None, end: datetime | None, cycles: frozenset[int]) -> tuple[datetime, ...]:
@@ -183,11 +226,11 @@ def _init_times(start: datetime | None, end: datetime | None, cycles: frozenset[
     return tuple(time for time in times if time.hour in cycles)
 
 
-def _files(inits: Iterable[datetime], lead_hours: Iterable[int], domain: str) -> tuple[GribFile, ...]:
+def _files(inits: Iterable[datetime], lead_hours: Iterable[int], product: str, domain: str) -> tuple[GribFile, ...]:
     leads = sorted(set(lead_hours))
-    reach = {init: last_lead_hour(init, domain=domain) for init in inits}
+    reach = {init: last_lead_hour(init, product, domain) for init in inits}
     return tuple(
-        GribFile(init, lead, domain=domain)
+        GribFile(init, lead, product, domain)
         for init, last in reach.items()
         for lead in leads
         if last is not None and 0 <= lead <= last
@@ -197,72 +240,69 @@ def _files(inits: Iterable[datetime], lead_hours: Iterable[int], domain: str) ->
 def remove_inventories(archive: SyntheticArchive) -> None:
     """Delete every ``.idx`` file; the GRIB2 files stay."""
     for file in archive.files:
-        archive.inventory_path(file).unlink(missing_ok=True)
+        for leads in archive.objects(file):
+            archive.inventory_path(file, leads[-1]).unlink(missing_ok=True)
 
 
 def delete(archive: SyntheticArchive, file: GribFile) -> None:
-    """Delete a file and its inventory, as if it had never been published."""
-    archive.path(file).unlink()
-    archive.inventory_path(file).unlink(missing_ok=True)
+    """Delete a file and its inventory, as if it had never been published; with old names, those of each lead time."""
+    for leads in archive.objects(file):
+        archive.path(file, leads[-1]).unlink()
+        archive.inventory_path(file, leads[-1]).unlink(missing_ok=True)
 
 
-def truncate(archive: SyntheticArchive, file: GribFile, nbytes: int) -> None:
+def truncate(archive: SyntheticArchive, file: GribFile, nbytes: int, lead_minutes: int | None = None) -> None:
     """Truncate a file to `nbytes` bytes; its inventory still lists all messages [B]."""
-    found = archive.path(file).stat().st_size
+    path = archive.path(file, lead_minutes)
+    found = path.stat().st_size
     if not 0 <= nbytes < found:
         raise ConfigError(f"cannot truncate {file.label} to {nbytes} bytes, it has {found}: give fewer")
-    os.truncate(archive.path(file), nbytes)
+    os.truncate(path, nbytes)
 
 
-def stale_inventory(archive: SyntheticArchive, file: GribFile) -> None:
+def stale_inventory(archive: SyntheticArchive, file: GribFile, lead_minutes: int | None = None) -> None:
     """Replace the inventory of a file by one of the run six hours earlier."""
-    path = archive.inventory_path(file)
+    path = archive.inventory_path(file, lead_minutes)
     path.write_bytes(inventory_of_other_run(path.read_bytes()))
 
 
-def drop_message(archive: SyntheticArchive, file: GribFile, variable: str) -> None:
+def drop_message(archive: SyntheticArchive, file: GribFile, variable: str, lead_minutes: int | None = None) -> None:
     """Remove the message of a variable from a file, and its line from the inventory if there is one.
+
+    Parameters
+    ----------
+    archive : SyntheticArchive
+        The archive.
+    file : GribFile
+        The file.
+    variable : str
+        Name of the message.
+    lead_minutes : int, optional
+        Lead time, by default the hour of the file [min].
 
     Raises
     ------
     ConfigError
         If the file has no such message.
     """
-    messages = list(split_messages(archive.path(file).read_bytes()))
-    wanted = _wanted_identity(variable, file)
-    position = next((at for at, message in enumerate(messages) if _identity(message) == wanted), None)
+    lead, kind = lead_time_of(file, lead_minutes), _message(file.product, variable)
+    path, inventory_path = archive.path(file, lead), archive.inventory_path(file, lead)
+    messages = list(split_messages(path.read_bytes()))
+    found = (is_message(message, kind, file, archive.window, lead) for message in messages)
+    position = next((at for at, is_wanted in enumerate(found) if is_wanted), None)
     if position is None:
         raise ConfigError(f"{file.label} has no message for {variable!r} to drop: name one that was written")
-    sizes = [len(message) for message in messages]
-    del messages[position], sizes[position]
-    archive.path(file).write_bytes(b"".join(messages))
-    if archive.inventory_path(file).exists():
-        lines = archive.inventory_path(file).read_text().splitlines()
-        del lines[position]
-        archive.inventory_path(file).write_text(_renumbered(lines, sizes))
+    del messages[position]
+    path.write_bytes(b"".join(messages))
+    if inventory_path.exists():
+        texts = [line.split(":", 2)[2] for line in inventory_path.read_text().splitlines()]
+        del texts[position]
+        inventory_path.write_text(_inventory(texts, [len(message) for message in messages]))
 
 
-def _renumbered(lines: list[str], sizes: list[int]) -> str:
+def _inventory(texts: Iterable[str], sizes: Sequence[int]) -> str:
+    """Number the lines of an inventory, and write the offsets of messages of these sizes into them [B]."""
     offsets = [sum(sizes[:at]) for at in range(len(sizes))]
-    rest = (line.split(":", 2)[2] for line in lines)
     return "".join(
-        f"{number}:{offset}:{text}\n" for number, (offset, text) in enumerate(zip(offsets, rest, strict=True), start=1)
+        f"{number}:{offset}:{text}\n" for number, (offset, text) in enumerate(zip(offsets, texts, strict=True), start=1)
     )
-
-
-def _identity(message: bytes) -> tuple[str, ...]:
-    handle = eccodes.codes_new_from_message(message)
-    try:
-        surface = eccodes.codes_get(handle, "typeOfFirstFixedSurface", int)
-        return (str(surface), *(eccodes.codes_get_string(handle, key) for key in _KEYS))
-    finally:
-        eccodes.codes_release(handle)
-
-
-def _wanted_identity(variable: str, file: GribFile) -> tuple[str, ...]:
-    if variable not in MESSAGES:
-        raise ConfigError(f"the synthetic archive has no variable {variable!r}: use one of {', '.join(MESSAGES)}")
-    message = MESSAGES[variable]
-    start, stop = message.window_hours(file.lead_hours)
-    steps = f"{stop}" if start == stop else f"{start}-{stop}"
-    return tuple(map(str, (message.surface[0], *message.numbers, message.surface[1], steps)))

@@ -9,7 +9,7 @@ packing: a decoded value equals :func:`expected_field` bit for bit. The componen
 ``texture``
     ``(2 row + 5 column + stamp) mod 13``, which differs between neighbouring cells, plus
     ``((1597 row + 2731 column + 997 stamp) mod 8191) // 683``, which differs between files, with
-    ``stamp = 49 init_hours + lead_hours + 3 number``;
+    ``stamp = 49 init_hours + lead_hours + 84 minutes + 3 number`` and ``minutes`` those past the full hour;
 ``sun`` and ``warmth``
     diurnal cycles in the local time of the column;
 ``cosine of the zenith angle``
@@ -17,8 +17,10 @@ packing: a decoded value equals :func:`expected_field` bit for bit. The componen
 ``terrain``
     stationary waves.
 
-The weather is plausible, not realistic: dew point stays below temperature, irradiance is zero at night, hourly
-precipitation adds up to that of the run, and beam and diffuse irradiance to global irradiance.
+The mean of a window is that of the values at its start and end.
+
+The weather is plausible, not realistic: dew point stays below temperature, irradiance is zero at night, hourly and
+15-minute precipitation add up to that of the run, and beam and diffuse irradiance to global irradiance.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ COS_ZENITH_MAX: Final = 4096
 """Value of ``cos_zenith`` with the sun in the zenith."""
 
 
-def expected_field(variable: str, init_time: datetime, lead_hours: int, window: GridWindow) -> NDArray[np.float32]:
+def expected_field(variable: str, init_time: datetime, lead_minutes: int, window: GridWindow) -> NDArray[np.float32]:
     """Return the field of a variable in the synthetic archive.
 
     Parameters
@@ -62,8 +64,8 @@ def expected_field(variable: str, init_time: datetime, lead_hours: int, window: 
         A key of :data:`QUANTA`: a name of the catalogue or of a decoy. Wind components are grid-relative.
     init_time : datetime
         Init time, UTC, a whole hour.
-    lead_hours : int
-        Lead time [h].
+    lead_minutes : int
+        Lead time [min].
     window : GridWindow
         Grid cells; the values are those of the whole grid.
 
@@ -75,7 +77,7 @@ def expected_field(variable: str, init_time: datetime, lead_hours: int, window: 
     Raises
     ------
     ConfigError
-        If the archive does not have the variable.
+        If the archive does not have the variable or the lead time.
 
     Examples
     --------
@@ -85,7 +87,9 @@ def expected_field(variable: str, init_time: datetime, lead_hours: int, window: 
     """
     if variable not in _RECIPES:
         raise ConfigError(f"variable {variable!r} has no synthetic field: use one of {', '.join(_RECIPES)}")
-    quanta = _RECIPES[variable](_Weather(init_time, lead_hours, window))
+    if lead_minutes % 15:
+        raise ConfigError(f"no file has a lead time of {lead_minutes} min: give a multiple of 15 min, 60 for 1 h")
+    quanta = _RECIPES[variable](_Weather(init_time, lead_minutes, window))
     return np.broadcast_to(quanta, window.shape).astype(np.float32) * np.float32(QUANTA[variable])
 
 
@@ -97,7 +101,7 @@ def _triangle_wave(position: Quanta, half: int) -> Quanta:
 @dataclass(frozen=True, slots=True)
 class _Weather:
     init_time: datetime
-    lead_hours: int
+    lead_minutes: int
     window: GridWindow
 
     @property
@@ -105,8 +109,8 @@ class _Weather:
         return int((self.init_time - EPOCH) / timedelta(hours=1))
 
     @property
-    def valid_hours(self) -> int:
-        return self.init_hours + self.lead_hours
+    def valid_minutes(self) -> int:
+        return 60 * self.init_hours + self.lead_minutes
 
     @property
     def rows(self) -> Quanta:
@@ -119,12 +123,13 @@ class _Weather:
 
     def swell(self, number: int, span: int) -> Quanta:
         """Between ``-span - 1`` and ``span + 1``; the half periods differ so that the pattern repeats slowly."""
-        north_south = _triangle_wave(self.rows + 3 * self.valid_hours + 89 * number, span // 2)
-        return north_south + _triangle_wave(self.columns + 5 * self.valid_hours + 31 * number, span // 2 + 1)
+        north, east = 3 * self.valid_minutes // 60 + 89 * number, 5 * self.valid_minutes // 60 + 31 * number
+        return _triangle_wave(self.rows + north, span // 2) + _triangle_wave(self.columns + east, span // 2 + 1)
 
     def texture(self, number: int) -> Quanta:
         """0 to 23."""
-        stamp = 49 * self.init_hours + self.lead_hours + 3 * number
+        lead_hours, minutes = divmod(self.lead_minutes, 60)
+        stamp = 49 * self.init_hours + lead_hours + 84 * minutes + 3 * number
         fine = ((2 * self.rows + stamp) % 13 + 5 * self.columns % 13) % 13
         scattered = (1597 * self.rows + 2731 * self.columns + 997 * stamp % 8191) % 8191
         return fine + scattered // 683
@@ -135,7 +140,7 @@ class _Weather:
     @property
     def local_minutes(self) -> Quanta:
         """Minutes of the day in the local time of the column: 5 to 8 hours behind UTC."""
-        return (60 * (self.valid_hours % 24) - 490 + self.columns * 7 // 64) % 1440
+        return (self.valid_minutes % 1440 - 490 + self.columns * 7 // 64) % 1440
 
     @property
     def sun(self) -> Quanta:
@@ -147,7 +152,7 @@ class _Weather:
     def cos_zenith(self) -> Quanta:
         """Cosine of the solar zenith angle, 0 below the horizon; rounded, so that it is identical on all machines."""
         latitude, longitude = self.window.latlon(*np.indices(self.window.shape, sparse=True))
-        valid_time = self.init_time + timedelta(hours=self.lead_hours)
+        valid_time = self.init_time + timedelta(minutes=self.lead_minutes)
         rounded = np.round(COS_ZENITH_MAX * np.maximum(cos_zenith(valid_time, latitude, longitude), 0))
         quanta: Quanta = rounded.astype(np.int32)
         return quanta
@@ -158,12 +163,29 @@ class _Weather:
         return np.abs((self.local_minutes - 180) % 1440 - 720) * -64 // 720 + 64
 
 
+_Recipe = Callable[[_Weather], Quanta]
+
+
 def _temperature(weather: _Weather) -> Quanta:
     return 280 * 16 + 2 * weather.warmth + weather.swell(1, 96) + weather.texture(1)
 
 
+def _mean(recipe: _Recipe, minutes: int) -> _Recipe:
+    """Mean of the last minutes; at the analysis, of those before it, so that it differs from the instant."""
+
+    def mean(weather: _Weather) -> Quanta:
+        before = replace(weather, lead_minutes=weather.lead_minutes - minutes)
+        return (recipe(before) + recipe(weather)) // 2
+
+    return mean
+
+
 def _depression(weather: _Weather) -> Quanta:
     return 90 + weather.warmth + weather.swell(2, 60) + weather.texture(2)
+
+
+def _dewpoint(weather: _Weather) -> Quanta:
+    return _temperature(weather) - _depression(weather)
 
 
 def _relative_humidity(weather: _Weather) -> Quanta:
@@ -214,6 +236,13 @@ def _gust(weather: _Weather) -> Quanta:
     return np.abs(_along_x(weather)) + np.abs(_along_y(weather)) + 16
 
 
+def _speed(weather: _Weather) -> Quanta:
+    """Within 12 % of the length of the vector."""
+    x, y = np.abs(_along_x(weather)), np.abs(_along_y(weather))
+    speed: Quanta = np.maximum(x, y) + np.minimum(x, y) // 2
+    return speed
+
+
 def _cloud(weather: _Weather) -> Quanta:
     cover: Quanta = np.clip(38 + weather.swell(9, 40) + weather.texture(9), 0, 100)
     return cover
@@ -227,14 +256,19 @@ def _wetness(weather: _Weather) -> Quanta:
 
 def _precipitation_run(weather: _Weather) -> Quanta:
     """Grows with lead time by up to 1.25 mm per hour, with an offset that differs between cells."""
-    start = replace(weather, lead_hours=0)
+    start = replace(weather, lead_minutes=0)
     offset = 2 * start.texture(13)
-    return (_wetness(start) * 5 * weather.lead_hours + offset) // 53
+    return (_wetness(start) * 5 * weather.lead_minutes + 60 * offset) // (60 * 53)
 
 
-def _precipitation_hour(weather: _Weather) -> Quanta:
-    hour_before = replace(weather, lead_hours=max(weather.lead_hours - 1, 0))
-    return _precipitation_run(weather) - _precipitation_run(hour_before)
+def _precipitation(minutes: int) -> _Recipe:
+    """Of the last minutes of the run."""
+
+    def amount(weather: _Weather) -> Quanta:
+        before = replace(weather, lead_minutes=max(weather.lead_minutes - minutes, 0))
+        return _precipitation_run(weather) - _precipitation_run(before)
+
+    return amount
 
 
 def _reflectivity(weather: _Weather) -> Quanta:
@@ -245,13 +279,13 @@ def _mixed_layer(weather: _Weather) -> Quanta:
     return 16 * (250 + 18 * weather.sun + weather.swell(11, 100)) + 37 * weather.texture(11)
 
 
-_RECIPES: Final[dict[str, Callable[[_Weather], Quanta]]] = {
+_RECIPES: Final[dict[str, _Recipe]] = {
     "surface_pressure": _pressure,
     "surface_roughness": _roughness,
     "visible_beam_downward_solar_flux": _direct_normal,
     "visible_diffuse_downward_solar_flux": _diffuse,
     "temperature_2m": _temperature,
-    "dewpoint_2m": lambda weather: _temperature(weather) - _depression(weather),
+    "dewpoint_2m": _dewpoint,
     "relative_humidity_2m": _relative_humidity,
     "u_component_wind_10m": _along_x,
     "v_component_wind_10m": _along_y,
@@ -260,7 +294,7 @@ _RECIPES: Final[dict[str, Callable[[_Weather], Quanta]]] = {
     "wind_gust_surface": _gust,
     "downward_shortwave_flux": _global_horizontal,
     "total_cloud_cover": _cloud,
-    "precipitation_1h": _precipitation_hour,
+    "precipitation_1h": _precipitation(60),
     "boundary_layer_height": _mixed_layer,
     "composite_reflectivity": _reflectivity,
     "precipitation_run": _precipitation_run,
@@ -272,6 +306,13 @@ _RECIPES: Final[dict[str, Callable[[_Weather], Quanta]]] = {
     "wind_speed_10m_max": lambda weather: _gust(weather) - 8,
     "boundary_layer_cloud_cover": lambda weather: 100 - _cloud(weather),
     "lightning_threat": lambda weather: 2 * weather.texture(12) + weather.swell(12, 24) + 26,
+    "specific_humidity_2m": lambda weather: _dewpoint(weather) + 440 - 280 * 16,
+    "wind_speed_10m_5min": _mean(_speed, 5),
+    "u_component_wind_10m_5min": _mean(_along_x, 5),
+    "v_component_wind_10m_5min": _mean(_along_y, 5),
+    "downward_shortwave_flux_15min": _mean(_global_horizontal, 15),
+    "visible_beam_downward_solar_flux_15min": _mean(_direct_normal, 15),
+    "precipitation_15min": _precipitation(15),
 }
 
 QUANTA: Final = dict.fromkeys(_RECIPES, 2.0**-4) | {
@@ -284,5 +325,9 @@ QUANTA: Final = dict.fromkeys(_RECIPES, 2.0**-4) | {
     "boundary_layer_cloud_cover": 1.0,
     "precipitation_1h": 0.25,
     "precipitation_run": 0.25,
+    "precipitation_15min": 0.25,
+    "downward_shortwave_flux_15min": 1.0,
+    "visible_beam_downward_solar_flux_15min": 1.0,
+    "specific_humidity_2m": 2.0**-16,
 }
 """Name to the resolution of the values [unit of the catalogue]; lists all variables that can be written."""

@@ -8,27 +8,37 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 import eccodes
 import numpy as np
 from numpy.typing import NDArray
 
+from hrrr_dask.catalog.lead_times import lead_times_of
+from hrrr_dask.catalog.products import ARCHIVE_START, PRODUCTS
+from hrrr_dask.catalog.variables import CATALOG
+from hrrr_dask.errors import ConfigError
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing.fields import QUANTA, expected_field
 from hrrr_dask.testing.grids import GridWindow
 
-__all__ = ["DECOYS", "MESSAGES", "Message", "encode_message", "messages_of"]
+__all__ = [
+    "DECOYS",
+    "MESSAGES",
+    "SUBHOURLY_MESSAGES",
+    "Message",
+    "encode_message",
+    "is_message",
+    "lead_time_of",
+    "messages_in",
+    "messages_of",
+]
 
 SURFACE: Final = (1, 0)
 ATMOSPHERE: Final = (10, 0)
 BOUNDARY_LAYER_CLOUD: Final = (211, 0)
 AT_500_MB: Final = (100, 50_000)
-
-
-def _above_ground(height: int) -> tuple[int, int]:
-    return (103, height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,43 +55,58 @@ class Message:
     """GRIB2 discipline, category and number."""
     surface: tuple[int, int]
     """Type of the first fixed surface (code table 4.5) and its value [unit of the type]."""
-    statistic: Literal["instant", "acc", "max"] = "instant"
+    statistic: Literal["instant", "acc", "ave", "max"] = "instant"
     """How the values of the window are combined."""
-    whole_run: bool = False
-    """Whether the window starts at init_time instead of an hour before valid_time."""
+    minutes: int | None = 60
+    """Length of the window; None for the whole run up to the lead time. Unused for an instant [min]."""
     bits: int | None = None
     """Bits of simple packing; None for complex packing with second-order spatial differencing [bit]."""
     decimals: int = 0
     """Decimal scale factor; if 0, values are scaled by the binary scale factor."""
 
-    def window_hours(self, lead_hours: int) -> tuple[int, int]:
-        """Return first and last hour of the window; both are the lead time for an instant [h after init_time]."""
+    def interval(self, lead_minutes: int) -> tuple[int, int]:
+        """Return start and end of the window; both are the lead time for an instant [min after init_time]."""
         if self.statistic == "instant":
-            return lead_hours, lead_hours
-        return 0 if self.whole_run else max(lead_hours - 1, 0), lead_hours
+            return lead_minutes, lead_minutes
+        return 0 if self.minutes is None else max(lead_minutes - self.minutes, 0), lead_minutes
 
-    def window_text(self, lead_hours: int) -> str:
-        """Format the window as in NOAA's inventories, which state whole days in days.
+    def window_text(self, lead_minutes: int, product: str = "sfc") -> str:
+        """Format the window as in NOAA's inventories: in hours, whole days in days, those of ``subh`` in minutes.
 
         Examples
         --------
-        >>> MESSAGES["precipitation_run"].window_text(24), MESSAGES["precipitation_1h"].window_text(24)
+        >>> MESSAGES["precipitation_run"].window_text(1440), MESSAGES["precipitation_1h"].window_text(1440)
         ('0-1 day acc fcst', '23-24 hour acc fcst')
+        >>> SUBHOURLY_MESSAGES["precipitation_15min"].window_text(495, "subh")
+        '480-495 min acc fcst'
         """
+        start, stop = self.interval(lead_minutes)
+        unit = _unit_minutes(product)
         if self.statistic == "instant":
-            return f"{lead_hours} hour fcst" if lead_hours else "anl"
-        start, stop = self.window_hours(lead_hours)
-        unit, hours = ("hour", 1) if start % 24 or stop % 24 else ("day", 24)
-        return f"{start // hours}-{stop // hours} {unit} {self.statistic} fcst"
+            return f"{stop // unit} {_UNITS[unit]} fcst" if stop else "anl"
+        if stop == 0 or (unit == _HOUR and not (start % _DAY or stop % _DAY)):
+            unit = _DAY
+        return f"{start // unit}-{stop // unit} {_UNITS[unit]} {self.statistic} fcst"
 
-    def inventory_text(self, file: GribFile) -> str:
-        """Format columns 3 to 6 of the inventory line."""
-        return f"d={file.init_time:%Y%m%d%H}:{self.element}:{self.level}:{self.window_text(file.lead_hours)}:"
+    def inventory_text(self, file: GribFile, lead_minutes: int | None = None) -> str:
+        """Format columns 3 to 6 of the inventory line, by default for the hour of the file."""
+        window = self.window_text(lead_time_of(file, lead_minutes), file.product)
+        return f"d={file.init_time:%Y%m%d%H}:{self.element}:{self.level}:{window}:"
 
 
-_2M: Final = ("2 m above ground", _above_ground(2))
-_10M: Final = ("10 m above ground", _above_ground(10))
-_80M: Final = ("80 m above ground", _above_ground(80))
+_HOUR: Final = 60
+_DAY: Final = 1440
+_UNITS: Final = {1: "min", _HOUR: "hour", _DAY: "day"}
+
+
+def _unit_minutes(product: str) -> int:
+    """Unit of the times in files of a product [min]."""
+    return _HOUR if PRODUCTS[product].step_minutes == _HOUR else 1
+
+
+_2M: Final = ("2 m above ground", (103, 2))
+_10M: Final = ("10 m above ground", (103, 10))
+_80M: Final = ("80 m above ground", (103, 80))
 _RAW_201: Final = "var discipline=0 center=7 local_table=1 parmcat=16 parm=201"
 
 
@@ -109,7 +134,7 @@ MESSAGES: Final = {
         Message("u_component_wind_10m", "UGRD", _10M[0], (0, 2, 2), _10M[1], bits=10),
         Message("v_component_wind_10m", "VGRD", _10M[0], (0, 2, 3), _10M[1], bits=10),
         Message("wind_speed_10m_max", "WIND", _10M[0], (0, 2, 1), _10M[1], "max"),
-        Message("precipitation_run", "APCP", "surface", (0, 1, 8), SURFACE, "acc", whole_run=True, decimals=2),
+        Message("precipitation_run", "APCP", "surface", (0, 1, 8), SURFACE, "acc", None, decimals=2),
         Message("precipitation_1h", "APCP", "surface", (0, 1, 8), SURFACE, "acc", decimals=3),
         Message("surface_roughness", "SFCR", "surface", (2, 0, 1), SURFACE),
         Message("boundary_layer_cloud_cover", "TCDC", "boundary layer cloud layer", (0, 6, 1), BOUNDARY_LAYER_CLOUD),
@@ -120,7 +145,33 @@ MESSAGES: Final = {
         Message("boundary_layer_height", "HPBL", "surface", (0, 3, 18), SURFACE),
     )
 }
-"""Name to message, in the order of a real file (HRRR v4 inventories)."""
+"""Name to message of an hourly file, in the order of a real one (HRRR v4 inventories)."""
+
+
+def _hourly(*names: str) -> tuple[Message, ...]:
+    return tuple(MESSAGES[name] for name in names)
+
+
+SUBHOURLY_MESSAGES: Final = {
+    message.name: message
+    for message in (
+        *_hourly("composite_reflectivity", "lightning_threat", "wind_gust_surface"),
+        *_hourly("u_component_wind_80m", "v_component_wind_80m", "surface_pressure", "temperature_2m"),
+        _at("specific_humidity_2m", "SPFH", (0, 1, 0), _2M),
+        *_hourly("dewpoint_2m", "u_component_wind_10m", "v_component_wind_10m"),
+        Message("wind_speed_10m_5min", "WIND", _10M[0], (0, 2, 1), _10M[1], "ave", 5),
+        Message("u_component_wind_10m_5min", "UGRD", _10M[0], (0, 2, 2), _10M[1], "ave", 5),
+        Message("v_component_wind_10m_5min", "VGRD", _10M[0], (0, 2, 3), _10M[1], "ave", 5),
+        Message("downward_shortwave_flux_15min", "DSWRF", "surface", (0, 4, 7), SURFACE, "ave", 15),
+        Message("visible_beam_downward_solar_flux_15min", "VBDSF", "surface", (0, 4, 200), SURFACE, "ave", 15),
+        Message("precipitation_15min", "APCP", "surface", (0, 1, 8), SURFACE, "acc", 15, decimals=3),
+        *_hourly("downward_shortwave_flux", "visible_beam_downward_solar_flux", "visible_diffuse_downward_solar_flux"),
+    )
+}
+"""Name to message of each lead time of a sub-hourly file, in the order of a real one."""
+
+_SINCE: Final = {(each.selector.element, each.selector.level): each.since for each in CATALOG.values()}
+"""Element and level to the first init time with such messages, UTC."""
 
 DECOYS: Final = (
     "lightning_threat",
@@ -136,22 +187,62 @@ DECOYS: Final = (
 """Messages that share the element or level of a catalogued variable: an inexact selection matches them, too."""
 
 
-def messages_of(file: GribFile, names: frozenset[str]) -> tuple[Message, ...]:
-    """Return those of the named messages that a file contains, in the order of the file.
+def messages_in(product: str) -> dict[str, Message]:
+    """Return the messages that files of a product may contain, by name.
+
+    Raises
+    ------
+    ConfigError
+        If the synthetic archive does not have the product.
+    """
+    found = {"sfc": MESSAGES, "subh": SUBHOURLY_MESSAGES}.get(product)
+    if found is None:
+        raise ConfigError(f"the synthetic archive has no product {product!r}: use sfc or subh")
+    return found
+
+
+def lead_time_of(file: GribFile, lead_minutes: int | None = None) -> int:
+    """Return a lead time of a file, by default the hour that names it [min].
+
+    Raises
+    ------
+    ConfigError
+        If the file does not have the lead time.
+    """
+    has = lead_times_of(file)
+    if lead_minutes is not None and lead_minutes not in has:
+        found = ", ".join(map(str, has))
+        raise ConfigError(f"{file.label} has no lead time of {lead_minutes} min: it has {found}")
+    return has[-1] if lead_minutes is None else lead_minutes
+
+
+def messages_of(file: GribFile, names: frozenset[str], lead_minutes: int | None = None) -> tuple[Message, ...]:
+    """Return those of the named messages that a file contains for a lead time, in the order of the file.
+
+    Parameters
+    ----------
+    file : GribFile
+        The file.
+    names : frozenset of str
+        Names of messages.
+    lead_minutes : int, optional
+        Lead time, by default the hour of the file [min].
 
     Notes
     -----
     As in NOAA's files, lead hour 0 has no hourly accumulation, and at lead hour 1 it equals that of the run and is
     written once.
     """
-    found: dict[str, Message] = {}
-    for message in MESSAGES.values():
-        if message.name in names and not (message.name == "precipitation_1h" and file.lead_hours == 0):
-            found.setdefault(message.inventory_text(file), message)
+    lead_minutes, found = lead_time_of(file, lead_minutes), dict[str, Message]()
+    for message in messages_in(file.product).values():
+        published = file.init_time >= _SINCE.get((message.element, message.level), ARCHIVE_START)
+        is_empty_hour = message.name == "precipitation_1h" and lead_minutes == 0
+        if message.name in names and published and not is_empty_hour:
+            found.setdefault(message.inventory_text(file, lead_minutes), message)
     return tuple(found.values())
 
 
-def encode_message(message: Message, file: GribFile, window: GridWindow) -> bytes:
+def encode_message(message: Message, file: GribFile, window: GridWindow, lead_minutes: int | None = None) -> bytes:
     """Encode one complete GRIB2 message.
 
     Parameters
@@ -159,20 +250,33 @@ def encode_message(message: Message, file: GribFile, window: GridWindow) -> byte
     message : Message
         Kind of message.
     file : GribFile
-        Init and lead time.
+        Init time and product.
     window : GridWindow
         Grid cells.
+    lead_minutes : int, optional
+        Lead time, by default the hour of the file [min].
 
     Returns
     -------
     bytes
         From ``GRIB`` to ``7777``; decodes to :func:`~hrrr_dask.testing.fields.expected_field`.
     """
-    field = expected_field(message.name, file.init_time, file.lead_hours, window)
-    head = _section1(file.init_time) + window.section3() + _section4(message, file)
+    lead_minutes = lead_time_of(file, lead_minutes)
+    field = expected_field(message.name, file.init_time, lead_minutes, window)
+    head = _head(message, file, window, lead_minutes)
     first = float(field[0, 0])
     constant = _constant_message(message.numbers[0], head, field.size, first if (field == first).all() else 0.0)
     return constant if (field == first).all() else _packed(constant, message, field)
+
+
+def is_message(encoded: bytes, message: Message, file: GribFile, window: GridWindow, lead_minutes: int) -> bool:
+    """Whether an encoded message is of this kind, file, grid and lead time."""
+    return encoded[6] == message.numbers[0] and encoded.startswith(_head(message, file, window, lead_minutes), 16)
+
+
+def _head(message: Message, file: GribFile, window: GridWindow, lead_minutes: int) -> bytes:
+    """Encode sections 1, 3 and 4."""
+    return _section1(file.init_time) + window.section3() + _section4(message, file, lead_minutes)
 
 
 def _constant_message(discipline: int, head: bytes, size: int, reference: float) -> bytes:
@@ -188,18 +292,21 @@ def _section1(init_time: datetime) -> bytes:
     return struct.pack(">IBHHBBBHBBBBBBB", 21, 1, 7, 0, 2, 1, 1, *time, 0, 1)
 
 
-def _section4(message: Message, file: GribFile) -> bytes:
-    """Encode section 4 (product definition): templates 4.0 and 4.8, generating process 83, hours."""
-    start, stop = message.window_hours(file.lead_hours)
+def _section4(message: Message, file: GribFile, lead_minutes: int) -> bytes:
+    """Encode section 4 (product definition): templates 4.0 and 4.8, generating process 83, hours or minutes."""
+    start, stop = message.interval(lead_minutes)
+    unit = _unit_minutes(file.product)
+    code = int(unit == _HOUR)  # code table 4.4: 0 is minutes, 1 is hours
     statistical = message.statistic != "instant"
     body = struct.pack(">HH", 0, 8 if statistical else 0)
-    body += struct.pack(">BBBBBHBBI", *message.numbers[1:], 2, 0, 83, 0, 0, 1, start)
+    body += struct.pack(">BBBBBHBBI", *message.numbers[1:], 2, 0, 83, 0, 0, code, start // unit)
     body += struct.pack(">BBIBBI", message.surface[0], 0, message.surface[1], 255, 0, 0)
     if statistical:
-        end = file.valid_time
-        body += struct.pack(">HBBBBB", end.year, end.month, end.day, end.hour, 0, 0)
+        end = file.init_time + timedelta(minutes=stop)
+        body += struct.pack(">HBBBBB", end.year, end.month, end.day, end.hour, end.minute, 0)
         body += struct.pack(">BI", 1, 0)  # one time range, no missing values in it
-        body += struct.pack(">BBBIBI", {"acc": 1, "max": 2}[message.statistic], 2, 1, stop - start, 255, 0)
+        process = {"ave": 0, "acc": 1, "max": 2}[message.statistic]
+        body += struct.pack(">BBBIBI", process, 2, code, (stop - start) // unit, 255, 0)
     return struct.pack(">IB", 5 + len(body), 4) + body
 
 

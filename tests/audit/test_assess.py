@@ -43,10 +43,10 @@ OUTLIERS = {
 """Variable, run, lead time and position in CELLS to a value."""
 
 
-def field_with_outliers(name, init_time, lead_hours, window):
-    field = np.array(expected_field(name, init_time, lead_hours, window))
+def field_with_outliers(name, init_time, lead_minutes, window):
+    field = np.array(expected_field(name, init_time, lead_minutes, window))
     for (variable, run, lead, point), value in OUTLIERS.items():
-        if (variable, run, lead) == (name, init_time, lead_hours):
+        if (variable, run, lead) == (name, init_time, lead_minutes // 60):
             field[CELLS[point]] = value
     return field
 

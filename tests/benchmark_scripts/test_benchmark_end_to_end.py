@@ -66,7 +66,7 @@ def test_groups_are_as_short_as_those_of_weather_and_hold_the_same_values(name):
     short = repack_in_short_groups(long, np.random.default_rng(1))
     assert head(short) == head(long)
     assert (decoded(short) == decoded(long)).all()
-    assert decoded(short).astype(np.float32).tobytes() == expected_field(name, FILE.init_time, 6, window).tobytes()
+    assert decoded(short).astype(np.float32).tobytes() == expected_field(name, FILE.init_time, 360, window).tobytes()
     groups = read_packing(short).groups
     assert (groups.order, groups.missing_management, groups.length_base, groups.length_bits) == (2, 0, 1, 6)
     found = GroupStatistics.of([short, encode_message(MESSAGES["u_component_wind_10m"], FILE, window)])
@@ -107,7 +107,7 @@ def test_the_archive_has_a_file_and_an_inventory_for_each_run_and_lead_hour(tmp_
     kinds, wanted = messages_of(CASE, frozenset(NAMES)), 0
     for file in ARCHIVE.files:
         for kind, message in zip(kinds, cut((root / object_key(file)).read_bytes()), strict=True):
-            field = expected_field(kind.name, CASE.init_time, CASE.lead_hours, DEFAULT_WINDOW)
+            field = expected_field(kind.name, CASE.init_time, 60 * CASE.lead_hours, DEFAULT_WINDOW)
             assert decoded(message).astype(np.float32).tobytes() == field.tobytes(), kind.name
             wanted += len(message) * (kind.name in DEFAULT_VARIABLES)
     assert ARCHIVE.wanted_bytes(root) == wanted

@@ -57,7 +57,8 @@ def test_the_values_are_those_of_the_synthetic_file(answer, work):
     y, x = np.load(case / "cells.npy")
     values = np.load(case / "values.npy")  # of the last contender, along the grid's axes
     for name, found in zip(PEER_KEYS, values, strict=True):
-        np.testing.assert_array_equal(found, expected_field(name, file.init_time, file.lead_hours, WINDOW)[y, x], name)
+        field = expected_field(name, file.init_time, 60 * file.lead_hours, WINDOW)
+        np.testing.assert_array_equal(found, field[y, x], name)
     assert tuple(PEER_KEYS) == DEFAULT_VARIABLES == tuple(variable.name for variable in job.variables)
 
 

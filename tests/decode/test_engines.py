@@ -53,7 +53,7 @@ def add_bitmap(message: bytes, missing: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_engine_gives_the_bits_that_were_packed(engine, name):
-    expected = expected_field(name, FILE.init_time, FILE.lead_hours, DEFAULT_WINDOW).ravel()
+    expected = expected_field(name, FILE.init_time, 60 * FILE.lead_hours, DEFAULT_WINDOW).ravel()
     values = engine.points(encode(name), ALL)
     assert values.dtype == np.float32
     assert values.tobytes() == expected.tobytes()

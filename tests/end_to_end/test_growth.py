@@ -71,7 +71,7 @@ def assert_right(store, *, points, names, days):
         for name in names:
             for i, init in enumerate(part.init_time.values.astype("datetime64[s]").tolist()):
                 for lead in (0, 1):
-                    field = expected_field(name, init, lead, WINDOW)
+                    field = expected_field(name, init, 60 * lead, WINDOW)
                     right = [field[CELLS[k]] for k in points]
                     assert np.array_equal(as_bits(part[name][i, lead]), as_bits(right)), (name, init, lead)
 

@@ -41,7 +41,7 @@ class FixedEngine:
 
 
 def field(variable: Variable) -> np.ndarray:
-    return expected_field(variable.name, FILE.init_time, FILE.lead_hours, DEFAULT_WINDOW).astype(np.float64)
+    return expected_field(variable.name, FILE.init_time, 60 * FILE.lead_hours, DEFAULT_WINDOW).astype(np.float64)
 
 
 def messages_of(*variables: Variable) -> dict[Selector, bytes]:

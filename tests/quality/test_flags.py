@@ -210,7 +210,7 @@ def test_differing_shapes_and_unknown_names_are_refused():
 @pytest.mark.parametrize("day", [datetime(2024, 1, 1), datetime(2024, 1, 1, 18), datetime(2024, 7, 1, 18)])
 def test_synthetic_fields_have_no_flags(day, lead_hours):
     window = GridWindow(300, 500, 200, 300)
-    values = {name: expected_field(name, day, lead_hours, window) for name in CATALOG}
+    values = {name: expected_field(name, day, 60 * lead_hours, window) for name in CATALOG}
     latitude, longitude = window.latlon(*np.indices(window.shape, sparse=True))
     place = {"valid_time": day + timedelta(hours=lead_hours), "latitude": latitude, "longitude": longitude}
     found = quality_flags(values, list(CATALOG.values()), **place)

@@ -71,7 +71,7 @@ the inventory without numbers and offsets: packed values may depend on ecCodes' 
 def test_fields_of_whole_hours_have_the_stored_checksums(name):
     found = 0
     for (init_time, lead_hours), window in product(FILES, WINDOWS):
-        field = expected_field(name, init_time, lead_hours, window)
+        field = expected_field(name, init_time, 60 * lead_hours, window)
         found = google_crc32c.extend(found, field.astype("<f4").tobytes())
     assert found == FIELDS[name]
 

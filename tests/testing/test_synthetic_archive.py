@@ -30,7 +30,7 @@ from hrrr_dask.testing import (
     truncate,
     write_archive,
 )
-from hrrr_dask.testing.messages import MESSAGES, encode_message, messages_of
+from hrrr_dask.testing.messages import MESSAGES, SUBHOURLY_MESSAGES, encode_message, messages_of
 
 ALL = frozenset(MESSAGES)
 INIT = datetime(2024, 1, 1, 12)
@@ -69,7 +69,7 @@ def decode(message, *keys):
 
 def decoded_equals_expected(name, file, window=DEFAULT_WINDOW):
     values, _ = decode(encode_message(MESSAGES[name], file, window))
-    expected = expected_field(name, file.init_time, file.lead_hours, window)
+    expected = expected_field(name, file.init_time, 60 * file.lead_hours, window)
     return expected.dtype == np.float32 and values.tobytes() == expected.tobytes()
 
 
@@ -87,7 +87,7 @@ def test_a_whole_grid_file_decodes_to_the_expected_bits():
     names = {"temperature_2m", "u_component_wind_10m", "precipitation_1h", "surface_roughness", *SOLAR}
     content, _ = encode_file(file, whole, names)
     for message, kind in zip(iterate_messages(content), messages_of(file, frozenset(names)), strict=True):
-        assert np.array_equal(decode(message)[0], expected_field(kind.name, file.init_time, file.lead_hours, whole))
+        assert np.array_equal(decode(message)[0], expected_field(kind.name, file.init_time, 300, whole))
 
 
 def test_a_10m_wind_message_of_the_whole_grid_has_the_length_of_noaas():
@@ -98,7 +98,7 @@ def test_a_10m_wind_message_of_the_whole_grid_has_the_length_of_noaas():
 @pytest.mark.parametrize("name", sorted(ALL - {*SOLAR, "precipitation_run", "precipitation_1h"}))
 def test_all_files_have_different_fields(name):
     files = list(product((datetime(2024, 1, day, hour) for day in (1, 2, 15) for hour in range(24)), range(0, 49, 6)))
-    fields = {expected_field(name, init, lead, DEFAULT_WINDOW).tobytes() for init, lead in files}
+    fields = {expected_field(name, init, 60 * lead, DEFAULT_WINDOW).tobytes() for init, lead in files}
     assert len(fields) == len(files)
 
 
@@ -107,7 +107,7 @@ def test_all_files_have_different_irradiance_by_day(name):
     files = [
         (datetime(2024, 1, day, hour), lead) for day in (1, 2, 15) for hour in range(24) for lead in range(0, 49, 3)
     ]
-    fields = [expected_field(name, *file, DEFAULT_WINDOW) for file in files]
+    fields = [expected_field(name, init, 60 * lead, DEFAULT_WINDOW) for init, lead in files]
     lit = [field.tobytes() for field in fields if field.any()]
     assert len(lit) > len(files) // 3
     assert len(set(lit)) == len(lit)
@@ -115,31 +115,31 @@ def test_all_files_have_different_irradiance_by_day(name):
 
 @pytest.mark.parametrize("name", ["precipitation_run", "precipitation_1h"])
 def test_precipitation_differs_between_lead_times_and_init_times(name):
-    leads = {expected_field(name, INIT, lead, DEFAULT_WINDOW).tobytes() for lead in range(1, 49)}
-    runs = {expected_field(name, INIT.replace(hour=hour), 12, DEFAULT_WINDOW).tobytes() for hour in range(24)}
+    leads = {expected_field(name, INIT, 60 * lead, DEFAULT_WINDOW).tobytes() for lead in range(1, 49)}
+    runs = {expected_field(name, INIT.replace(hour=hour), 720, DEFAULT_WINDOW).tobytes() for hour in range(24)}
     assert (len(leads), len(runs)) == (48, 24)
 
 
 def test_all_variables_have_different_fields():
     for lead in (2, 9):
-        fields = {expected_field(name, INIT, lead, DEFAULT_WINDOW).tobytes() for name in MESSAGES}
+        fields = {expected_field(name, INIT, 60 * lead, DEFAULT_WINDOW).tobytes() for name in MESSAGES}
         assert len(fields) == len(MESSAGES)
 
 
 @pytest.mark.parametrize("name", ["temperature_2m", "u_component_wind_10m", "surface_pressure", "surface_roughness"])
 def test_a_cell_differs_from_most_neighbours_and_from_every_other_cell_in_some_variable(name):
-    field = expected_field(name, INIT, 5, DEFAULT_WINDOW)
+    field = expected_field(name, INIT, 300, DEFAULT_WINDOW)
     for shift in ((1, 0), (0, 1), (1, 1), (1, -1), (2, 0), (0, 2)):
         assert np.mean(field == np.roll(field, shift, (0, 1))) < 0.2
-    stack = np.stack([expected_field(other, INIT, 5, DEFAULT_WINDOW) for other in DEFAULT_VARIABLES])
+    stack = np.stack([expected_field(other, INIT, 300, DEFAULT_WINDOW) for other in DEFAULT_VARIABLES])
     assert len(np.unique(stack.reshape(len(stack), -1), axis=1).T) == field.size
 
 
 def test_the_values_of_a_window_equal_those_of_the_whole_grid():
     window = GridWindow(700, 1000, 5, 7)
     for name in MESSAGES:
-        whole = expected_field(name, INIT, 5, GridWindow.whole())
-        assert np.array_equal(expected_field(name, INIT, 5, window), whole[700:705, 1000:1007])
+        whole = expected_field(name, INIT, 300, GridWindow.whole())
+        assert np.array_equal(expected_field(name, INIT, 300, window), whole[700:705, 1000:1007])
 
 
 def test_the_domains_have_different_fields():
@@ -159,15 +159,15 @@ def test_the_weather_is_plausible():
     }
     whole = GridWindow.whole()
     for hour in (3, 11, 19):
-        fields = {name: expected_field(name, INIT.replace(hour=hour), 6, whole) for name in (*limits, "dewpoint_2m")}
+        fields = {name: expected_field(name, INIT.replace(hour=hour), 360, whole) for name in (*limits, "dewpoint_2m")}
         for name, (low, high) in limits.items():
             assert low <= fields[name].min() <= fields[name].max() <= high, name
         assert (fields["dewpoint_2m"] <= fields["temperature_2m"]).all()
 
 
 def test_hourly_precipitation_adds_up_to_that_of_the_run():
-    hours = [expected_field("precipitation_1h", INIT, lead, DEFAULT_WINDOW) for lead in range(1, 37)]
-    assert np.array_equal(sum(hours), expected_field("precipitation_run", INIT, 36, DEFAULT_WINDOW))
+    hours = [expected_field("precipitation_1h", INIT, 60 * lead, DEFAULT_WINDOW) for lead in range(1, 37)]
+    assert np.array_equal(sum(hours), expected_field("precipitation_run", INIT, 36 * 60, DEFAULT_WINDOW))
     assert min(hour.min() for hour in hours) >= 0
     assert sum(hours).max() > 0
 
@@ -195,9 +195,10 @@ def test_the_packing_is_that_of_noaa():
 
 
 def test_messages_match_the_catalogue_and_the_decoys():
-    assert set(MESSAGES) == {*CATALOG, *DECOYS}
+    assert {*CATALOG, *DECOYS} <= {*MESSAGES, *SUBHOURLY_MESSAGES}
+    assert set(MESSAGES) <= {*CATALOG, *DECOYS}
     for name, variable in CATALOG.items():
-        message = MESSAGES[name]
+        message = (MESSAGES | SUBHOURLY_MESSAGES)[name]
         identity = (message.element, message.level, message.numbers)
         assert identity == (variable.selector.element, variable.selector.level, variable.numbers)
         assert message.statistic == variable.selector.window.kind
