@@ -72,6 +72,7 @@ LIMITS: Final[dict[str, Limits]] = {
     "MAXVW": Limits(-120, 120, _GUST.source),
     "APCP": Limits(0, 2_000, "WMO: 1825 mm in 24 hours, Foc-Foc 1966"),
     "APCP:surface:1 hour acc": Limits(0, 500, "401 mm in an hour, Shangdi 1975; 305 mm in 42 minutes, Holt 1947 (WMO)"),
+    "APCP:surface:15 min acc": Limits(0, 250, "198 mm in a quarter of an hour, Plumb Point 1916 (WMO-No. 1045)"),
     "HPBL": Limits(0, 10_000, "deserts mix up to 5 or 6 km"),
     "VIS": Limits(0, 100_000, "real HRRR fields reach 90 km"),
     "CAPE": Limits(0, 15_000, "soundings reach 8,000 J kg-1"),
