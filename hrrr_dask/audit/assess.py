@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hrrr_dask.config.period import parse_period
-from hrrr_dask.config.settings import resolve_settings
+from hrrr_dask.catalog.lead_times import file_hour
+from hrrr_dask.config.settings import parse_period, resolve_settings
 from hrrr_dask.errors import ConfigError, PlanError
 from hrrr_dask.ledger.ledger import Ledger
 from hrrr_dask.objects.transactions import open_blobs
@@ -32,7 +32,7 @@ from hrrr_dask.store.store import read_states
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["assess", "parse_flags"]
+__all__ = ["assess", "count_files", "parse_flags"]
 
 BLOCK_BYTES: Final = 32_000_000
 """Maximum bytes of values in memory, of all variables; processing takes about five times that [B]."""
@@ -89,12 +89,11 @@ def assess(
     times = [existing.axis.init_time(k) for k in (runs.start, runs.stop - 1)]
     dataset = open_dataset(url, **options).sel(init_time=slice(*times)).isel(point=slice(existing.n_points))
     points = dataset.point_id.to_numpy().tolist(), dataset.latitude.to_numpy(), dataset.longitude.to_numpy()
-    findings = QualityFindings(
-        existing.selection.variables, points, dataset.init_time.to_numpy(), existing.selection.lead_minutes
-    )
-    for block in _blocks_of_points(existing):
+    lead_minutes = existing.selection.lead_minutes
+    findings = QualityFindings(existing.selection.variables, points, dataset.init_time.to_numpy(), lead_minutes)
+    for block in _blocks_of_points(existing, len(lead_minutes)):
         _assess_points(dataset, block, _partitions(existing, runs), attempted, findings)
-    found = findings.to_assessment(url, int(((codes == COMPLETE) | (codes == PARTIAL)).any(axis=0).sum()))
+    found = findings.to_assessment(url, count_files(codes, lead_minutes))
     if markdown:
         Path(markdown).write_text(format_quality_page(found), encoding="utf-8")
     if plot:
@@ -125,6 +124,21 @@ def parse_flags(text: str) -> tuple[str, ...]:
     return names
 
 
+def count_files(codes: NDArray[np.uint8], lead_minutes: Sequence[int]) -> int:
+    """Count the files with at least one value.
+
+    Parameters
+    ----------
+    codes : ndarray of uint8, dims (variable, init_time, lead_time)
+        Outcome numbers.
+    lead_minutes : sequence of int
+        Ascending [min]. A file of quarter hours has several of them.
+    """
+    has_values = ((codes == COMPLETE) | (codes == PARTIAL)).any(axis=0)
+    _, first = np.unique([file_hour(lead) for lead in lead_minutes], return_index=True)
+    return int(np.logical_or.reduceat(has_values, first, axis=1).sum())
+
+
 def _check_writable(path: str | os.PathLike[str]) -> None:
     """Check that the directory of a file to write exists, before anything is read."""
     parent = Path(path).parent
@@ -146,11 +160,11 @@ def _runs_between(existing: Existing, url: str, start: str | datetime, end: str 
     return runs
 
 
-def _blocks_of_points(existing: Existing) -> Iterator[slice]:
+def _blocks_of_points(existing: Existing, n_leads: int) -> Iterator[slice]:
     """Yield blocks of points: as many whole inner chunks as fit into :data:`BLOCK_BYTES`."""
     layout = existing.layout
-    files = layout.partition_days * len(existing.axis.cycles) * len(existing.selection.lead_minutes)
-    chunk_bytes = files * len(existing.selection.variables) * layout.chunk_points * 4
+    n_times = layout.partition_days * len(existing.axis.cycles) * n_leads
+    chunk_bytes = n_times * len(existing.selection.variables) * layout.chunk_points * 4
     step = layout.chunk_points * max(1, min(BLOCK_BYTES // chunk_bytes, layout.shard_points // layout.chunk_points))
     for start in range(0, existing.n_points, step):
         yield slice(start, min(start + step, existing.n_points))
@@ -187,7 +201,7 @@ def _assess_points(
                 previous, previous_flags = last[variable.name]
                 added = np.concatenate([previous, added])
                 added_flags = np.concatenate([previous_flags, added_flags])
-            steps = step_flags(added, variable, times, findings.lead_hours, added_flags)
+            steps = step_flags(added, variable, times, findings.lead_minutes, added_flags)
             findings.add(
                 variable,
                 added,

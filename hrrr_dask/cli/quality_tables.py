@@ -21,14 +21,20 @@ def assessment_tables(found: Assessment) -> list[Table]:
 
 
 def assessment_answer(found: Assessment) -> dict[str, Any]:
-    """Return an assessment as JSON; numbers that are not finite are null."""
+    """Return an assessment as JSON; numbers that are not finite are null.
+
+    Every lead time is an integer: ``lead_hours`` if all lead times of the store are whole hours, else ``lead_minutes``.
+    """
 
     def spelled(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: spelled(item) for key, item in value.items()}
+            return dict(spelled_item(key, item) for key, item in value.items())
         if isinstance(value, list | tuple):
             return [spelled(item) for item in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    def spelled_item(key: str, item: Any) -> tuple[str, Any]:
+        return ("lead_hours", item // 60) if key == "lead_minutes" and found.hourly else (key, spelled(item))
 
     answer: dict[str, Any] = spelled(asdict(found))
     return answer

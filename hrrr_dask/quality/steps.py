@@ -1,7 +1,7 @@
 """Flags implausible steps between consecutive lead times, and between runs at the same valid time.
 
-Like a random walk, a quantity changes by its hourly step times the square root of the hours. Much larger steps are
-flagged for review; the values are not changed.
+Like a random walk, a quantity changes by its hourly step times the square root of the hours: by half of it in a quarter
+of an hour. Much larger steps are flagged for review; the values are not changed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def step_flags(
     values: NDArray[np.float32],
     variable: Variable,
     init_times: NDArray[np.datetime64],
-    lead_hours: Sequence[int],
+    lead_minutes: Sequence[int],
     flags: NDArray[np.uint16] | None = None,
 ) -> NDArray[np.uint16]:
     """Flag values far from those at the previous lead time, or of the previous run at the same valid time.
@@ -42,8 +42,8 @@ def step_flags(
         No steps are flagged if it has no hourly step in :mod:`hrrr_dask.catalog.limits`.
     init_times : ndarray of datetime64, dims (init_time,)
         Ascending, UTC.
-    lead_hours : sequence of int
-        Ascending [h].
+    lead_minutes : sequence of int
+        Ascending [min].
     flags : ndarray of uint16, dims (init_time, lead_time, point), optional
         Flags of :mod:`hrrr_dask.quality.flags`: steps from and to flagged values are ignored.
 
@@ -58,9 +58,9 @@ def step_flags(
     ValueError
         If the shapes do not match.
     """
-    if values.ndim != 3 or values.shape[:2] != (len(init_times), len(lead_hours)):
+    if values.ndim != 3 or values.shape[:2] != (len(init_times), len(lead_minutes)):
         raise ValueError(
-            f"wanted values with dims (init_time, lead_time, point) for {len(init_times)} runs and {len(lead_hours)} "
+            f"wanted values with dims (init_time, lead_time, point) for {len(init_times)} runs and {len(lead_minutes)} "
             f"lead times, found shape {values.shape}"
         )
     steps = np.zeros(values.shape, dtype=np.uint16)
@@ -71,19 +71,19 @@ def step_flags(
         values = np.where(flags == 0, values, np.float32(np.nan))
     max_hourly = STEP_FACTOR * limits.hourly_step
     with np.errstate(invalid="ignore"):  # the difference of two infinities is NaN, which is no step
-        steps |= _steps_along_lead(values, np.asarray(lead_hours), max_hourly) * ALONG_LEAD
-        steps |= _steps_between_runs(values, init_times, lead_hours, max_hourly) * BETWEEN_RUNS
+        steps |= _steps_along_lead(values, lead_minutes, max_hourly) * ALONG_LEAD
+        steps |= _steps_between_runs(values, init_times, lead_minutes, max_hourly) * BETWEEN_RUNS
     return steps
 
 
 def preceding_values(
-    values: NDArray[np.float32], init_times: NDArray[np.datetime64], lead_hours: Sequence[int]
+    values: NDArray[np.float32], init_times: NDArray[np.datetime64], lead_minutes: Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the values that each value is compared with.
 
     Parameters
     ----------
-    values, init_times, lead_hours
+    values, init_times, lead_minutes
         As for :func:`step_flags`.
 
     Returns
@@ -93,16 +93,16 @@ def preceding_values(
     """
     along, between = np.full_like(values, np.nan), np.full_like(values, np.nan)
     along[:, 1:] = values[:, :-1]
-    for _, runs, leads, earlier in _matching_runs(init_times, lead_hours):
+    for _, runs, leads, earlier in _matching_runs(init_times, lead_minutes):
         between[np.ix_(runs, leads)] = values[np.ix_(runs - 1, earlier)]
     return along, between
 
 
-def _steps_along_lead(values: NDArray[np.float32], hours: NDArray[np.int64], max_hourly: float) -> NDArray[np.bool_]:
+def _steps_along_lead(values: NDArray[np.float32], lead_minutes: Sequence[int], max_hourly: float) -> NDArray[np.bool_]:
     steps = np.zeros(values.shape, dtype=bool)
 
     def is_step(lead: int, earlier: int) -> NDArray[np.bool_]:
-        allowed = np.float32(max_hourly * np.sqrt(hours[lead] - hours[earlier]))
+        allowed = _allowed_step(max_hourly, lead_minutes[lead] - lead_minutes[earlier])
         exceeds: NDArray[np.bool_] = np.abs(values[:, lead] - values[:, earlier]) > allowed
         return exceeds
 
@@ -114,23 +114,27 @@ def _steps_along_lead(values: NDArray[np.float32], hours: NDArray[np.int64], max
 
 
 def _steps_between_runs(
-    values: NDArray[np.float32], init_times: NDArray[np.datetime64], lead_hours: Sequence[int], max_hourly: float
+    values: NDArray[np.float32], init_times: NDArray[np.datetime64], lead_minutes: Sequence[int], max_hourly: float
 ) -> NDArray[np.bool_]:
     steps = np.zeros(values.shape, dtype=bool)
-    for hours, runs, leads, earlier in _matching_runs(init_times, lead_hours):
+    for minutes, runs, leads, earlier in _matching_runs(init_times, lead_minutes):
         change = values[np.ix_(runs, leads)] - values[np.ix_(runs - 1, earlier)]
-        steps[np.ix_(runs, leads)] = np.abs(change) > np.float32(max_hourly * np.sqrt(hours))
+        steps[np.ix_(runs, leads)] = np.abs(change) > _allowed_step(max_hourly, minutes)
     return steps
 
 
+def _allowed_step(max_hourly: float, minutes: int) -> np.float32:
+    return np.float32(max_hourly * np.sqrt(minutes / 60))
+
+
 def _matching_runs(
-    init_times: NDArray[np.datetime64], lead_hours: Sequence[int]
+    init_times: NDArray[np.datetime64], lead_minutes: Sequence[int]
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield hours since the previous run, the runs, and lead time positions of equal valid time in both runs."""
-    since_previous = np.diff(init_times.astype("datetime64[h]")).astype(np.int64)
-    position = {hour: k for k, hour in enumerate(lead_hours)}
-    for hours in np.unique(since_previous).tolist():
-        pairs = [(k, position[hour + hours]) for k, hour in enumerate(lead_hours) if hour + hours in position]
+    """Yield minutes since the previous run, the runs, and lead time positions of equal valid time in both runs."""
+    since_previous = np.diff(init_times.astype("datetime64[m]")).astype(np.int64)
+    position = {lead: k for k, lead in enumerate(lead_minutes)}
+    for minutes in np.unique(since_previous).tolist():
+        pairs = [(k, position[lead + minutes]) for k, lead in enumerate(lead_minutes) if lead + minutes in position]
         if pairs:
             leads, earlier = np.array(pairs, dtype=np.int64).T
-            yield hours, np.flatnonzero(since_previous == hours) + 1, leads, earlier
+            yield minutes, np.flatnonzero(since_previous == minutes) + 1, leads, earlier

@@ -73,8 +73,8 @@ class QualityFindings:
         Ids, latitudes and longitudes of the points.
     init_times : ndarray of datetime64, dims (init_time,)
         Ascending, UTC, one or more.
-    lead_hours : sequence of int
-        Ascending [h].
+    lead_minutes : sequence of int
+        Ascending [min].
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class QualityFindings:
         variables: Sequence[Variable],
         points: PointCoordinates,
         init_times: NDArray[np.datetime64],
-        lead_hours: Sequence[int],
+        lead_minutes: Sequence[int],
     ) -> None:
         self.variables = tuple(variables)
         self.columns: Columns = picture_columns(init_times.astype("datetime64[s]"))
@@ -90,7 +90,9 @@ class QualityFindings:
         """Number of values, dims (column, variable)."""
         self.flag_counts: NDArray[np.int64] = np.zeros((*self.value_counts.shape, len(ALL_FLAGS) + 1), dtype=np.int64)
         """Number of values by flag, last of any flag but ``no-data-sentinel``; dims (column, variable, flag + 1)."""
-        self.lead_hours = tuple(lead_hours)
+        self.lead_minutes = tuple(lead_minutes)
+        self._step_share = np.sqrt(np.minimum(np.diff(lead_minutes, prepend=-60), 60) / 60)
+        """Step along lead time that is allowed, as a share of that within an hour, at most 1; dims (lead_time,)."""
         self._inits = init_times.astype("datetime64[s]")
         self._position = {variable.name: k for k, variable in enumerate(variables)}
         self._points = points
@@ -99,7 +101,7 @@ class QualityFindings:
         self._range = np.full((len(variables), 2), [np.inf, -np.inf])
         self._sum, self._n_finite = np.zeros(len(variables)), np.zeros(len(variables), dtype=np.int64)
         self._by_run = np.zeros(len(init_times), dtype=np.int64)
-        self._by_lead = np.zeros((len(lead_hours), 2), dtype=np.int64)
+        self._by_lead = np.zeros((len(lead_minutes), 2), dtype=np.int64)
         self._by_point = np.zeros(n_points, dtype=np.int64)
         self._has_flag = np.zeros((len(variables), len(ALL_FLAGS), n_points), dtype=bool)
         self._extremes: dict[tuple[int, int], list[_Extreme]] = {}
@@ -135,7 +137,7 @@ class QualityFindings:
         row = self._position[variable.name]
         before: tuple[NDArray[np.float32], ...] = ()
         if flags[overlap:].any():
-            before = preceding_values(values, self._inits[first_run : first_run + len(values)], self.lead_hours)
+            before = preceding_values(values, self._inits[first_run : first_run + len(values)], self.lead_minutes)
         values, flags, attempted = values[overlap:], flags[overlap:], attempted[overlap:]
         first_run += overlap
         present = ~np.isnan(values)
@@ -183,9 +185,12 @@ class QualityFindings:
             if not at.size:
                 continue
             extreme, before = values.ravel()[at].astype(np.float64), np.full(at.shape, np.nan)
+            share = np.ones(at.shape)
             if flag.name in STEP_FLAGS:
                 before = preceding[k - len(FLAGS)].ravel()[at].astype(np.float64)
-            extremity = self._extremity(row, extreme, before)
+            if flag.name == "step-along-lead-time":
+                share = self._step_share[np.unravel_index(at, values.shape)[1]]
+            extremity = self._extremity(row, extreme, before, share)
             kept = self._extremes.setdefault((k, row), [])
             for j in np.argsort(-extremity, kind="stable")[:MAX_EXAMPLES_PER_KIND].tolist():
                 run, lead, point = (int(index) for index in np.unravel_index(at[j], values.shape))
@@ -195,14 +200,16 @@ class QualityFindings:
             kept.sort(key=lambda one: one.rank)
             del kept[MAX_EXAMPLES_PER_KIND:]
 
-    def _extremity(self, row: int, values: NDArray[np.float64], before: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Rate values in multiples of the allowed step, or of half the range between the limits."""
+    def _extremity(
+        self, row: int, values: NDArray[np.float64], before: NDArray[np.float64], share: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Rate values in multiples of a share of the allowed hourly step, or of half the range between the limits."""
         limits = find_limits(self.variables[row].selector)
         if limits is None:
             return np.zeros(len(values))
         middle, half = (limits.low + limits.high) / 2, (limits.high - limits.low) / 2
         max_step = STEP_FACTOR * (limits.hourly_step or np.inf)
-        return np.where(np.isnan(before), np.abs(values - middle) / half, np.abs(values - before) / max_step)
+        return np.where(np.isnan(before), np.abs(values - middle) / half, np.abs(values - before) / (max_step * share))
 
     def to_assessment(self, store: str, files: int) -> Assessment:
         """Summarise the findings.
@@ -230,7 +237,7 @@ class QualityFindings:
             runs=self._worst_runs(),
             leads=tuple(
                 LeadFinding(lead, int(values), int(flagged))
-                for lead, (values, flagged) in zip(self.lead_hours, self._by_lead, strict=True)
+                for lead, (values, flagged) in zip(self.lead_minutes, self._by_lead, strict=True)
             ),
             examples=self._examples(),
         )
@@ -300,7 +307,7 @@ class QualityFindings:
             units=variable.units,
             flags=flag_names(one.mask),
             init_time=self._inits[run].item(),
-            lead_hours=self.lead_hours[lead],
+            lead_minutes=self.lead_minutes[lead],
             point_id=str(ids[point]),
             latitude=float(latitude[point]),
             longitude=float(longitude[point]),

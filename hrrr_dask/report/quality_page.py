@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from hrrr_dask.catalog.lead_times import file_hour, format_lead_time
 from hrrr_dask.report.findings import ALL_FLAGS
 from hrrr_dask.report.results import Assessment, Example
 
@@ -73,20 +74,21 @@ def _flags(found: Assessment) -> str:
 
 
 def _examples(found: Assessment) -> str:
+    valid_time = "%Y-%m-%d %H" if found.hourly else "%Y-%m-%d %H:%M"
     rows = [
         (
             _code(one.variable),
             _cell(_format_value_with_unit(one)),
             f"{one.init_time:%Y-%m-%d %H}",
-            f"{one.lead_hours}",
-            f"{one.valid_time:%Y-%m-%d %H}",
+            _lead_time(found, one.lead_minutes),
+            f"{one.valid_time:{valid_time}}",
             _cell(one.point_id),
             format_location(one.latitude, one.longitude),
             ", ".join(map(_code, one.flags)),
         )
         for one in found.examples
     ]
-    header = ("variable", "value", "init time", "lead [h]", "valid time", "point", "location", "flags")
+    header = ("variable", "value", "init time", _lead_header(found), "valid time", "point", "location", "flags")
     return "## Most extreme values\n\n" + _table(header, rows, (LEFT, RIGHT, LEFT, RIGHT, LEFT, LEFT, LEFT, LEFT))
 
 
@@ -120,8 +122,16 @@ def _variables(found: Assessment) -> str:
 
 
 def _lead_times(found: Assessment) -> str:
-    rows = [(f"{row.lead_hours}", f"{row.values:,}", f"{row.flagged:,}") for row in found.leads]
-    return "## Lead times\n\n" + _table(("lead [h]", "values", "flagged"), rows, (RIGHT, RIGHT, RIGHT))
+    rows = [(_lead_time(found, row.lead_minutes), f"{row.values:,}", f"{row.flagged:,}") for row in found.leads]
+    return "## Lead times\n\n" + _table((_lead_header(found), "values", "flagged"), rows, (RIGHT, RIGHT, RIGHT))
+
+
+def _lead_header(found: Assessment) -> str:
+    return "lead [h]" if found.hourly else "lead time"
+
+
+def _lead_time(found: Assessment, lead_minutes: int) -> str:
+    return f"{lead_minutes // 60}" if found.hourly else format_lead_time(lead_minutes)
 
 
 def _meanings(found: Assessment) -> str:
@@ -131,7 +141,7 @@ def _meanings(found: Assessment) -> str:
 
 
 def format_example(one: Example, *, bare: bool = False) -> str:
-    """Format an example as one line.
+    """Format an example as one line, with its file, and with its lead time if that is not the hour of the file.
 
     Parameters
     ----------
@@ -141,7 +151,9 @@ def format_example(one: Example, *, bare: bool = False) -> str:
         Omit the name of the variable.
     """
     name = "" if bare else f"{one.variable} "
-    return f"{name}{_format_value_with_unit(one)} at {one.point_id}, {one.init_time:%Y-%m-%dT%H}-f{one.lead_hours:02d}"
+    file = f"{one.init_time:%Y-%m-%dT%H}-f{file_hour(one.lead_minutes):02d}"
+    lead_time = f" ({format_lead_time(one.lead_minutes)})" if one.lead_minutes % 60 else ""
+    return f"{name}{_format_value_with_unit(one)} at {one.point_id}, {file}{lead_time}"
 
 
 def _format_value_with_unit(one: Example) -> str:

@@ -112,8 +112,8 @@ class Example:
     """All flags of the value."""
     init_time: datetime
     """Init time, UTC."""
-    lead_hours: int
-    """Lead time [h]."""
+    lead_minutes: int
+    """Lead time [min]."""
     point_id: str
     """Id of the point."""
     latitude: float
@@ -124,9 +124,19 @@ class Example:
     """For a step: the value before it."""
 
     @property
+    def lead_time(self) -> timedelta:
+        """Lead time."""
+        return timedelta(minutes=self.lead_minutes)
+
+    @property
+    def lead_hours(self) -> float:
+        """Lead time [h]."""
+        return self.lead_minutes / 60
+
+    @property
     def valid_time(self) -> datetime:
         """Valid time, UTC."""
-        return self.init_time + timedelta(hours=self.lead_hours)
+        return self.init_time + self.lead_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +205,22 @@ class RunFinding:
 class LeadFinding:
     """Flagged values of one lead time."""
 
-    lead_hours: int
-    """Lead time [h]."""
+    lead_minutes: int
+    """Lead time [min]."""
     values: int
     """Number of values."""
     flagged: int
     """Values with any flag except ``no-data-sentinel``."""
+
+    @property
+    def lead_time(self) -> timedelta:
+        """Lead time."""
+        return timedelta(minutes=self.lead_minutes)
+
+    @property
+    def lead_hours(self) -> float:
+        """Lead time [h]."""
+        return self.lead_minutes / 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +256,11 @@ class Assessment:
     examples: tuple[Example, ...]
     """The most extreme values, at most ten, and at most three with the same flag and variable; none of
     ``no-data-sentinel``."""
+
+    @property
+    def hourly(self) -> bool:
+        """Whether every lead time of the store is a whole number of hours."""
+        return not any(row.lead_minutes % 60 for row in self.leads)
 
     def found(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return those of the given flags that were found."""

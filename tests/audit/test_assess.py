@@ -15,8 +15,11 @@ from support.paths import SHARED_DATA
 
 import hrrr_dask
 from hrrr_dask.audit import assess as assess_module
+from hrrr_dask.catalog.variables import parse_variables
 from hrrr_dask.cli.commands import cli
 from hrrr_dask.errors import ConfigError, PlanError, StoreMismatchError
+from hrrr_dask.grid.solar import cos_zenith
+from hrrr_dask.report.findings import QualityFindings
 from hrrr_dask.testing import DEFAULT_WINDOW, expected_field, write_archive
 from hrrr_dask.testing import messages as messages_module
 
@@ -141,7 +144,7 @@ def test_outliers_are_found_with_their_point_and_time(with_outliers):
     assert found.flagged == 3 + 3 + 2
     assert (found.files, found.missing) == (15, 9 * 3)
     first, second, *_ = found.examples
-    assert (first.variable, first.value, first.init_time, first.lead_hours) == (beam, 9000, NOON, 0)
+    assert (first.variable, first.value, first.init_time, first.lead_minutes) == (beam, 9000, NOON, 0)
     assert first.flags == ("above-limits", "beam-above-solar-constant", "solar-closure")
     assert first.point_id == "p0"
     latitude, longitude = DEFAULT_WINDOW.latlon(*CELLS[0])
@@ -157,8 +160,61 @@ def test_small_blocks_give_the_same_assessment(with_outliers, monkeypatch):
     monkeypatch.setattr(assess_module, "BLOCK_BYTES", 1)
     existing = assess_module.load_existing(with_outliers, {})
     assert existing.layout.chunk_points >= 3, "else there are several blocks above"
-    monkeypatch.setattr(assess_module, "_blocks_of_points", lambda _: [slice(0, 1), slice(1, 3)])
+    monkeypatch.setattr(assess_module, "_blocks_of_points", lambda *_: [slice(0, 1), slice(1, 3)])
     assert hrrr_dask.assess(with_outliers) == whole
+
+
+def test_files_with_several_lead_times_are_counted_once():
+    codes = np.full((2, 3, 8), 8, np.uint8)
+    codes[0, 0, [0, 1, 4]] = 1  # lead times 0, 15 min and 60 min: two files
+    codes[1, 0, 1] = 1
+    codes[1, 2, [4, 5]] = [12, 1]  # 60 min, of which some points have values, and 75 min
+    assert assess_module.count_files(codes, list(range(0, 120, 15))) == 4
+    assert assess_module.count_files(codes, list(range(0, 480, 60))) == 3 + 2
+
+
+def test_a_block_of_quarter_hours_is_assessed_at_its_valid_times():
+    """Closure and steps depend on minutes: the sun rises by 3.75 degrees in a quarter of an hour."""
+    variables = parse_variables([*NAMES[:1], *NAMES[3:6], "VBDSF:surface:15 min ave", "DSWRF:surface:15 min ave"])
+    inits, minutes = np.array(["2024-03-20T06", "2024-03-20T07"], "datetime64[ns]"), np.arange(0, 105, 15)
+    valid = inits[:, None] + minutes.astype("timedelta64[m]")
+    cosine = np.broadcast_to(cos_zenith(valid[..., None], [0.0, 0.0], [10.0, 12.0]), (2, 7, 2))
+    beam = np.full((2, 7, 2), 800, np.float32)
+    values = {
+        "temperature_2m": np.full((2, 7, 2), 280, np.float32),
+        NAMES[3]: beam,
+        NAMES[4]: np.full_like(beam, 100),
+        NAMES[5]: (100 + 800 * np.maximum(cosine, 0)).astype(np.float32),
+        "vbdsf_surface_15_min_ave": beam,
+        "dswrf_surface_15_min_ave": np.zeros_like(beam),  # closure is not tested for averages
+    }
+    values["temperature_2m"][1, 3, 1] = 291  # at 0:45; 10 K are allowed
+    dims = ("init_time", "lead_time", "point")
+    dataset = xr.Dataset(
+        {name: (dims, array) for name, array in values.items()},
+        {
+            "init_time": inits,
+            "lead_time": minutes.astype("timedelta64[m]").astype("timedelta64[ns]"),
+            "valid_time": (dims[:2], valid),
+            "cell_latitude": ("point", [0.0, 0.0]),
+            "cell_longitude": ("point", [10.0, 12.0]),
+        },
+    )
+    points = (["a", "b"], np.zeros(2), np.array([10.0, 12.0]))
+
+    def assessed(dataset):
+        findings = QualityFindings(variables, points, inits, minutes.tolist())
+        attempted = np.ones((len(variables), 2, 7), bool)
+        assess_module._assess_points(dataset, slice(0, 2), [slice(0, 1), slice(1, 2)], attempted, findings)
+        return findings.to_assessment("s", 4)
+
+    found = assessed(dataset)
+    assert counts_of(found) == {("step-along-lead-time", "temperature_2m"): 1}
+    (one,) = found.examples
+    assert (one.point_id, one.lead_minutes, one.valid_time) == ("b", 45, datetime(2024, 3, 20, 7, 45))
+    whole_hours = valid.astype("datetime64[h]").astype("datetime64[ns]")
+    early = assessed(dataset.assign_coords(valid_time=(dims[:2], whole_hours)))
+    assert ("solar-closure", NAMES[5]) in counts_of(early), "else minutes do not matter here"
 
 
 def test_only_the_given_period_is_assessed(with_outliers):
@@ -200,7 +256,8 @@ def test_json_output_has_the_assessment(with_outliers):
     assert found["first_init_time"] == "2024-07-02T00:00:00"
     assert found["flagged"] == 4
     assert found["examples"][0]["value"] == 9000
-    assert [row["lead_hours"] for row in found["leads"]] == [0, 6]
+    assert [json.dumps(row["lead_hours"]) for row in found["leads"]] == ["0", "6"], "integers"
+    assert "lead_minutes" not in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from hrrr_dask.report.findings import ALL_FLAGS, QualityFindings
 
 NAMES = ("temperature_2m", "dewpoint_2m", "CPOFP:surface", "HGT:cloud ceiling")
 VARIABLES = parse_variables(NAMES)
-LEADS = (0, 1, 3)
+LEADS = (0, 60, 180)
 INITS = np.datetime64("2024-01-01T00", "s") + np.arange(5) * np.timedelta64(6, "h")
 POINTS = ([f"p{k}" for k in range(4)], np.arange(4) + 40.0, np.arange(4) - 100.0)
 
@@ -64,7 +64,9 @@ def test_plausible_values_have_no_flags_and_are_all_counted():
     dewpoint = found.variables[1]
     assert (dewpoint.name, dewpoint.units) == ("dewpoint_2m", "K")
     assert (dewpoint.minimum, dewpoint.mean, dewpoint.maximum) == (270, 271.5, 273)
-    assert [(row.lead_hours, row.values, row.flagged) for row in found.leads] == [(k, 80, 0) for k in LEADS]
+    assert [(row.lead_minutes, row.values, row.flagged) for row in found.leads] == [(k, 80, 0) for k in LEADS]
+    assert [row.lead_hours for row in found.leads] == [0, 1, 3]
+    assert found.hourly
 
 
 def implausible_values() -> dict[str, np.ndarray]:
@@ -144,7 +146,7 @@ def test_the_most_extreme_values_are_kept_in_any_position():
         (row,) = found.flags
         assert (row.flag, row.values, row.worst) == ("above-limits", 60, found.examples[0])
         for one in found.examples:
-            index = INITS.tolist().index(one.init_time), LEADS.index(one.lead_hours), POINTS[0].index(one.point_id)
+            index = INITS.tolist().index(one.init_time), LEADS.index(one.lead_minutes), POINTS[0].index(one.point_id)
             assert values["temperature_2m"][index] == one.value
 
 
@@ -202,3 +204,43 @@ def test_found_returns_the_given_flags_that_occur():
     found = assess(implausible_values())
     assert found.found(["solar-closure", "above-limits"]) == ("above-limits",)
     assert found.found([]) == ()
+
+
+QUARTERS = tuple(range(0, 120, 15))
+
+
+def quarter_hourly(values):
+    """Findings of air temperature for lead times of every quarter of an hour, and two runs."""
+    hourly = np.array(["2024-01-01T00", "2024-01-01T01"], "datetime64[s]")
+    findings = QualityFindings(VARIABLES[:1], POINTS, hourly, QUARTERS)
+    flags = quality_flags({"temperature_2m": values}, VARIABLES)["temperature_2m"]
+    flags |= step_flags(values, VARIABLES[0], hourly, QUARTERS, flags)
+    attempted = np.ones((2, len(QUARTERS)), bool)
+    findings.add(VARIABLES[0], values, flags, first_run=0, first_point=0, attempted=attempted)
+    return findings.to_assessment("s", 4)
+
+
+def test_lead_times_of_quarter_hours_are_counted_one_by_one():
+    values = np.full((2, len(QUARTERS), 4), 280, np.float32)
+    values[0, 5, 2] = 295  # at 1:15; 10 K are allowed in a quarter of an hour
+    values[1, 2, 0] = 312  # at 0:30; 20 K are allowed between the runs
+    found = quarter_hourly(values)
+    assert not found.hourly
+    assert [(row.lead_minutes, row.flagged) for row in found.leads] == [
+        (lead, int(lead in (30, 75))) for lead in QUARTERS
+    ]
+    assert found.leads[5].lead_time == timedelta(hours=1, minutes=15)
+    assert (found.leads[5].lead_hours, found.leads[4].lead_hours) == (1.25, 1)
+    warm, along = found.examples
+    assert (along.value, along.before, along.lead_minutes, along.lead_hours) == (295, 280, 75, 1.25)
+    assert along.flags == ("step-along-lead-time",)
+    assert along.valid_time == datetime(2024, 1, 1, 1, 15)
+    assert (warm.flags, warm.before) == (("step-along-lead-time", "step-between-runs"), 280)
+    assert warm.valid_time == datetime(2024, 1, 1, 1, 30)
+
+
+def test_a_step_within_a_quarter_hour_is_rated_by_what_that_allows():
+    values = np.full((2, len(QUARTERS), 4), 280, np.float32)
+    values[0, 1, 0] = 333.5  # 1.05 times half the range of the limits
+    values[0, 5, 2] = 291  # 1.1 times the step that is allowed in a quarter of an hour
+    assert [one.value for one in quarter_hourly(values).examples] == [291, 333.5]

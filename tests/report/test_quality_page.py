@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from dataclasses import replace
 from datetime import datetime
 
 import pytest
+from rich.console import Console
 
+from hrrr_dask.cli.quality_tables import assessment_answer, assessment_tables
 from hrrr_dask.report.quality_page import format_example, format_quality_page, format_share
 from hrrr_dask.report.results import (
     Assessment,
@@ -25,7 +29,7 @@ SPIKE = Example(
     units="W m-2",
     flags=("above-limits", "beam-above-solar-constant"),
     init_time=datetime(2024, 3, 1, 12),
-    lead_hours=1,
+    lead_minutes=60,
     point_id="ros|coe",
     latitude=32.27,
     longitude=-100.36,
@@ -49,7 +53,7 @@ CLEAN = Assessment(
     flags=(),
     points=(),
     runs=(),
-    leads=(LeadFinding(0, 15_000, 0), LeadFinding(1, 15_000, 0)),
+    leads=(LeadFinding(0, 15_000, 0), LeadFinding(60, 15_000, 0)),
     examples=(),
 )
 FLAGGED = replace(
@@ -156,3 +160,54 @@ def test_a_share_is_never_rounded_to_0_or_100_percent(part, whole, text):
 
 def test_dimensionless_values_have_no_unit():
     assert format_example(replace(SPIKE, units="1", value=2.0, variable="x")) == "x 2 at ros|coe, 2024-03-01T12-f01"
+
+
+QUARTERS = replace(
+    FLAGGED,
+    flags=(FlagFinding("above-limits", SPIKE.variable, 2, 1, replace(SPIKE, lead_minutes=315)),),
+    examples=(replace(SPIKE, lead_minutes=315), replace(STEP, lead_minutes=360)),
+    leads=(LeadFinding(0, 1_000, 0), LeadFinding(15, 1_000, 0), LeadFinding(315, 1_000, 2), LeadFinding(360, 1_000, 1)),
+)
+"""An assessment of lead times that are not all whole hours."""
+
+
+def test_a_page_with_quarter_hours_has_hours_and_minutes():
+    found = tables(format_quality_page(QUARTERS))
+    assert [row[0] for row in found["lead time values flagged"]] == ["0 h", "15 min", "5 h 15 min", "6 h"]
+    rows = found["variable value init time lead time valid time point location flags"]
+    assert [row[2:5] for row in rows] == [
+        ["2024-03-01 12", "5 h 15 min", "2024-03-01 17:15"],
+        ["2024-03-01 12", "6 h", "2024-03-01 18:00"],
+    ]
+    (worst,) = (row[-1] for row in found["flag variable values of all points most extreme"])
+    assert worst == "9876 W m-2 at ros\\|coe, 2024-03-01T12-f06 (5 h 15 min)"
+
+
+def test_an_example_names_its_file_and_the_lead_time_if_that_is_not_its_hour():
+    for minutes, label in ((0, "f00"), (15, "f01 (15 min)"), (75, "f02 (1 h 15 min)"), (360, "f06")):
+        text = format_example(replace(SPIKE, lead_minutes=minutes), bare=True)
+        assert text == f"9876 W m-2 at ros|coe, 2024-03-01T12-{label}"
+
+
+def test_json_has_whole_hours_or_minutes():
+    hourly = assessment_answer(FLAGGED)
+    assert [json.dumps(row) for row in hourly["leads"]] == [
+        '{"lead_hours": 0, "values": 15000, "flagged": 0}',
+        '{"lead_hours": 1, "values": 15000, "flagged": 0}',
+    ]
+    assert [json.dumps(one["lead_hours"]) for one in hourly["examples"]] == ["1", "1"]
+    assert json.dumps(hourly["flags"][0]["worst"]["lead_hours"]) == "1"
+    assert list(hourly["examples"][0])[4:7] == ["init_time", "lead_hours", "point_id"]
+    assert "lead_minutes" not in json.dumps(hourly, default=str)
+    quarters = assessment_answer(QUARTERS)
+    assert [row["lead_minutes"] for row in quarters["leads"]] == [0, 15, 315, 360]
+    assert [one["lead_minutes"] for one in quarters["examples"]] == [315, 360]
+    assert quarters["flags"][0]["worst"]["lead_minutes"] == 315
+    assert "lead_hours" not in json.dumps(quarters, default=str)
+
+
+def test_tables_with_quarter_hours_are_legible():
+    console = Console(width=200, record=True, file=io.StringIO())
+    for table in assessment_tables(QUARTERS):
+        console.print(table)
+    assert "9876 W m-2 at ros|coe, 2024-03-01T12-f06 (5 h 15 min)" in console.export_text()
