@@ -301,7 +301,7 @@ def _make_rules(names: tuple[str, ...], variables: tuple[Variable, ...]) -> _Rul
             temperatures += [] if temperature is None else [(row, temperature)]
         elif selector.element == "RH":
             humidities.append((row, find_row(row, "DPT")))
-        elif selector.element == "DSWRF" and selector.window.kind in (None, "instant"):
+        elif selector.element == "DSWRF" and selector.window.kind in (None, "instant"):  # the sun moves in a window
             beam, diffuse = find_row(row, "VBDSF"), find_row(row, "VDDSF")
             solar += [] if beam is None or diffuse is None else [(row, beam, diffuse)]
     bounds = [_bounds(by_name[name]) for name in names]
@@ -323,9 +323,7 @@ def _make_rules(names: tuple[str, ...], variables: tuple[Variable, ...]) -> _Rul
 
 
 def _bounds(variable: Variable) -> tuple[float, float]:
-    if variable.limits is None:
-        return -np.inf, np.inf
-    low, high = variable.limits
+    low, high = variable.limits or (-np.inf, np.inf)
     tolerance = PERCENT_TOLERANCE if variable.units == "%" else 0.0
     return low - tolerance, high + tolerance
 

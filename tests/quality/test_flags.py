@@ -88,6 +88,11 @@ def test_masks_are_one_bit_each_and_names_are_single_words():
         ("total_cloud_cover", 100, 101, ABOVE),
         ("precipitation_1h", 500, 501, ABOVE),
         ("APCP:surface:run acc", 501, 2_001, ABOVE),
+        ("APCP:surface:15 min acc", 250, 251, ABOVE),
+        ("DSWRF:surface:15 min ave", 1408, 1409, ABOVE),
+        ("VBDSF:surface:15 min ave", 1361, 1361.5, ABOVE | BEAM),
+        ("UGRD:10 m above ground:5 min ave", -100, -100.1, BELOW),
+        ("WIND:10 m above ground:5 min ave", 150, 150.1, ABOVE),
         ("boundary_layer_height", 10_000, 10_001, ABOVE),
         ("composite_reflectivity", 90, 90.1, ABOVE),
         ("RETOP:cloud top", 12_000, -999, NO_DATA),
@@ -163,6 +168,7 @@ def test_closure_requires_all_three_components_of_the_same_time_and_coordinates(
     assert flags_at(averages, **OVERHEAD) == [0, 0, 0], "the sun moves during the window"
     mixed = {"DSWRF:surface:instant": 0, "VBDSF:surface:15 min ave": 800, "VDDSF:surface:instant": 100}
     assert flags_at(mixed, **OVERHEAD) == [0, 0, 0]
+    assert flags_at(averages | dark, **OVERHEAD) == [0, 0, 0, CLOSURE, CLOSURE, CLOSURE], "instants beside averages"
 
 
 def test_flags_have_the_shape_of_the_values_which_stay_unchanged():
