@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.catalog.lead_times import file_hour
-from hrrr_dask.config.settings import parse_period, resolve_settings
+from hrrr_dask.config.period import parse_period
+from hrrr_dask.config.settings import resolve_settings
 from hrrr_dask.errors import ConfigError, PlanError
 from hrrr_dask.ledger.ledger import Ledger
 from hrrr_dask.objects.transactions import open_blobs

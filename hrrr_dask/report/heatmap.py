@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -23,7 +23,7 @@ from hrrr_dask.report.drawing import SHARE_TICKS, draw_legend, draw_title, label
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_status"]
+__all__ = ["label_lead_times", "plot_status"]
 
 Rows = Literal["lead_time", "cycle"]
 
@@ -64,7 +64,7 @@ OTHER_COLOUR: Final = "#b9a2d8"
 def plot_status(
     codes: NDArray[np.uint8],
     init_times: NDArray[np.datetime64],
-    lead_hours: Sequence[int],
+    lead_minutes: Sequence[int],
     title: str,
     path: str | Path,
     *,
@@ -78,8 +78,8 @@ def plot_status(
         Outcome numbers.
     init_times : ndarray of datetime64, dims (init_time,)
         Ascending, UTC. The plot has the columns of :func:`hrrr_dask.ledger.completeness.picture_columns`.
-    lead_hours : sequence of int
-        Lead times [h].
+    lead_minutes : sequence of int
+        Lead times [min].
     title : str
         Title, for example the store's URL.
     path : str or Path
@@ -98,39 +98,67 @@ def plot_status(
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     times = check_times(codes, init_times)
-    if not len(times) or len(lead_hours) != codes.shape[2]:
+    if not len(times) or len(lead_minutes) != codes.shape[2]:
         raise ValueError(
-            f"a plot needs at least one init time and {codes.shape[2]} lead hours, "
-            f"not {len(times)} and {len(lead_hours)}"
+            f"a plot needs at least one init time and {codes.shape[2]} lead times, "
+            f"not {len(times)} and {len(lead_minutes)}"
         )
     cycle_hours = times.astype("datetime64[h]").astype(np.int64) % 24
     cycles, cycle_of_run = np.unique(cycle_hours, return_inverse=True)
-    labels = list(lead_hours) if rows == "lead_time" else cycles.tolist()
-    row_of = np.arange(len(lead_hours))[None] if rows == "lead_time" else cycle_of_run.reshape(-1, 1)
+    if rows == "lead_time":
+        row_of, n_rows = np.arange(len(lead_minutes))[None], len(lead_minutes)
+        labels, axis_label = label_lead_times(lead_minutes)
+    else:
+        row_of, n_rows = cycle_of_run.reshape(-1, 1), len(cycles)
+        labels, axis_label = {k: str(cycle) for k, cycle in enumerate(cycles)}, "cycle [h UTC]"
     columns = picture_columns(times)
-    counts = count_values(codes, columns, row_of, len(labels))
+    counts = count_values(codes, columns, row_of, n_rows)
     reasons = [outcome.number for outcome in REASONS if counts[..., outcome.number].any()]
 
-    tall = min(max(1.6 + 0.16 * len(labels), 2.4), 6.0)
+    tall = min(max(1.6 + 0.16 * n_rows, 2.4), 6.0)
     figure = Figure(figsize=(11, tall + (2.6 if reasons else 1.0)), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(
         2 if reasons else 1, 1, sharex=True, squeeze=False, height_ratios=[tall, 1.5] if reasons else [1]
     )[:, 0]
-    _draw_map(panels[0], counts, columns, labels, "lead time [h]" if rows == "lead_time" else "cycle [h UTC]")
+    _draw_map(panels[0], counts, columns, labels, axis_label)
     if reasons:
         _draw_reasons(panels[1], counts.sum(axis=1), columns, reasons)
     label_time_axis(panels[-1], columns)
-    draw_title(panels[0], title, _count_files(codes))
+    noun = "lead times" if any(lead % 60 for lead in lead_minutes) else "files"
+    draw_title(panels[0], title, _count_states(codes, noun))
     figure.savefig(Path(path), dpi=120, format="png")
 
 
-def _count_files(codes: NDArray[np.uint8]) -> str:
+def label_lead_times(lead_minutes: Sequence[int]) -> tuple[dict[int, str], str]:
+    """Label the rows of full hours, or all rows if fewer than two of several are full hours.
+
+    Returns
+    -------
+    labels : dict of int to str
+        Position of a lead time to its label.
+    axis_label : str
+        Label of the axis, with the unit.
+
+    Examples
+    --------
+    >>> label_lead_times([0, 15, 30, 45, 60])
+    ({0: '0', 4: '1'}, 'lead time [h]')
+    >>> label_lead_times([45, 60, 75])
+    ({0: '0:45', 1: '1:00', 2: '1:15'}, 'lead time [h:min]')
+    """
+    full_hours = {k: f"{lead // 60}" for k, lead in enumerate(lead_minutes) if lead % 60 == 0}
+    if len(full_hours) >= min(2, len(lead_minutes)):
+        return full_hours, "lead time [h]"
+    return {k: f"{lead // 60}:{lead % 60:02d}" for k, lead in enumerate(lead_minutes)}, "lead time [h:min]"
+
+
+def _count_states(codes: NDArray[np.uint8], noun: str) -> str:
     wanted, complete, gapped = (int(files.sum()) for files in file_states(codes))
     # Rounded down, so that 100 % means complete.
     share = f" ({np.floor(1000 * complete / wanted) / 10:.1f} %)" if wanted else ""
     return (
-        f"{complete:,} of {wanted:,} files complete{share}, {gapped:,} with gaps, {wanted - complete - gapped:,} to do"
+        f"{complete:,} of {wanted:,} {noun} complete{share}, {gapped:,} with gaps, {wanted - complete - gapped:,} to do"
     )
 
 
@@ -156,16 +184,19 @@ def _shade_index(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(shade, dtype=np.float64)
 
 
-def _draw_map(axes: Axes, counts: NDArray[np.int64], columns: Columns, labels: Sequence[int], axis_label: str) -> None:
+def _draw_map(
+    axes: Axes, counts: NDArray[np.int64], columns: Columns, labels: Mapping[int, str], axis_label: str
+) -> None:
     from matplotlib.colors import ListedColormap  # noqa: PLC0415  see plot_status
     from matplotlib.dates import date2num  # noqa: PLC0415
 
     shade = _shade_index(counts)
-    has_borders = columns.n <= 62 and len(labels) <= 49
+    n_rows = counts.shape[1]
+    has_borders = columns.n <= 62 and n_rows <= 49
     axes.set_facecolor("white")
     axes.pcolormesh(
         date2num(columns.edges),  # type: ignore[no-untyped-call]
-        np.arange(len(labels) + 1) - 0.5,
+        np.arange(n_rows + 1) - 0.5,
         np.ma.masked_invalid(shade.T),
         cmap=ListedColormap([colour for _, colour in SHADES]),
         vmin=-0.5,
@@ -175,7 +206,7 @@ def _draw_map(axes: Axes, counts: NDArray[np.int64], columns: Columns, labels: S
     )
     step = max(1, -(-len(labels) // 13))
     step = next((nice for nice in (1, 2, 3, 6, 12) if nice >= step), step)
-    axes.set_yticks(range(0, len(labels), step), [str(label) for label in labels[::step]])
+    axes.set_yticks(list(labels)[::step], list(labels.values())[::step])
     axes.set_ylabel(axis_label)
     keys = [legend_entry(colour, name) for k, (name, colour) in enumerate(SHADES) if (shade == k).any()]
     if np.isnan(shade).any():

@@ -11,6 +11,7 @@ import pytest
 
 from hrrr_dask.ledger.completeness import summarise
 from hrrr_dask.outcomes import OUTCOMES
+from hrrr_dask.report import heatmap
 from hrrr_dask.report.heatmap import REASON_COLOURS, SHADES, plot_status
 
 NUMBER = {name: outcome.number for name, outcome in OUTCOMES.items()}
@@ -35,15 +36,15 @@ def test_inconsistent_arrays_are_refused(tmp_path, codes, init_times, why):
     with pytest.raises(ValueError, match=why):
         summarise(codes, init_times)
     with pytest.raises(ValueError, match=why):
-        plot_status(codes, init_times, [0, 1, 2], "store", tmp_path / "x.png")
+        plot_status(codes, init_times, [0, 60, 120], "store", tmp_path / "x.png")
 
 
 @pytest.mark.parametrize(("n_inits", "n_leads"), [(0, 3), (4, 2)])
-def test_a_plot_needs_an_init_time_and_all_lead_hours(tmp_path, n_inits, n_leads):
+def test_a_plot_needs_an_init_time_and_all_lead_times(tmp_path, n_inits, n_leads):
     codes, inits = np.ones((1, n_inits, 3), np.uint8), hours("2024-01-01", n_inits)
-    message = f"a plot needs at least one init time and 3 lead hours, not {n_inits} and {n_leads}"
+    message = f"a plot needs at least one init time and 3 lead times, not {n_inits} and {n_leads}"
     with pytest.raises(ValueError, match=message):
-        plot_status(codes, inits, list(range(n_leads)), "store", tmp_path / "x.png")
+        plot_status(codes, inits, [60 * k for k in range(n_leads)], "store", tmp_path / "x.png")
 
 
 def test_a_plot_that_cannot_be_written_is_an_os_error(tmp_path):
@@ -51,10 +52,10 @@ def test_a_plot_that_cannot_be_written_is_an_os_error(tmp_path):
         plot_status(np.ones((1, 1, 1), np.uint8), hours("2024-01-01", 1), [0], "store", tmp_path / "nowhere" / "x.png")
 
 
-def count_colours(tmp_path, codes, init_times, leads=(0, 1, 2), **options) -> Counter[str]:
+def count_colours(tmp_path, codes, init_times, lead_hours=(0, 1, 2), **options) -> Counter[str]:
     """Draw the plot, and count its pixels by hexadecimal colour."""
     path = tmp_path / "status.png"
-    plot_status(codes, init_times, leads, "s3://bucket/x.zarr", path, **options)
+    plot_status(codes, init_times, [int(60 * hours) for hours in lead_hours], "s3://bucket/x.zarr", path, **options)
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     pixels = np.round(matplotlib.image.imread(path)[..., :3] * 255).astype(np.uint32)
     found = Counter((pixels @ np.array([65536, 256, 1], np.uint32)).ravel().tolist())
@@ -148,7 +149,7 @@ def test_the_same_status_gives_the_same_bytes(tmp_path):
     codes = np.ones((1, 48, 2), np.uint8)
     codes[0, 3] = NUMBER["truncated"]
     for name in ("a.png", "b.png"):
-        plot_status(codes, hours("2024-07-01", 48), [0, 1], "store", tmp_path / name)
+        plot_status(codes, hours("2024-07-01", 48), [0, 60], "store", tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -168,3 +169,55 @@ def test_ten_years_of_all_runs_can_be_drawn(tmp_path):
     assert rows[0].files_wanted == 31 * 24 * 49
     first = datetime(2015, 1, 1) + timedelta(hours=40_000)
     assert [row.label for row in rows if row.reasons] == sorted({f"{first + timedelta(days=d):%Y-%m}" for d in (0, 20)})
+
+
+QUARTERS = np.arange(0, 1095, 15).tolist()
+"""Every quarter of an hour from 0 to 18 h."""
+
+
+@pytest.mark.parametrize(
+    ("lead_minutes", "labels", "axis"),
+    [
+        ([0, 60, 120], {0: "0", 1: "1", 2: "2"}, "h"),
+        ([360], {0: "6"}, "h"),
+        (QUARTERS[:13], {0: "0", 4: "1", 8: "2", 12: "3"}, "h"),
+        (QUARTERS, {4 * hour: str(hour) for hour in range(19)}, "h"),
+        ([30, 60, 90, 120, 180], {1: "1", 3: "2", 4: "3"}, "h"),
+        ([15, 30, 45, 60], {0: "0:15", 1: "0:30", 2: "0:45", 3: "1:00"}, "h:min"),
+        ([675], {0: "11:15"}, "h:min"),
+    ],
+)
+def test_only_full_hours_are_labelled_if_there_are_two(lead_minutes, labels, axis):
+    assert heatmap.label_lead_times(lead_minutes) == (labels, f"lead time [{axis}]")
+
+
+def rows_of_texts(tmp_path, monkeypatch, lead_minutes):
+    """Draw a plot; return its ticks (position to label) and its subtitle."""
+    axes = []
+    monkeypatch.setattr(heatmap, "draw_title", lambda panel, *texts: axes.append((panel, texts[1])))
+    codes = np.ones((2, 4, len(lead_minutes)), np.uint8)
+    codes[:, -1, -1] = 0
+    plot_status(codes, hours("2024-07-01", 4), lead_minutes, "store", tmp_path / "x.png")
+    ((panel, subtitle),) = axes
+    labels = [label.get_text() for label in panel.get_yticklabels()]
+    return dict(zip(panel.get_yticks().tolist(), labels, strict=True)), subtitle
+
+
+def test_few_of_many_lead_times_are_labelled(tmp_path, monkeypatch):
+    ticks, subtitle = rows_of_texts(tmp_path, monkeypatch, QUARTERS)
+    assert ticks == {4 * hour: str(hour) for hour in range(0, 19, 2)}
+    assert subtitle == "291 of 292 lead times complete (99.6 %), 0 with gaps, 1 to do"
+    hourly = list(range(0, 49 * 60, 60))
+    ticks, subtitle = rows_of_texts(tmp_path, monkeypatch, hourly)
+    assert ticks == {hour: str(hour) for hour in range(0, 49, 6)}
+    assert subtitle == "195 of 196 files complete (99.4 %), 0 with gaps, 1 to do"
+
+
+def test_each_quarter_hour_has_its_own_row(tmp_path):
+    codes = np.ones((1, 24, 73), np.uint8)
+    codes[0, :, 22] = NUMBER["truncated"]  # 5 h 30 min
+    count_colours(tmp_path, codes, hours("2024-07-01", 24), [minutes / 60 for minutes in QUARTERS])
+    picture = np.round(matplotlib.image.imread(tmp_path / "status.png")[..., :3] * 255).astype(np.uint32)
+    dark = int(COLOUR["none"][1:], 16)
+    column = picture[:, picture.shape[1] // 3] @ np.array([65536, 256, 1], np.uint32)
+    assert 3 < (column == dark).sum() < 12
