@@ -233,6 +233,20 @@ def test_a_real_dewpoint_sentinel_is_flagged():
     assert field.values[flagged].round(2).tolist() == [192.12, 193.5, 193.19]
 
 
+@needs.real_bytes
+def test_real_fields_of_a_quarter_hour_have_no_flags():
+    variables = parse_variables(["composite_reflectivity", "VBDSF:surface:15 min ave"])
+    fields = read_fields(SHARED_DATA / "messages/hrrr.20221014.t01z.wrfsubhf.REFC-VBDSF.grib2")
+    assert [(field.numbers[:3], field.step) for field in fields] == [
+        (variables[0].numbers, "15m"),
+        (variables[1].numbers, "0m-15m"),
+    ]
+    values = {one.name: field.values.astype(np.float32) for one, field in zip(variables, fields, strict=True)}
+    found = quality_flags(values, variables)
+    assert [int(flags.max()) for flags in found.values()] == [0, 0]
+    assert [float(array.max()) for array in values.values()] == [73, 484]
+
+
 NUMBERS = {
     (*CATALOG[name].numbers, *surface): CATALOG[name]
     for surface, names in {
