@@ -15,10 +15,10 @@ from benchmarks.fuzz_messages import WrongError
 from benchmarks.mutations import TEXTS, spoil_text
 from hrrr_dask.archive.inventory import check_extent, locate, merge_ranges, parse_inventory, select
 from hrrr_dask.catalog.selectors import Selector, Wanted
-from hrrr_dask.catalog.variables import CATALOG
 from hrrr_dask.errors import ArchiveError
 from hrrr_dask.records import GribFile, Record, Window, WindowKind
-from hrrr_dask.testing import DECOYS, DEFAULT_WINDOW, encode_file
+from hrrr_dask.testing import DEFAULT_WINDOW, encode_file
+from hrrr_dask.testing.messages import MESSAGES
 
 __all__ = ["InventoryCases"]
 
@@ -37,7 +37,7 @@ class InventoryCases:
     limit_bytes = 1 << 28
 
     def __init__(self, shared: Path, _work: Path) -> None:
-        texts = [encode_file(GribFile(RUN, lead), DEFAULT_WINDOW, [*CATALOG, *DECOYS])[1] for lead in (1, 3, 24)]
+        texts = [encode_file(GribFile(RUN, lead), DEFAULT_WINDOW, list(MESSAGES))[1] for lead in (1, 3, 24)]
         self._good = [(RUN, text) for text in texts]
         for path in sorted((shared / "idx").glob("*.idx")):
             run = datetime.strptime(path.name[5:17], "%Y%m%d.t%H")

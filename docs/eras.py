@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hrrr_dask.catalog.eras import ERA_SOURCES, FACTS, REAL_FILES, Fact, RealFile
 from hrrr_dask.catalog.products import DOMAINS, ERAS, PRODUCTS, SYNOPTIC_HOURS, Era, last_lead_hour
-from hrrr_dask.catalog.variables import CATALOG, DEFAULT_VARIABLES
+from hrrr_dask.catalog.variables import CATALOG, default_variables
 
 PAGE = Path(__file__).with_suffix(".md")
 
@@ -28,12 +28,6 @@ hrrr_dask read; {UNVERIFIED} means that there was none, and that the statement r
 its name, its windows and its variables. No file shows the first run of an era, or how far its runs reach: those are
 from the [sources](#sources) everywhere.
 """
-
-
-def default_variables(product: str) -> tuple[str, ...]:
-    """The variables of a product that are read by default."""
-    absent = ("relative_humidity_2m", "surface_roughness") if product == "subh" else ()
-    return tuple(name for name in DEFAULT_VARIABLES if name not in absent)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -115,13 +109,13 @@ def variables() -> Iterator[str]:
         [
             [
                 f"`{name}`",
-                f"{CATALOG[name].selector.element}:{CATALOG[name].selector.level}",
+                str(CATALOG[name].selector).removesuffix(":instant"),
                 *(
                     versions[CATALOG[name].since] if name in default_variables(product) else "absent"
                     for product in PRODUCTS
                 ),
             ]
-            for name in DEFAULT_VARIABLES
+            for name in dict.fromkeys(name for product in PRODUCTS for name in default_variables(product))
         ],
     )
 

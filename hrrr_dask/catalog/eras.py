@@ -136,7 +136,7 @@ FACTS: Final = (
         "Names of files",
         "The names are those above since the first day. Older copies of `subh` have a file for each lead time instead: "
         "`wrfsubhf0000`, `wrfsubhf0015`, `wrfsubhf0030`, … Herbie looked for them up to 2018-09-16, and found the "
-        "copies on AWS renamed since 2023. hrrr_dask asks for the names above.",
+        "copies on AWS renamed since 2023. hrrr_dask asks for the names above first, then for those.",
         "blaylockbk/Herbie #34, #423",
         products=_SUBH,
         domains=_CONUS,

@@ -77,7 +77,7 @@ def parse_spelled(text: str) -> Selector:
     """Parse a selector in another case, with other blanks, or cut out of an inventory.
 
     Absolute windows of an inventory become relative ones. A window of the first hour is the last hour at lead time 1;
-    longer windows from 0 are those of the whole run. The level is not changed.
+    longer windows from 0, and those of the analysis, are those of the whole run. The level is not changed.
 
     Raises
     ------
@@ -109,6 +109,8 @@ def _relative_window(text: str) -> str:
     if not (match := _ABSOLUTE.fullmatch(known)):
         return known if known == "instant" or known.startswith("run ") else text
     start, stop = (int(hours) * _MINUTES[match[3]] for hours in (match[1], match[2]))
+    if start == stop == 0:
+        return f"run {match[4]}"
     if start >= stop:
         return text
     return f"run {match[4]}" if start == 0 and stop not in _INTERVALS else f"{stop - start} min {match[4]}"

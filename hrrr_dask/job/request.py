@@ -110,10 +110,6 @@ def check_request(
     started = time.perf_counter()
     settings = resolve_settings(**given)
     keys = {key.replace("_", "-") for key, value in given.items() if value is not None}
-    requested_points = None if points is None else read_points(points)
-    check_engine(settings["engine"])
-    parse_cluster(settings)
-    parse_files_per_task(settings["files-per-task"])
     spec = None
     if store:
         check_options(normal_url(store), settings["store-options"])
@@ -121,6 +117,10 @@ def check_request(
     if spec is not None and "product" not in keys:
         settings["product"] = spec.selection.product
     selection = parse_selection(settings)
+    requested_points = None if points is None else read_points(points)
+    check_engine(settings["engine"])
+    parse_cluster(settings)
+    parse_files_per_task(settings["files-per-task"])
     if spec is None:
         check_product(selection.variables, selection.product)
         if requested_points is None:

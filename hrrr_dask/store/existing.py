@@ -162,7 +162,8 @@ def check_same(spec: StoreSpec, url: str, given: set[str], selection: Selection,
         if key.replace("_", "-") in given and there[key] != value
     ]
     if given & {"lead-hours", "lead-times"} and not _same_leads(*leads, in_hours="lead-hours" in given):
-        differing.append(f"  lead-times: {_difference(*(list(map(format_lead_time, some)) for some in leads))}")
+        key = "lead-hours" if "lead-hours" in given else "lead-times"
+        differing.append(f"  {key}: {_difference(*(list(map(format_lead_time, some)) for some in leads))}")
     if "variables" in given and (text := _variables_differ(spec.selection, selection)):
         differing.append(text)
     if points is not None and (text := _points_differ(spec.points, points)):

@@ -13,13 +13,11 @@ from support.paths import SHARED_DATA
 from hrrr_dask.archive.index_scan import scan_messages
 from hrrr_dask.archive.inventory import parse_inventory, select
 from hrrr_dask.catalog.elements import parse_raw_element
-from hrrr_dask.catalog.selectors import INSTANT, Selector, WindowSpec
+from hrrr_dask.catalog.selectors import INSTANT, Selector, Wanted, WindowSpec
+from hrrr_dask.catalog.spelling import parse_spelled
 from hrrr_dask.errors import AmbiguousMessageError, MessageNotFoundError
 from hrrr_dask.grib.sections import read_header
 from hrrr_dask.records import Record, Window
-
-UNIT = 60
-"""Minutes in a unit of what ``select`` takes as the lead time: 1 if it takes minutes. All below follows from it."""
 
 F00 = SHARED_DATA / "idx" / "hrrr.20221014.t01z.wrfsubhf00.grib2.idx"
 F09 = SHARED_DATA / "idx" / "hrrr.20221014.t03z.wrfsubhf09.grib2.idx"
@@ -28,10 +26,7 @@ MESSAGES = SHARED_DATA / "messages" / "hrrr.20221014.t01z.wrfsubhf.REFC-VBDSF.gr
 LEADS = {F00: (0,), F09: (495, 510, 525, 540)}
 """Lead times of each file [min]."""
 CASES = [
-    pytest.param(path, lead, id=f"{path.name[14:29]}-{lead}min")
-    for path, leads in LEADS.items()
-    for lead in leads
-    if lead % UNIT == 0
+    pytest.param(path, lead, id=f"{path.name[14:29]}-{lead}min") for path, leads in LEADS.items() for lead in leads
 ]
 MESSAGES_OF_ONE_LEAD = 49
 
@@ -44,7 +39,7 @@ def read_records(path: Path) -> tuple[Record, ...]:
 
 
 def select_at(records: tuple[Record, ...], selector: Selector, lead_minutes: int) -> Record:
-    return select(records, selector, lead_minutes // UNIT)
+    return select(records, Wanted(selector, lead_minutes))
 
 
 def relative(window: Window) -> WindowSpec:
@@ -91,6 +86,14 @@ def test_every_line_is_selected_by_its_element_level_and_window(path, lead):
         assert select_at(records, Selector(record.element, record.level, relative(record.window)), lead) is record
 
 
+@pytest.mark.parametrize("path", LEADS, ids=lambda path: path.name)
+def test_every_line_is_selected_by_its_own_words_at_its_lead_time(path):
+    records = read_records(path)
+    for line, record in zip(path.read_text().splitlines(), records, strict=True):
+        words = ":".join(line.split(":")[3:6])
+        assert select_at(records, parse_spelled(words), record.window.stop) is record
+
+
 @pytest.mark.parametrize(("path", "lead"), CASES)
 @pytest.mark.parametrize("name", ["DSWRF:surface", "VBDSF:surface", "UGRD:10 m above ground", "VGRD:10 m above ground"])
 def test_instants_are_told_from_averages(path, lead, name):
@@ -106,7 +109,7 @@ def test_instants_are_told_from_averages(path, lead, name):
             select_at(records, average, lead)
 
 
-@pytest.mark.parametrize(("path", "lead"), CASES if UNIT == 1 else CASES[:1])
+@pytest.mark.parametrize(("path", "lead"), CASES)
 def test_without_a_window_a_selector_is_about_the_messages_of_one_lead_time(path, lead):
     records = read_records(path)
     assert select_at(records, Selector.parse("TMP:2 m above ground"), lead).window == Window("instant", lead, lead)

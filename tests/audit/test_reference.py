@@ -31,7 +31,7 @@ from hrrr_dask.audit.reference.message_keys import matches_window, read_keys
 from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.errors import AccessDeniedError, NotPublishedError, StoreAccessError, StoreError, UnreachableError
 from hrrr_dask.grid.definition import find_bilinear_cells, find_nearest_cells, read_grid
-from hrrr_dask.records import GribFile
+from hrrr_dask.records import Forecast, GribFile
 from hrrr_dask.testing import FaultServer, GridWindow
 
 WINDOW = GridWindow(288, 794, 14, 18)
@@ -165,7 +165,9 @@ def test_real_messages_are_distinguished_by_their_windows():
     starts = section_starts(message)
     cells = locate_points(message[starts[3] : starts[4]], *points.T, "nearest")
     with path.open("rb") as file:
-        found = read_values(file, GribFile(datetime(2020, 12, 14), 12), [run, hour, either, other], cells)
+        found = read_values(
+            file, Forecast(GribFile(datetime(2020, 12, 14), 12), 720), [run, hour, either, other], cells
+        )
     nearest = nearest_cells(fields["0-12"].latitude, fields["0-12"].longitude, points)
     assert found[run].values.tolist() == fields["0-12"].values[nearest].astype(np.float32).tolist()
     assert found[hour].values.tolist() == fields["11-12"].values[nearest].astype(np.float32).tolist()
@@ -185,6 +187,6 @@ def test_windows_of_minutes_are_read_and_matched():
         ("VBDSF", "surface", ("ave", 0, 15)),
     ]
     hour = replace(keys[1], window=("ave", 45, 60))
-    assert matches_window(hour, Selector.parse("VBDSF:surface:15 min ave"), 1)
-    assert not matches_window(keys[1], Selector.parse("VBDSF:surface:15 min ave"), 1)
-    assert not matches_window(hour, Selector.parse("VBDSF:surface:1 hour ave"), 1)
+    assert matches_window(hour, Selector.parse("VBDSF:surface:15 min ave"), 60)
+    assert not matches_window(keys[1], Selector.parse("VBDSF:surface:15 min ave"), 60)
+    assert not matches_window(hour, Selector.parse("VBDSF:surface:1 hour ave"), 60)

@@ -21,9 +21,8 @@ from support.packed import section_starts
 from support.paths import SHARED_DATA
 
 import hrrr_dask
-from hrrr_dask.audit import compare as comparing
 from hrrr_dask.audit import verify as verifying
-from hrrr_dask.audit.reference import decoding, open_object
+from hrrr_dask.audit.reference import decoding, downloads, open_object
 from hrrr_dask.catalog.products import object_key
 from hrrr_dask.cli.commands import cli
 from hrrr_dask.cli.verify_tables import live_count, verify_tables
@@ -463,7 +462,7 @@ def test_no_more_files_are_requested_after_three_without_a_response(pristine_sto
             raise UnreachableError("no response")
         return open_object(source, key)
 
-    monkeypatch.setattr(comparing, "open_object", open_first)
+    monkeypatch.setattr(downloads, "open_object", open_first)
     report = verify(pristine_store)
     assert len(requested) == 1 + verifying.MAX_SILENT_FILES
     assert (report.outcome, report.values_compared, len(report.unchecked)) == ("not-checked", 3 * N_POINTS, 5)

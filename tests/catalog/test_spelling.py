@@ -189,7 +189,7 @@ def test_every_line_of_a_real_inventory_is_a_selector(path):
         ("u_wind_10m", r"did you mean u_component_wind_10m"),
         ("x=t2m", r"variable 'x=t2m' is unknown: write x=TMP:2 m above ground:instant, as only selectors are renamed"),
         ("2t:2 m above ground", r"element '2t' .*: did you mean temperature_2m, without a level\?"),
-        ("APCP:surface:0-0 day acc fcst", "time window '0-0 day acc fcst' is not understood"),
+        ("APCP:surface:5-0 day acc fcst", "time window '5-0 day acc fcst' is not understood"),
         ("APCP:surface:5-4 hour acc fcst", "time window '5-4 hour acc fcst' is not understood"),
     ],
 )

@@ -254,13 +254,13 @@ def test_every_flag_of_status_arrives(calls):
 
 def test_gaps_are_listed_for_people_and_for_programs(monkeypatch):
     gap = Gap(
-        datetime(2024, 1, 1, 6), 5, ("t", "rain"), "truncated", "--retry-gaps", 2, True, "a/b", "", "line\ncut off"
+        datetime(2024, 1, 1, 6), 300, ("t", "rain"), "truncated", "--retry-gaps", 2, True, "a/b", "", "line\ncut off"
     )
     listed = replace(STATUS, gap_list=(gap,) * 60)
     monkeypatch.setattr(standing, "status", lambda *_, **__: listed)
     shown = run("status", "--store", "s", "--gaps").stdout
     assert "60 gaps, the first 50; --json has all" in shown
-    assert shown.count("2024-01-01T06     5  truncated      2  --retry-gaps") == 50
+    assert shown.count("2024-01-01T06   5 h  truncated      2  --retry-gaps") == 50
     assert "quarantined:" in shown
     answer = json.loads(run("status", "--store", "s", "--gaps", "--json").stdout)
     assert len(answer["gap_list"]) == 60

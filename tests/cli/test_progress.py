@@ -54,10 +54,10 @@ def plan_of(leads, start, end, *, names=("temperature_2m",), now=datetime(2030, 
 
 
 def test_a_plan_is_shown_with_its_figures():
-    text = shown(plan_table_of(plan_of((0, 1, 2, 6), datetime(2024, 1, 1), datetime(2024, 1, 10, 23))))
+    text = shown(plan_table_of(plan_of((0, 60, 120, 360), datetime(2024, 1, 1), datetime(2024, 1, 10, 23))))
     for line in (
         "runs 240 from 2024-01-01T00 to 2024-01-10T23",
-        "lead hours 0-2, 6",
+        "lead times 0-2 h, 6 h",
         "variables temperature_2m",
         "points 1,500, nearest",
         "files 960 of wrfsfc, conus",
@@ -78,7 +78,7 @@ def test_a_plan_is_shown_with_its_figures():
 
 
 def test_a_plan_says_in_how_many_steps_a_partition_is_written():
-    plan = plan_of((0, 1, 2, 6), datetime(2024, 1, 1), datetime(2024, 1, 10, 23))
+    plan = plan_of((0, 60, 120, 360), datetime(2024, 1, 1), datetime(2024, 1, 10, 23))
     assert "; 7 steps of at most 100 files, as many as the memory limit allows, write a partition" in shown(
         plan_table_of(replace(plan, step_files=100))
     )
@@ -89,13 +89,13 @@ def test_a_plan_says_in_how_many_steps_a_partition_is_written():
 def test_a_plan_says_what_is_left_out_and_why():
     now = datetime(2016, 8, 23, 13)
     plan = plan_of(
-        (14, 15, 16, 17, 18),
+        (840, 900, 960, 1020, 1080),
         datetime(2016, 8, 23, 10),
         datetime(2016, 8, 23, 23),
         now=now,
     )
     text = shown(plan_table_of(plan))
-    assert "not reached lead hour 16-18: 2 runs do not reach it" in text
+    assert "not reached lead times 16-18 h: 2 runs do not reach them" in text
     assert "in the future 10 runs have not started yet and are left out" in text
 
 
@@ -111,7 +111,7 @@ def test_a_plan_names_variables_that_are_never_there():
 )
 def test_sizes_have_three_digits_and_a_unit(n_files, size):
     plan = plan_of((0,), datetime(2024, 1, 1), datetime(2024, 1, 1))
-    text = shown(plan_table_of(replace(plan, n_files=n_files)))
+    text = shown(plan_table_of(replace(plan, n_files=n_files, n_leads=n_files)))
     assert f"about {size} of" in text
 
 

@@ -25,7 +25,7 @@ from support.oracle import (
 from support.paths import SHARED_DATA
 
 import hrrr_dask
-from hrrr_dask.config.settings import DEFAULTS
+from hrrr_dask.catalog.variables import DEFAULT_VARIABLES
 from hrrr_dask.decode import get_engine
 from hrrr_dask.grib.sections import read_header
 from hrrr_dask.grid.definition import find_nearest_cells, read_grid
@@ -145,7 +145,7 @@ def test_the_store_describes_itself_as_cf_asks(dataset):
     assert dataset.init_time.attrs["standard_name"] == "forecast_reference_time"
     assert dataset.lead_time.attrs["standard_name"] == "forecast_period"
     assert dataset.crs.attrs["grid_mapping_name"] == "lambert_conformal_conic"
-    assert set(dataset.data_vars) == set(DEFAULTS["variables"])
+    assert set(dataset.data_vars) == set(DEFAULT_VARIABLES)
     for name in dataset.data_vars:
         assert dataset[name].dtype == np.float32
         assert dataset[name].dims == ("init_time", "lead_time", "point")

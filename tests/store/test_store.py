@@ -260,7 +260,7 @@ def test_continuing_with_other_settings_says_all_that_differs(store):
         check_same(store.spec, store.url, given, other, make_points(range(4, 7)))
     text = str(caught.value)
     assert "  method: the store has nearest, this run asks for bilinear" in text
-    assert "  lead-times: only asked for: 2 h" in text
+    assert "  lead-hours: only asked for: 2 h" in text
     assert "  variables: only asked for: wind_gust_surface=" in text
     assert "hrrr-dask add-variables adds new ones" in text
     assert "  points: 2 of 3 are not in the store (p5, p6); hrrr-dask add-points adds new ones" in text

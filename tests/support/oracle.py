@@ -245,7 +245,7 @@ def without_dask(reorder=reversed):
         for partition in partitions:
             readings = list(partition.readings)
             reorder(readings)
-            extracts = [extract_file(reading, job) for reading in readings]
+            extracts = [extract for reading in readings for extract in extract_file(reading, job)]
             reorder(extracts)
             reports.append(write_partition(partition, extracts, job))
         return RunResult(tuple(reports), interrupted=False)
