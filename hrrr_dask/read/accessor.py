@@ -14,15 +14,15 @@ from datetime import date
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from hrrr_dask.catalog.selectors import Selector
-from hrrr_dask.errors import ConfigError, PointsError, UsageError
+from hrrr_dask.errors import PointsError, UsageError
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, OUTCOMES
 from hrrr_dask.read.gather import EXCLUDED, RUN_DIMS, Pick, Runs, gather, shortest
 from hrrr_dask.read.netcdf import to_netcdf
+from hrrr_dask.read.times import Duration, find_lead_time, parse_time
 
 __all__ = ["HrrrAccessor", "best_estimate", "by_valid_time", "fixed_lead", "latest"]
 
@@ -42,18 +42,18 @@ _ATTRIBUTES: Final = {
     "lead_time": {"standard_name": "forecast_period", "long_name": "time since the start of the run"},
     "valid_time": {"standard_name": "time", "long_name": "time for which the forecast holds"},
 }
-_HOUR: Final = np.timedelta64(1, "h")
+_MINUTE: Final = np.timedelta64(1, "m")
 
 
-def fixed_lead(ds: xr.Dataset, hours: float = 24) -> xr.Dataset:
+def fixed_lead(ds: xr.Dataset, hours: Duration = 24) -> xr.Dataset:
     """Select one lead time of every run, as a series along valid time.
 
     Parameters
     ----------
     ds : xarray.Dataset
         Dims ``(init_time, lead_time, point)``; either time may be a single one.
-    hours : float
-        Lead time [h].
+    hours : float, str, timedelta or numpy.timedelta64
+        Lead time: a number of hours, or a duration such as ``"15min"``, ``"1h15min"`` or ``np.timedelta64(15, "m")``.
 
     Returns
     -------
@@ -64,21 +64,15 @@ def fixed_lead(ds: xr.Dataset, hours: float = 24) -> xr.Dataset:
     Raises
     ------
     ConfigError
-        If the dataset has no such lead time.
+        If it is not a lead time, or the dataset has no such lead time.
     UsageError
         If it has no runs and lead times.
     """
     runs = Runs.of(ds)
-    found = np.flatnonzero(runs.leads == np.timedelta64(round(float(hours) * 3600), "s"))
-    if not len(found):
-        known = ", ".join(f"{lead / _HOUR:g}" for lead in np.sort(runs.leads))
-        raise ConfigError(
-            f"lead time {hours:g} h is not in this dataset, which has {known or 'none'} h: give one of them, or make "
-            "a store whose --lead-hours include it"
-        )
+    found = find_lead_time(runs, hours)
     inits = np.arange(len(runs.inits))
-    pick = Pick(("valid_time",), inits, np.full_like(inits, found[0]))
-    lead = runs.leads[found[0]]
+    pick = Pick(("valid_time",), inits, np.full_like(inits, found))
+    lead = runs.leads[found]
     times = {"valid_time": runs.inits + lead, "init_time": runs.inits, "lead_time": lead}
     return _picked(ds, times, pick)
 
@@ -97,9 +91,10 @@ def by_valid_time(ds: xr.Dataset, point: str | Sequence[str] | None = None) -> x
     -------
     xarray.Dataset
         Dims ``(valid_time, lead_time, point)``, with the coordinate ``init_time(valid_time, lead_time)``. Where the
-        dataset has no such run, values are NaN and ``status`` is ``not-ingested``. Nothing is read. A
-        variable at one point is plotted with ``.plot.line(x="valid_time")``. Plain ``.plot()`` is a colour mesh, which
-        matplotlib cannot draw over durations: convert them to hours,
+        dataset has no such run, values are NaN and ``status`` is ``not-ingested``: of lead times of a quarter of an
+        hour, only those of the same minute reach a valid time. Nothing is read. A variable at one point is plotted
+        with ``.plot.line(x="valid_time")``. Plain ``.plot()`` is a colour mesh, which matplotlib cannot draw over
+        durations: convert them to hours,
         ``one.assign_coords(lead_time=one.lead_time / np.timedelta64(1, "h")).plot()``.
 
     Raises
@@ -134,12 +129,12 @@ def latest(ds: xr.Dataset, as_of: str | date | np.datetime64) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        Dims ``(valid_time, point)``, from the hour of ``as_of`` to the last time with a forecast; empty if nothing
-        had been published. Coordinates ``init_time``, ``lead_time`` and ``available_at`` of dims ``(valid_time,)``
-        identify the forecast, NaT where there is none. A variable with a time window, such as an hour's
-        precipitation, does not exist at the shortest lead times and takes the newest forecast that has it; the
-        coordinates are then those of the other variables, and its own are those of ``latest(ds[["precipitation_1h"]],
-        as_of)``. Only ``available_at`` of the runs that reach this far is read.
+        Dims ``(valid_time, point)``, from the hour of ``as_of`` (its quarter, if lead times are quarter hours) to the
+        last time with a forecast; empty if nothing had been published. Coordinates ``init_time``, ``lead_time`` and
+        ``available_at`` of dims ``(valid_time,)`` identify the forecast, NaT where there is none. A variable with a
+        time window, such as an hour's precipitation, does not exist at the shortest lead times and takes the newest
+        forecast that has it; the coordinates are then those of the other variables, and its own are those of
+        ``latest(ds[["precipitation_1h"]], as_of)``. Only ``available_at`` of the runs that reach this far is read.
 
     Raises
     ------
@@ -149,8 +144,9 @@ def latest(ds: xr.Dataset, as_of: str | date | np.datetime64) -> xr.Dataset:
         If the dataset has no runs and lead times, or no times of publication.
     """
     runs = Runs.of(ds)
-    moment = _utc(as_of)
-    start = moment.astype("datetime64[h]")
+    moment = parse_time(as_of)
+    hour, step = moment.astype("datetime64[h]"), np.gcd.reduce(runs.minutes, initial=60) * _MINUTE
+    start = hour + (moment - hour) // step * step
     reach = np.max(runs.leads) if len(runs.leads) else np.timedelta64(0, "h")
     near = np.flatnonzero((runs.inits >= start - reach) & (runs.inits <= moment))
     if "init_time" in ds.dims:
@@ -200,7 +196,7 @@ class HrrrAccessor:
     def __init__(self, ds: xr.Dataset) -> None:
         self._ds = ds
 
-    def fixed_lead(self, hours: float = 24) -> xr.Dataset:
+    def fixed_lead(self, hours: Duration = 24) -> xr.Dataset:
         """One lead time of every run: :func:`fixed_lead`."""
         return fixed_lead(self._ds, hours)
 
@@ -225,7 +221,7 @@ def _chosen(
     ds: xr.Dataset, runs: Runs, tiers: NDArray[np.uint8], valid: NDArray[np.datetime64], *, trim: bool = False
 ) -> xr.Dataset:
     """Pick the shortest lead time among the files of the best tier, dims (init_time, lead_time)."""
-    windows = {name: _exists(variable, runs.leads) for name, variable in ds.data_vars.items()}
+    windows = {name: _exists(variable, runs) for name, variable in ds.data_vars.items()}
     some = np.logical_or.reduce([*windows.values()]) if windows else np.ones(len(runs.leads), dtype=bool)
     common = shortest(runs, valid, tiers, some)
     if trim:
@@ -244,13 +240,13 @@ def _chosen(
     return _picked(ds, times, common, own)
 
 
-def _exists(variable: xr.DataArray, leads: NDArray[np.timedelta64]) -> NDArray[np.bool_]:
+def _exists(variable: xr.DataArray, runs: Runs) -> NDArray[np.bool_]:
     """Return whether the variable's time window exists at each lead time, dims (lead_time,)."""
     said = variable.attrs.get("hrrr_selector")
     if said is None:
-        return np.ones(len(leads), dtype=bool)
+        return np.ones(len(runs.leads), dtype=bool)
     window = Selector.parse(said).window
-    return np.array([window.exists_at(int(lead / _HOUR)) for lead in leads], dtype=bool)
+    return np.array([window.exists_at(minutes) for minutes in runs.minutes.tolist()], dtype=bool)
 
 
 def _files(ds: xr.Dataset, runs: Runs, name: str, remedy: str) -> tuple[xr.Dataset, NDArray[Any]]:
@@ -304,17 +300,3 @@ def _at_points(ds: xr.Dataset, point: str | Sequence[str]) -> xr.Dataset:
         return ds
     positions = [known.index(name) for name in wanted]
     return ds.isel({ids.dims[0]: positions[0] if isinstance(point, str) else positions})
-
-
-def _utc(as_of: str | date | np.datetime64) -> np.datetime64:
-    try:
-        if not isinstance(as_of, str | date | np.datetime64):  # pandas reads a number as nanoseconds since 1970
-            raise TypeError(f"a {type(as_of).__name__} is not a time")
-        found = pd.to_datetime(as_of, utc=True)
-        if pd.isna(found):
-            raise ValueError("it is missing")
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"as_of={as_of!r} is not a time ({error}): give one in UTC, such as '2024-07-01T06:30'"
-        ) from None
-    return found.tz_localize(None).to_datetime64()

@@ -82,6 +82,11 @@ class Runs:
             axes.append(np.atleast_1d(axis.values))
         return cls(*axes)
 
+    @property
+    def minutes(self) -> NDArray[np.int64]:
+        """Lead times, dims (lead_time,) [min]."""
+        return self.leads // np.timedelta64(1, "m")
+
     def valid_times(self) -> NDArray[np.datetime64]:
         """All valid times that some run reaches, ascending and unique."""
         return np.unique(self.inits[:, None] + self.leads)
@@ -115,16 +120,15 @@ def shortest(runs: Runs, valid: NDArray[np.datetime64], tiers: NDArray[np.uint8]
     Pick
         Dims ``(valid_time,)``.
     """
-    if not exists.any() or not len(runs.inits):
-        nothing = np.full(len(valid), -1)
-        return Pick(("valid_time",), nothing, np.zeros_like(nothing))
-    usable = np.flatnonzero(exists)
-    usable = usable[np.argsort(runs.leads[usable], kind="stable")]
-    inits = runs.positions(valid)[:, usable]
-    tier = np.where(inits >= 0, tiers[inits, usable], EXCLUDED)
-    best = tier.argmin(axis=1)  # the first of equals, which is the shortest
-    rows = np.arange(len(valid))
-    return Pick(("valid_time",), np.where(tier[rows, best] == EXCLUDED, -1, inits[rows, best]), usable[best])
+    best, inits, leads = np.full(len(valid), EXCLUDED), np.full(len(valid), -1), np.zeros(len(valid), dtype=np.intp)
+    usable = np.flatnonzero(exists & (len(valid) > 0))
+    # One lead time after the other, because a table of all valid times and lead times is large for quarter hours.
+    for lead in usable[np.argsort(runs.leads[usable], kind="stable")]:
+        reached = runs.inits + runs.leads[lead]
+        at = np.searchsorted(valid, reached).clip(max=len(valid) - 1)
+        better = np.flatnonzero((valid[at] == reached) & (tiers[:, lead] < best[at]))[::-1]  # of equal runs the first
+        best[at[better]], inits[at[better]], leads[at[better]] = tiers[better, lead], better, lead
+    return Pick(("valid_time",), inits, leads)
 
 
 def gather(source: xr.Variable, pick: Pick, fill: Any = None) -> xr.Variable:
