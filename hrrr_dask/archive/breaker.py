@@ -15,7 +15,8 @@ While it is open, requests are refused at once, and the next source is read. Aft
 a response closes the breaker, a failure doubles the pause. The pause also doubles when the breaker opens again soon
 after it closed. A missing object is a response.
 
-A source that responds slowly is not refused: for a while it is read after the others.
+A source that responds slowly is not refused: it is read after the others, until a file that tries it now and then finds
+that it is fast again.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ SLOW_RESPONSES: Final = 2
 """Slow responses in a row after which the other sources are read first."""
 
 SLOW_PAUSE_S: Final = 60.0
-"""For how long [s]."""
+"""Pause before one file reads it first again; doubles each time that it is still slow [s]."""
 
 
 class Breaker:
@@ -86,7 +87,7 @@ class Breaker:
         self._openings = 0
         self._cause = ""
         self._suspected_by: set[str] = set()
-        self._slow, self._slow_cause, self._slow_until = 0, "", 0.0
+        self._slow, self._slow_cause, self._slow_until, self._slow_pause_s = 0, "", 0.0, SLOW_PAUSE_S
         self._opened_at = self._retry_at = self._closed_at = 0.0
         self._pause_s = 0.0
         self._probing = False
@@ -113,7 +114,15 @@ class Breaker:
     def slow_cause(self) -> str:
         """In which way the source is slow; empty if it is not."""
         with self._lock:
-            return self._slow_cause if self._clock() < self._slow_until else ""
+            return self._slow_cause
+
+    def is_read_later(self) -> bool:
+        """Return whether other sources are read first; after a pause, one caller is told to try the source."""
+        with self._lock:
+            if not self._slow_cause or self._clock() < self._slow_until:
+                return bool(self._slow_cause)
+            self._wait_for_speed(2 * self._slow_pause_s)
+            return False
 
     @property
     def down_s(self) -> float:
@@ -197,21 +206,32 @@ class Breaker:
             self._open(cause)
             self._retry_at = self._clock() + seconds
 
-    def suspect(self, cause: str, job_id: str) -> None:
-        """Open the breaker, once for each job, because another process found the source down."""
+    def suspect(self, cause: str, job_id: str, *, slow: bool = False) -> None:
+        """Open the breaker, once for each job, because another process found the source down; or take it for slow."""
         with self._lock:
-            if job_id not in self._suspected_by:
-                self._suspected_by.add(job_id)
+            if job_id in self._suspected_by:
+                return
+            self._suspected_by.add(job_id)
+            if slow:
+                self._slow_cause = cause
+                self._wait_for_speed(SLOW_PAUSE_S)
+            else:
                 self._open(cause)
 
     def _record_speed(self, n_bytes: int, seconds: float) -> None:
         if n_bytes >= SLOW_BYTES_S * seconds:
-            self._slow = 0 if n_bytes else self._slow
+            if n_bytes:
+                self._slow, self._slow_cause = 0, ""
         elif seconds > SLOW_S:
             self._slow += 1
             if self._slow >= SLOW_RESPONSES:
+                if not self._slow_cause:
+                    self._wait_for_speed(SLOW_PAUSE_S)
                 self._slow_cause = f"it is slow: the last {n_bytes:,} bytes took {seconds:.0f} s"
-                self._slow_until = self._clock() + SLOW_PAUSE_S
+
+    def _wait_for_speed(self, pause_s: float) -> None:
+        self._slow_pause_s = min(pause_s, MAX_PAUSE_S)
+        self._slow_until = self._clock() + self._slow_pause_s
 
     def _open(self, cause: str) -> None:
         if not self._cause:
@@ -255,6 +275,8 @@ class Outage:
     """Name of each source that is down or slow to what is wrong with it."""
     down: tuple[tuple[str, str], ...]
     """The same of those that are down."""
+    slow: tuple[tuple[str, str], ...]
+    """The same of those that are slow."""
     total: bool
     """Whether all sources are down."""
     down_s: float
@@ -270,6 +292,7 @@ def find_outage(sources: Sequence[Source], settings: FetchSettings) -> Outage:
     return Outage(
         {name: cause for name, cause in causes.items() if cause},
         tuple((name, breaker.cause) for name, breaker in breakers.items() if breaker.cause),
+        tuple((name, breaker.slow_cause) for name, breaker in breakers.items() if breaker.slow_cause),
         total=bool(breakers) and all(breaker.cause for breaker in breakers.values()),
         down_s=min((breaker.down_s for breaker in breakers.values()), default=0.0),
         retry_in_s=min((breaker.retry_in_s for breaker in breakers.values()), default=0.0),

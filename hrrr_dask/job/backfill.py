@@ -208,7 +208,7 @@ def _with_gaps(request: Request, first: int, codes: NDArray[np.uint8]) -> Iterat
 
 
 def _job(request: Request, store: Store) -> Job:
-    settings = request.settings
+    settings, outage = request.settings, find_outage(request.sources, request.fetch)
     return Job(
         job_id=uuid.uuid4().hex[:8],
         spec=store.spec,
@@ -222,7 +222,8 @@ def _job(request: Request, store: Store) -> Job:
         package_version=hrrr_dask.__version__,
         worker_timeout_s=settings["worker-timeout-s"],
         files_per_task=parse_files_per_task(settings["files-per-task"]) or 0,
-        sources_down=find_outage(request.sources, request.fetch).down,
+        sources_down=outage.down,
+        sources_slow=outage.slow,
     )
 
 

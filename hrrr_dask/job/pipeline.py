@@ -70,6 +70,8 @@ class Job:
     """Download only the parts of messages that wanted cells need, where the engine can decode these."""
     sources_down: tuple[tuple[str, str], ...] = ()
     """Sources that were down when the command began, and what was wrong: a worker tries them again later."""
+    sources_slow: tuple[tuple[str, str], ...] = ()
+    """Sources that were slow when the command began, and how slow: a worker reads the others first."""
     worker_timeout_s: float = 600.0
     """Time without a worker that can work after which the run stops; 0 for never [s]."""
 
@@ -165,11 +167,13 @@ def _was_down(source: Source, before: tuple[int, bool], job: Job) -> bool:
 def _order_sources(job: Job) -> list[Source]:
     """Return the sources in the order of fail-over, those that are slow now after the others."""
     breakers = {source: get_breaker(source, job.fetch) for source in job.sources}
-    down = dict(job.sources_down)
+    down, slow = dict(job.sources_down), dict(job.sources_slow)
     for source, breaker in breakers.items():
         if source.name in down:
             breaker.suspect(down[source.name], job.job_id)
-    return sorted(job.sources, key=lambda source: bool(breakers[source].slow_cause))
+        elif source.name in slow:
+            breaker.suspect(slow[source.name], job.job_id, slow=True)
+    return sorted(job.sources, key=lambda source: breakers[source].is_read_later())
 
 
 def _extract_from_source(source: Source, reading: Reading, job: Job) -> list[Extract]:

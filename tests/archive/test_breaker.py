@@ -188,8 +188,27 @@ def test_slow_responses_put_a_source_last_for_a_while_but_do_not_refuse_it(break
     assert breaker.slow_cause == "it is slow: the last 4,000 bytes took 8 s"
     assert not refuses(breaker)
     assert breaker.cause == ""
+    assert breaker.is_read_later()
     clock.now += 61
+    assert not breaker.is_read_later(), "one file tries it"
+    assert breaker.is_read_later(), "the others wait for what it finds"
+    breaker.responded(4000, 8.0)
+    clock.now += 61
+    assert breaker.is_read_later(), "the pause has doubled"
+    clock.now += 60
+    assert not breaker.is_read_later()
+    breaker.responded(100_000, 0.1)
     assert breaker.slow_cause == ""
+    assert not breaker.is_read_later()
+
+
+def test_a_process_that_hears_of_a_slow_source_reads_it_later_from_the_first_file_on(breaker, clock):
+    breaker.suspect("it is slow", "job", slow=True)
+    assert breaker.is_read_later()
+    assert not refuses(breaker)
+    breaker.responded(100_000, 0.1)
+    breaker.suspect("it is slow", "job", slow=True)
+    assert not breaker.is_read_later(), "once for each job"
 
 
 @pytest.mark.parametrize(
