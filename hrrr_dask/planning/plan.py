@@ -267,8 +267,7 @@ def iter_partitions(plan: Plan, axis: Axis, todo: MissingValues) -> Iterator[Par
     """
     selection = plan.selection
     span = plan.layout.partition_days * len(selection.cycles)
-    names = _Names([variable.name for variable in selection.variables])
-    leads, hours = selection.lead_minutes, selection.file_hours
+    parts, hours = _Parts(selection), selection.file_hours
     for number, group in groupby(runs(plan.period, selection.cycles), lambda init_time: axis.index(init_time) // span):
         init_times = list(group)
         first = axis.index(init_times[0]) - todo.start
@@ -276,15 +275,18 @@ def iter_partitions(plan: Plan, axis: Axis, todo: MissingValues) -> Iterator[Par
         wanted = offered(selection, init_times) & todo.wanted[:, here]
         later = None if todo.first_point is None else np.where(wanted, todo.first_point[:, here], _NO_POINT).min(axis=0)
         packed = np.packbits(wanted, axis=0)
-        places = np.argwhere(wanted.any(axis=0)).tolist()
+        files: dict[tuple[int, int], _ByLead] = {}
+        firsts: dict[tuple[int, int], int] = {}
+        for k, lead in np.argwhere(wanted.any(axis=0)).tolist():
+            file = k, hours[lead]
+            files[file] = files.get(file, ()) + parts[lead, packed[:, k, lead].tobytes()]
+            if later is not None:
+                firsts[file] = min(firsts.get(file, _NO_POINT), int(later[k, lead]))
         readings = [
             Reading(
-                GribFile(init_times[k], hour, selection.product, selection.domain),
-                tuple([(leads[lead], names[packed[:, k, lead].tobytes()]) for _, lead in of_file]),
-                0 if later is None else min(int(later[k, lead]) for _, lead in of_file),
+                GribFile(init_times[k], hour, selection.product, selection.domain), by_lead, firsts.get((k, hour), 0)
             )
-            for (k, hour), some in groupby(places, lambda place: (place[0], hours[place[1]]))
-            for of_file in (list(some),)
+            for (k, hour), by_lead in files.items()
         ]
         for step, begin in enumerate(range(0, len(readings), plan.step_files)):
             yield Partition(number, tuple(readings[begin : begin + plan.step_files]), step)
@@ -300,14 +302,23 @@ def all_values_of(plan: Plan, axis: Axis) -> MissingValues:
 _NO_POINT: Final = np.iinfo(np.int32).max
 
 
-class _Names(dict[bytes, tuple[str, ...]]):
-    """Maps packed bits of a file's variables to their names: few combinations for millions of files."""
+_ByLead = tuple[tuple[int, tuple[str, ...]], ...]
 
-    def __init__(self, names: Sequence[str]) -> None:
+
+class _Parts(dict[tuple[int, bytes], _ByLead]):
+    """Maps a position of lead time and packed bits of variables to :attr:`Reading.by_lead` of that lead time alone.
+
+    There are few combinations for millions of files, which share them.
+    """
+
+    def __init__(self, selection: Selection) -> None:
         super().__init__()
-        self._names = names
+        self._leads = selection.lead_minutes
+        self._names = [variable.name for variable in selection.variables]
 
-    def __missing__(self, packed: bytes) -> tuple[str, ...]:
+    def __missing__(self, key: tuple[int, bytes]) -> _ByLead:
+        lead, packed = key
         bits = np.unpackbits(np.frombuffer(packed, np.uint8))[: len(self._names)]
-        self[packed] = tuple(name for name, bit in zip(self._names, bits.tolist(), strict=True) if bit)
-        return self[packed]
+        names = tuple(name for name, bit in zip(self._names, bits.tolist(), strict=True) if bit)
+        self[key] = ((self._leads[lead], names),)
+        return self[key]
