@@ -67,7 +67,8 @@ def fixed_bytes(selection: Selection, n_points: int, layout: Layout) -> int:
     Counts the shards that are merged at the same time, one field, and the messages of the files that are read at once,
     in pieces and joined.
     """
-    reading = 2 * FILES_AT_ONCE * len(selection.variables) * MESSAGE_BYTES + 3 * FIELD_BYTES
+    messages = FILES_AT_ONCE * selection.leads_per_file * len(selection.variables)
+    reading = 2 * messages * MESSAGE_BYTES + 3 * FIELD_BYTES
     at_once = min(MERGE_BYTES, MERGE_COPIES * partition_bytes(selection, n_points, layout))
     return WORKER_BASE_BYTES + reading + max(MERGE_COPIES * layout.shard_bytes(selection), at_once)
 

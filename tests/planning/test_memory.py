@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from hrrr_dask.catalog.variables import parse_variables
 from hrrr_dask.config.period import Period
-from hrrr_dask.config.settings import DEFAULTS, Selection
+from hrrr_dask.config.settings import DEFAULTS, FILES_AT_ONCE, Selection
 from hrrr_dask.planning.layout import Axis, Layout, choose_layout
+from hrrr_dask.planning.memory import MESSAGE_BYTES, extract_bytes, fixed_bytes, partition_bytes
 from hrrr_dask.planning.plan import Plan, all_values_of, iter_partitions, make_plan
 
 DAY = datetime(2024, 1, 1)
@@ -86,3 +88,13 @@ def test_sizes_that_cannot_fit_are_not_made_to(layout, memory_bytes):
     plan = plan_for(50_000, 12, 11, layout=layout, memory_bytes=memory_bytes)
     assert plan.step_files == 1
     assert plan.worker_bytes > memory_bytes
+
+
+def test_a_file_with_four_lead_times_has_four_times_the_messages_and_values():
+    hourly = Selection(FIFTY[:11], (0, 60, 120))
+    quarters = replace(hourly, lead_minutes=tuple(range(0, 121, 15)), product="subh")
+    layout = Layout(1, 10, 10)
+    assert extract_bytes(quarters, 10) == 4 * extract_bytes(hourly, 10)
+    messages = 3 * 2 * FILES_AT_ONCE * 11 * MESSAGE_BYTES
+    more = 4 * (partition_bytes(quarters, 10, layout) - partition_bytes(hourly, 10, layout))
+    assert fixed_bytes(quarters, 10, layout) == fixed_bytes(hourly, 10, layout) + messages + more
