@@ -1,10 +1,13 @@
-"""The accessor ``ds.hrrr``. Importing this module registers it."""
+"""The accessor ``hrrr`` of datasets: functions of this package as methods. Importing this registers it."""
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -15,30 +18,71 @@ from hrrr_dask.read.times import Duration
 
 __all__ = ["HrrrAccessor", "best_estimate", "by_valid_time", "fixed_lead", "latest"]
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _documented_by(function: Callable[..., Any]) -> Callable[[_Method], _Method]:
+    """Append the docstring of a function, without its first line and the parameter ``ds``."""
+
+    def document(method: _Method) -> _Method:
+        details = (inspect.getdoc(function) or "").partition("\n\n")[2]
+        details = re.sub(r"^ds : .*\n(?: {4}.*\n)+", "", details, flags=re.MULTILINE)
+        details = re.sub(r"^Parameters\n-+\n\n", "", details, flags=re.MULTILINE)
+        method.__doc__ = f"{inspect.getdoc(method)}\n\n{details}"
+        return method
+
+    return document
+
+
+class _Listed:
+    """Lists its methods at a prompt, each with the first line of its docstring."""
+
+    _name: ClassVar[str]
+
+    def __repr__(self) -> str:
+        methods = {name: method for name, method in vars(type(self)).items() if not name.startswith("_")}
+        calls = {name: f"{name}({', '.join(_parameters(method))})" for name, method in methods.items()}
+        firsts = {name: (inspect.getdoc(method) or "").partition("\n")[0] for name, method in methods.items()}
+        width = max(map(len, calls.values()))
+        lines = [f"  {call:{width}}  {firsts[name]}" for name, call in calls.items()]
+        return "\n".join([f"Methods of {self._name}; more by help({self._name}.{next(iter(methods))}):", *lines])
+
+
+def _parameters(method: Callable[..., Any]) -> list[str]:
+    named = [each for each in inspect.signature(method).parameters.values() if each.name != "self"]
+    return [str(each.replace(annotation=inspect.Parameter.empty)) for each in named]
+
 
 @xr.register_dataset_accessor("hrrr")  # type: ignore[no-untyped-call]
-class HrrrAccessor:
-    """Functions of this package as methods of a dataset: ``ds.hrrr.fixed_lead(24)``."""
+class HrrrAccessor(_Listed):
+    """Functions of :mod:`hrrr_dask.read` as methods of a dataset: ``ds.hrrr.fixed_lead(24)``."""
+
+    _name = "ds.hrrr"
 
     def __init__(self, ds: xr.Dataset) -> None:
         self._ds = ds
 
-    def fixed_lead(self, hours: Duration = 24) -> xr.Dataset:
-        """One lead time of every run: :func:`fixed_lead`."""
-        return fixed_lead(self._ds, hours)
+    @_documented_by(fixed_lead)
+    def fixed_lead(self, lead: Duration | Iterable[Duration] = 24) -> xr.Dataset:
+        """One lead time of every run, or several, along valid time."""
+        return fixed_lead(self._ds, lead)
 
+    @_documented_by(by_valid_time)
     def by_valid_time(self, point: str | Sequence[str] | None = None) -> xr.Dataset:
-        """Every forecast made for a time: :func:`by_valid_time`."""
+        """All forecasts for each valid time, by lead time."""
         return by_valid_time(self._ds, point)
 
+    @_documented_by(latest)
     def latest(self, as_of: str | date | np.datetime64) -> xr.Dataset:
-        """The newest forecast published at a moment: :func:`latest`."""
+        """What was known at a time: the newest forecasts published by then."""
         return latest(self._ds, as_of)
 
+    @_documented_by(best_estimate)
     def best_estimate(self) -> xr.Dataset:
-        """The forecast of shortest lead time: :func:`best_estimate`."""
+        """The shortest available lead time of each valid time."""
         return best_estimate(self._ds)
 
+    @_documented_by(to_netcdf)
     def to_netcdf(self, path: str | os.PathLike[str]) -> None:
-        """Write a CF-netCDF file: :func:`hrrr_dask.read.netcdf.to_netcdf`."""
+        """Write a netCDF file that follows CF."""
         to_netcdf(self._ds, path)

@@ -6,7 +6,7 @@ read none of its variables: the results are lazy and read only what is used.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -19,9 +19,18 @@ from hrrr_dask.errors import UsageError
 from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, OUTCOMES
 from hrrr_dask.read.gather import EXCLUDED, RUN_DIMS, Pick, Runs, gather, shortest
 from hrrr_dask.read.places import at_points
-from hrrr_dask.read.times import Duration, find_lead_time, parse_time
+from hrrr_dask.read.times import Duration, find_lead_times, parse_time
 
-__all__ = ["best_estimate", "by_valid_time", "fixed_lead", "latest"]
+__all__ = [
+    "best_estimate",
+    "by_valid_time",
+    "find_windows",
+    "fixed_lead",
+    "latest",
+    "pick_forecasts",
+    "read_tiers",
+    "times_of",
+]
 
 _NOTHING: Final[Mapping[Hashable, Any]] = {"status": np.uint8(NOT_INGESTED), "quality": np.uint16(0)}
 """Fill values where there is no run; NaN or NaT for all other variables."""
@@ -38,40 +47,45 @@ _ATTRIBUTES: Final = {
     "init_time": {"standard_name": "forecast_reference_time", "long_name": "start of the model run"},
     "lead_time": {"standard_name": "forecast_period", "long_name": "time since the start of the run"},
     "valid_time": {"standard_name": "time", "long_name": "time for which the forecast holds"},
+    "member": {"standard_name": "realization", "long_name": "runs from the newest, which is 0, to older ones"},
 }
 _MINUTE: Final = np.timedelta64(1, "m")
 
 
-def fixed_lead(ds: xr.Dataset, hours: Duration = 24) -> xr.Dataset:
-    """Select one lead time of every run, as a series along valid time.
+def fixed_lead(ds: xr.Dataset, lead: Duration | Iterable[Duration] = 24) -> xr.Dataset:
+    """Select one lead time of every run, as a series along valid time; or several.
 
     Parameters
     ----------
     ds : xarray.Dataset
         Dims ``(init_time, lead_time, point)``; either time may be a single one.
-    hours : float, str, timedelta or numpy.timedelta64
+    lead : float, str, timedelta, numpy.timedelta64 or pandas.Timedelta, or a list of them
         Lead time: a number of hours, or a duration such as ``"15min"``, ``"1h15min"`` or ``np.timedelta64(15, "m")``.
+        Several are a list, a tuple, an array or an index.
 
     Returns
     -------
     xarray.Dataset
-        Dims ``(valid_time, point)``, in the order of the runs, with the coordinate ``init_time(valid_time)``.
-        Nothing is read.
+        Dims ``(valid_time, point)``, in the order of the runs, with the coordinate ``init_time(valid_time)``. Of
+        several lead times, dims ``(valid_time, lead_time, point)``, in the given order, as :func:`by_valid_time`
+        arranges them: all valid times of any of them, NaN where the dataset has no such run. Nothing is read.
 
     Raises
     ------
     ConfigError
-        If it is not a lead time, or the dataset has no such lead time.
+        If it is not a lead time, or the dataset has no such lead time, or the list is empty.
     UsageError
         If it has no runs and lead times.
     """
     runs = Runs.of(ds)
-    found = find_lead_time(runs, hours)
+    found = find_lead_times(runs, lead)
+    if found.ndim:
+        return _table(ds, runs, found)
     inits = np.arange(len(runs.inits))
     pick = Pick(("valid_time",), inits, np.full_like(inits, found))
-    lead = runs.leads[found]
-    times = {"valid_time": runs.inits + lead, "init_time": runs.inits, "lead_time": lead}
-    return _picked(ds, times, pick)
+    length = runs.leads[found]
+    times = {"valid_time": runs.inits + length, "init_time": runs.inits, "lead_time": length}
+    return pick_forecasts(ds, times, pick)
 
 
 def by_valid_time(ds: xr.Dataset, point: str | Sequence[str] | None = None) -> xr.Dataset:
@@ -102,11 +116,7 @@ def by_valid_time(ds: xr.Dataset, point: str | Sequence[str] | None = None) -> x
         If it has no runs and lead times.
     """
     runs = Runs.of(ds)
-    valid = runs.valid_times()
-    inits = runs.positions(valid)
-    pick = Pick(("valid_time", "lead_time"), inits, np.broadcast_to(np.arange(len(runs.leads)), inits.shape))
-    times = {"valid_time": valid, "lead_time": runs.leads, "init_time": valid[:, None] - runs.leads}
-    result = _picked(ds, times, pick)
+    result = _table(ds, runs, np.arange(len(runs.leads)))
     return result if point is None else at_points(result, point)
 
 
@@ -181,32 +191,49 @@ def best_estimate(ds: xr.Dataset) -> xr.Dataset:
         If the dataset has no runs and lead times, or no ``status``.
     """
     runs = Runs.of(ds)
-    ds, status = _files(ds, runs, "status", "keep it when variables are dropped")
-    tiers = _TIER[np.nan_to_num(status).astype(np.uint8)]  # NaN where the dataset was reindexed
+    ds, tiers = read_tiers(ds, runs)
     return _chosen(ds, runs, tiers, runs.valid_times())
+
+
+def _table(ds: xr.Dataset, runs: Runs, leads: NDArray[np.intp]) -> xr.Dataset:
+    """Arrange the forecasts of some lead times, given by position, by valid time and lead time."""
+    some = Runs(runs.inits, runs.leads[leads])
+    valid = some.valid_times()
+    inits = some.positions(valid)
+    pick = Pick(("valid_time", "lead_time"), inits, np.broadcast_to(leads, inits.shape))
+    return pick_forecasts(
+        ds, {"valid_time": valid, "lead_time": some.leads, "init_time": valid[:, None] - some.leads}, pick
+    )
 
 
 def _chosen(
     ds: xr.Dataset, runs: Runs, tiers: NDArray[np.uint8], valid: NDArray[np.datetime64], *, trim: bool = False
 ) -> xr.Dataset:
     """Pick the shortest lead time among the files of the best tier, dims (init_time, lead_time)."""
-    windows = {name: _exists(variable, runs) for name, variable in ds.data_vars.items()}
-    some = np.logical_or.reduce([*windows.values()]) if windows else np.ones(len(runs.leads), dtype=bool)
+    some, windows = find_windows(ds, runs)
     common = shortest(runs, valid, tiers, some)
     if trim:
         length = int(np.flatnonzero(common.inits >= 0).max(initial=-1)) + 1
         valid, common = valid[:length], Pick(common.dims, common.inits[:length], common.leads[:length])
-    own = {
-        name: common if (window == some).all() else shortest(runs, valid, tiers, window)
-        for name, window in windows.items()
+    own = {name: shortest(runs, valid, tiers, window) for name, window in windows.items()}
+    return pick_forecasts(ds, {"valid_time": valid, **times_of(runs, valid, common)}, common, own)
+
+
+def times_of(runs: Runs, valid: NDArray[np.datetime64], pick: Pick) -> dict[str, NDArray[Any]]:
+    """Return init time and lead time of each picked forecast, NaT where there is none; dims as those of the pick."""
+    here, leads = pick.inits >= 0, runs.leads[pick.leads]
+    reached = valid.reshape(-1, *[1] * (here.ndim - 1))
+    return {
+        "init_time": np.where(here, reached - leads, np.datetime64("NaT")),
+        "lead_time": np.where(here, leads, np.timedelta64("NaT")),
     }
-    here = common.inits >= 0
-    times = {
-        "valid_time": valid,
-        "init_time": np.where(here, valid - runs.leads[common.leads], np.datetime64("NaT")),
-        "lead_time": np.where(here, runs.leads[common.leads], np.timedelta64("NaT")),
-    }
-    return _picked(ds, times, common, own)
+
+
+def find_windows(ds: xr.Dataset, runs: Runs) -> tuple[NDArray[np.bool_], dict[Hashable, NDArray[np.bool_]]]:
+    """Return the lead times at which some variable's time window exists, and those of each variable with fewer."""
+    windows = {name: _exists(variable, runs) for name, variable in ds.data_vars.items()}
+    some = np.logical_or.reduce([*windows.values()]) if windows else np.ones(len(runs.leads), dtype=bool)
+    return some, {name: window for name, window in windows.items() if (window != some).any()}
 
 
 def _exists(variable: xr.DataArray, runs: Runs) -> NDArray[np.bool_]:
@@ -218,6 +245,12 @@ def _exists(variable: xr.DataArray, runs: Runs) -> NDArray[np.bool_]:
     return np.array([window.exists_at(minutes) for minutes in runs.minutes.tolist()], dtype=bool)
 
 
+def read_tiers(ds: xr.Dataset, runs: Runs) -> tuple[xr.Dataset, NDArray[np.uint8]]:
+    """Read ``status``: the dataset with it in memory, and the tier of each file, dims (init_time, lead_time)."""
+    ds, status = _files(ds, runs, "status", "keep it when variables are dropped")
+    return ds, _TIER[np.nan_to_num(status).astype(np.uint8)]  # NaN where the dataset was reindexed
+
+
 def _files(ds: xr.Dataset, runs: Runs, name: str, remedy: str) -> tuple[xr.Dataset, NDArray[Any]]:
     """Read a variable of all files: the dataset with it in memory, and its values, dims (init_time, lead_time)."""
     if name not in ds.coords:
@@ -227,7 +260,7 @@ def _files(ds: xr.Dataset, runs: Runs, name: str, remedy: str) -> tuple[xr.Datas
     return ds.assign_coords({name: found}), values.reshape(len(runs.inits), len(runs.leads))
 
 
-def _picked(
+def pick_forecasts(
     ds: xr.Dataset,
     times: Mapping[str, NDArray[Any]],
     pick: Pick,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hrrr_dask.catalog.lead_times import format_lead_time, format_lead_times
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.read.gather import Runs
 
-__all__ = ["Duration", "find_lead_time", "parse_time"]
+__all__ = ["Duration", "find_lead_times", "parse_time"]
 
 Duration = float | str | timedelta | np.timedelta64
 """A number of hours, or a duration such as ``"15min"`` or ``np.timedelta64(15, "m")``."""
@@ -20,14 +22,23 @@ Duration = float | str | timedelta | np.timedelta64
 _MINUTE: Final = np.timedelta64(1, "m")
 
 
-def find_lead_time(runs: Runs, given: Duration) -> int:
-    """Find the position of a lead time.
+def find_lead_times(runs: Runs, given: Duration | Iterable[Duration]) -> NDArray[np.intp]:
+    """Find the position of a lead time, without dims, or those of several, dims (lead_time,).
 
     Raises
     ------
     ConfigError
-        If it is not a lead time, or the runs have no such lead time.
+        If one is not a lead time, or the runs have no such lead time, or there is none.
     """
+    single = isinstance(given, str | bytes) or not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0
+    values: list[Any] = [given] if single else list(given)  # type: ignore[arg-type]
+    if not values:
+        raise ConfigError("a lead time is needed, and the list is empty: give one or several, such as [0, 24]")
+    found = np.array([_find_lead_time(runs, value) for value in values])
+    return found[0] if single else found
+
+
+def _find_lead_time(runs: Runs, given: Duration) -> int:
     wanted = _parse_duration(given)
     found = np.flatnonzero(runs.leads == wanted)
     if len(found):
