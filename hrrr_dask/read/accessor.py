@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import xarray as xr
 
+from hrrr_dask.read.ensembles import lagged
 from hrrr_dask.read.forecasts import best_estimate, by_valid_time, fixed_lead, latest
 from hrrr_dask.read.netcdf import to_netcdf
 from hrrr_dask.read.times import Duration
@@ -81,6 +82,11 @@ class HrrrAccessor(_Listed):
     def best_estimate(self) -> xr.Dataset:
         """The shortest available lead time of each valid time."""
         return best_estimate(self._ds)
+
+    @_documented_by(lagged)
+    def lagged(self, n: int = 6) -> xr.Dataset:
+        """The newest n runs for each valid time, as members of an ensemble."""
+        return lagged(self._ds, n)
 
     @_documented_by(to_netcdf)
     def to_netcdf(self, path: str | os.PathLike[str]) -> None:
