@@ -15,6 +15,7 @@ import xarray as xr
 from hrrr_dask.read.ensembles import lagged
 from hrrr_dask.read.forecasts import best_estimate, by_valid_time, fixed_lead, latest
 from hrrr_dask.read.netcdf import to_netcdf
+from hrrr_dask.read.places import nearest
 from hrrr_dask.read.times import Duration
 
 __all__ = ["HrrrAccessor", "best_estimate", "by_valid_time", "fixed_lead", "latest"]
@@ -87,6 +88,11 @@ class HrrrAccessor(_Listed):
     def lagged(self, n: int = 6) -> xr.Dataset:
         """The newest n runs for each valid time, as members of an ensemble."""
         return lagged(self._ds, n)
+
+    @_documented_by(nearest)
+    def nearest(self, latitude: float, longitude: float, n: int = 1) -> xr.Dataset:
+        """The n stored points nearest to a place, with their distance."""
+        return nearest(self._ds, latitude, longitude, n)
 
     @_documented_by(to_netcdf)
     def to_netcdf(self, path: str | os.PathLike[str]) -> None:
