@@ -17,6 +17,7 @@ from hrrr_dask.read.forecasts import best_estimate, by_valid_time, fixed_lead, l
 from hrrr_dask.read.netcdf import to_netcdf
 from hrrr_dask.read.places import nearest
 from hrrr_dask.read.times import Duration
+from hrrr_dask.read.wind import wind
 
 __all__ = ["HrrrAccessor", "best_estimate", "by_valid_time", "fixed_lead", "latest"]
 
@@ -93,6 +94,11 @@ class HrrrAccessor(_Listed):
     def nearest(self, latitude: float, longitude: float, n: int = 1) -> xr.Dataset:
         """The n stored points nearest to a place, with their distance."""
         return nearest(self._ds, latitude, longitude, n)
+
+    @_documented_by(wind)
+    def wind(self, height: float | xr.DataArray = 80, shear: float | xr.DataArray | None = None) -> xr.Dataset:
+        """Wind speed and direction at a height above ground [m]."""
+        return wind(self._ds, height, shear)
 
     @_documented_by(to_netcdf)
     def to_netcdf(self, path: str | os.PathLike[str]) -> None:

@@ -1,4 +1,4 @@
-"""Gathers forecasts from different runs into one lazy array, which reads only what is used.
+"""Gathers forecasts from different runs into one lazy array, which reads only what is used; computes others from them.
 
 Arrays opened with ``chunks=None`` are read through xarray's backend interface; arrays in Dask chunks stay in Dask
 chunks. See https://docs.xarray.dev/en/stable/internals/how-to-add-new-backend.html.
@@ -6,8 +6,9 @@ chunks. See https://docs.xarray.dev/en/stable/internals/how-to-add-new-backend.h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median_low
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from xarray.core.indexing import (
 
 from hrrr_dask.errors import UsageError
 
-__all__ = ["EXCLUDED", "RUN_DIMS", "Pick", "Runs", "gather", "shortest"]
+__all__ = ["EXCLUDED", "RUN_DIMS", "Pick", "Runs", "compute_lazily", "gather", "shortest"]
 
 RUN_DIMS: Final = ("init_time", "lead_time")
 
@@ -159,10 +160,41 @@ def gather(source: xr.Variable, pick: Pick, fill: Any = None) -> xr.Variable:
     others = tuple(dim for dim in source.dims if dim not in RUN_DIMS)
     if source.chunks is not None:
         return _gather_chunked(source, pick, fill)
-    lazy: Any = LazilyIndexedArray(_Gathered(source, pick, fill, np.dtype(dtype)))
-    # As in xarray.open_dataset: read once, and writable without changing the source.
-    cached = MemoryCachedArray(CopyOnWriteArray(lazy))  # type: ignore[no-untyped-call]
-    return xr.Variable((*pick.dims, *others), cached, source.attrs)
+    return _lazy((*pick.dims, *others), _Gathered(source, pick, fill, np.dtype(dtype)), source.attrs)
+
+
+def compute_lazily(
+    functions: Mapping[Hashable, Callable[..., NDArray[Any]]], sources: Sequence[xr.Variable]
+) -> dict[Hashable, xr.Variable]:
+    """Compute float32 variables element by element from others. Nothing is read.
+
+    Parameters
+    ----------
+    functions : mapping of name to callable
+        Each takes an array of each source, which are broadcast against each other, and returns one array.
+    sources : sequence of xarray.Variable
+        Any dims.
+
+    Returns
+    -------
+    dict of name to xarray.Variable
+        Dims of all sources, without attributes. In Dask chunks if a source is; otherwise lazy arrays: a part that is
+        read of all results is read of the sources once.
+    """
+    if any(source.chunks is not None for source in sources):
+        options: Mapping[str, Any] = {"dask": "parallelized", "output_dtypes": [np.float32]}
+        return {
+            name: xr.apply_ufunc(partial(_as_float32, function), *sources, **options)
+            for name, function in functions.items()
+        }
+    shared = _Sources(sources, len(functions))
+    return {name: _lazy(tuple(shared.sizes), _Computed(function, shared), {}) for name, function in functions.items()}
+
+
+def _lazy(dims: tuple[Hashable, ...], array: BackendArray, attrs: Mapping[Any, Any]) -> xr.Variable:
+    """Wrap an array as xarray.open_dataset does: read once, and writable without changing the source."""
+    lazy: Any = LazilyIndexedArray(array)
+    return xr.Variable(dims, MemoryCachedArray(CopyOnWriteArray(lazy)), attrs)  # type: ignore[no-untyped-call]
 
 
 def _gather_chunked(source: xr.Variable, pick: Pick, fill: Any) -> xr.Variable:
@@ -221,12 +253,62 @@ class _Gathered(BackendArray):
         n_picked = len(self._pick.dims)
         inits, leads = (_outer(positions, key[:n_picked]) for positions in (self._pick.inits, self._pick.leads))
         others = dict(zip(self._others, key[n_picked:], strict=True))
-        single = {dim for dim, k in others.items() if isinstance(k, int | np.integer)}
+        single = {dim for dim, k in others.items() if _is_single(k)}
         # zarr 3.1.0 mixes up dimensions when integers and arrays are combined.
         source = self._source.isel({dim: slice(k, k + 1) if dim in single else k for dim, k in others.items()})
         out = np.full((inits.size, *(source.sizes[dim] for dim in others)), self._fill, dtype=self.dtype)
         _fill(out, source, inits.ravel(), leads.ravel())
         return out.reshape((*inits.shape, *(source.sizes[dim] for dim in others if dim not in single)))
+
+
+class _Sources:
+    """Variables that several arrays are computed from; remembers the last part until all of them have used it."""
+
+    def __init__(self, variables: Sequence[xr.Variable], n_users: int) -> None:
+        self._variables = tuple(variables)
+        self._n_users = n_users
+        self._last: tuple[Any, list[xr.Variable], int] | None = None
+        self.sizes = {dim: size for variable in variables for dim, size in variable.sizes.items()}
+
+    def read(self, key: tuple[Any, ...]) -> list[xr.Variable]:
+        name = [k.tolist() if isinstance(k, np.ndarray) else k for k in key]
+        last, self._last = self._last, None
+        if last is not None and last[0] == name:
+            _, parts, n_left = last
+        else:
+            # zarr 3.1.0 mixes up dimensions when integers and arrays are combined.
+            at = {dim: slice(k, k + 1) if _is_single(k) else k for dim, k in zip(self.sizes, key, strict=True)}
+            parts = [v.isel({dim: at[dim] for dim in v.dims}).compute() for v in self._variables]
+            n_left = self._n_users
+        if n_left > 1 and sum(part.nbytes for part in parts) <= MAX_BOX_BYTES:
+            self._last = name, parts, n_left - 1
+        return parts
+
+
+class _Computed(BackendArray):
+    """Lazy array of computed values; indexing reads."""
+
+    def __init__(self, function: Callable[..., NDArray[Any]], sources: _Sources) -> None:
+        self._function = function
+        self._sources = sources
+        self.shape = tuple(sources.sizes.values())
+        self.dtype = np.dtype(np.float32)
+
+    def __getitem__(self, key: ExplicitIndexer) -> Any:
+        return explicit_indexing_adapter(key, self.shape, IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        found: xr.Variable = xr.apply_ufunc(partial(_as_float32, self._function), *self._sources.read(key))
+        values = found.transpose(*self._sources.sizes).values
+        return values[tuple(0 if _is_single(k) else slice(None) for k in key)]
+
+
+def _as_float32(function: Callable[..., NDArray[Any]], *arrays: NDArray[Any]) -> NDArray[np.float32]:
+    return np.asarray(function(*arrays), dtype=np.float32)
+
+
+def _is_single(key: Any) -> bool:
+    return isinstance(key, int | np.integer)
 
 
 def _outer(values: NDArray[np.intp], key: tuple[Any, ...]) -> NDArray[np.intp]:
