@@ -1,4 +1,4 @@
-"""The accessor ``hrrr`` of datasets: functions of this package as methods. Importing this registers it."""
+"""The accessor ``hrrr`` of datasets and arrays: functions of this package as methods. Importing this registers both."""
 
 from __future__ import annotations
 
@@ -7,21 +7,28 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import numpy as np
 import xarray as xr
 
 from hrrr_dask.read.ensembles import lagged
 from hrrr_dask.read.forecasts import best_estimate, by_valid_time, fixed_lead, latest
+from hrrr_dask.read.frames import to_frame
 from hrrr_dask.read.netcdf import to_netcdf
 from hrrr_dask.read.places import nearest
 from hrrr_dask.read.times import Duration
 from hrrr_dask.read.wind import wind
 
-__all__ = ["HrrrAccessor", "best_estimate", "by_valid_time", "fixed_lead", "latest"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["HrrrAccessor", "HrrrArrayAccessor", "best_estimate", "by_valid_time", "fixed_lead", "latest"]
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
+
+_ARRAY: Final = "__hrrr_dask_array__"
+"""Name of an array's variable in a dataset; no coordinate has it."""
 
 
 def _documented_by(function: Callable[..., Any]) -> Callable[[_Method], _Method]:
@@ -100,7 +107,76 @@ class HrrrAccessor(_Listed):
         """Wind speed and direction at a height above ground [m]."""
         return wind(self._ds, height, shear)
 
+    @_documented_by(to_frame)
+    def to_frame(
+        self,
+        point: str | Sequence[str] | None = None,
+        variables: str | Sequence[str] | None = None,
+        *,
+        dropna: bool = True,
+    ) -> pd.DataFrame:
+        """A tidy pandas table: a row for each forecast and point."""
+        return to_frame(self._ds, point, variables, dropna=dropna)
+
     @_documented_by(to_netcdf)
     def to_netcdf(self, path: str | os.PathLike[str]) -> None:
         """Write a netCDF file that follows CF."""
         to_netcdf(self._ds, path)
+
+
+@xr.register_dataarray_accessor("hrrr")  # type: ignore[no-untyped-call]
+class HrrrArrayAccessor(_Listed):
+    """The same for a variable: ``ds.temperature_2m.hrrr.fixed_lead(24)`` gives an array of the same name."""
+
+    _name = "da.hrrr"
+
+    def __init__(self, array: xr.DataArray) -> None:
+        self._array = array
+
+    def _apply(self, function: Callable[..., xr.Dataset], *args: Any) -> xr.DataArray:
+        return function(self._array.to_dataset(name=_ARRAY), *args)[_ARRAY].rename(self._array.name)
+
+    def _to_dataset(self) -> xr.Dataset:
+        """Return the array in a dataset under its own name, or as ``value``."""
+        name = "value" if self._array.name is None else self._array.name
+        return self._array.drop_vars([name], errors="ignore").to_dataset(name=name)
+
+    @_documented_by(fixed_lead)
+    def fixed_lead(self, lead: Duration | Iterable[Duration] = 24) -> xr.DataArray:
+        """One lead time of every run, or several, along valid time."""
+        return self._apply(fixed_lead, lead)
+
+    @_documented_by(by_valid_time)
+    def by_valid_time(self, point: str | Sequence[str] | None = None) -> xr.DataArray:
+        """All forecasts for each valid time, by lead time."""
+        return self._apply(by_valid_time, point)
+
+    @_documented_by(latest)
+    def latest(self, as_of: str | date | np.datetime64) -> xr.DataArray:
+        """What was known at a time: the newest forecasts published by then."""
+        return self._apply(latest, as_of)
+
+    @_documented_by(best_estimate)
+    def best_estimate(self) -> xr.DataArray:
+        """The shortest available lead time of each valid time."""
+        return self._apply(best_estimate)
+
+    @_documented_by(lagged)
+    def lagged(self, n: int = 6) -> xr.DataArray:
+        """The newest n runs for each valid time, as members of an ensemble."""
+        return self._apply(lagged, n)
+
+    @_documented_by(nearest)
+    def nearest(self, latitude: float, longitude: float, n: int = 1) -> xr.DataArray:
+        """The n stored points nearest to a place, with their distance."""
+        return self._apply(nearest, latitude, longitude, n)
+
+    @_documented_by(to_frame)
+    def to_frame(self, point: str | Sequence[str] | None = None, *, dropna: bool = True) -> pd.DataFrame:
+        """A tidy pandas table: a row for each forecast and point."""
+        return to_frame(self._to_dataset(), point, dropna=dropna)
+
+    @_documented_by(to_netcdf)
+    def to_netcdf(self, path: str | os.PathLike[str]) -> None:
+        """Write a netCDF file that follows CF."""
+        to_netcdf(self._to_dataset(), path)
