@@ -17,11 +17,15 @@ from hrrr_dask.read.forecasts import best_estimate, by_valid_time, fixed_lead, l
 from hrrr_dask.read.frames import to_frame
 from hrrr_dask.read.netcdf import to_netcdf
 from hrrr_dask.read.places import nearest
+from hrrr_dask.read.plots import plot_leads, plot_runs
+from hrrr_dask.read.skill import Truth, errors
+from hrrr_dask.read.solar import solar
 from hrrr_dask.read.times import Duration
 from hrrr_dask.read.wind import wind
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 __all__ = ["HrrrAccessor", "HrrrArrayAccessor", "best_estimate", "by_valid_time", "fixed_lead", "latest"]
 
@@ -107,6 +111,16 @@ class HrrrAccessor(_Listed):
         """Wind speed and direction at a height above ground [m]."""
         return wind(self._ds, height, shear)
 
+    @_documented_by(solar)
+    def solar(self, mean: Duration | None = None) -> xr.Dataset:
+        """Irradiance for pvlib, as instants or as averages."""
+        return solar(self._ds, mean)
+
+    @_documented_by(errors)
+    def errors(self, truth: Truth | None = None, *, members: int = 6) -> xr.Dataset:
+        """Errors by lead time, against the analysis or observations."""
+        return errors(self._ds, truth, members=members)
+
     @_documented_by(to_frame)
     def to_frame(
         self,
@@ -122,6 +136,16 @@ class HrrrAccessor(_Listed):
     def to_netcdf(self, path: str | os.PathLike[str]) -> None:
         """Write a netCDF file that follows CF."""
         to_netcdf(self._ds, path)
+
+    @_documented_by(plot_runs)
+    def plot_runs(self, variable: str, point: str | None = None, **options: Any) -> Axes:
+        """A picture of one place: each run a line along valid time."""
+        return plot_runs(self._ds, variable, point, **options)
+
+    @_documented_by(plot_leads)
+    def plot_leads(self, variable: str, point: str | None = None, **options: Any) -> Axes:
+        """A picture of one place: values or errors by lead time."""
+        return plot_leads(self._ds, variable, point, **options)
 
 
 @xr.register_dataarray_accessor("hrrr")  # type: ignore[no-untyped-call]
