@@ -98,7 +98,7 @@ def run_through(url: str, window: Sequence[Any], n_files: int, how: dict[str, An
                 last,
                 store,
                 client=client,
-                show=watch,
+                progress=watch,
                 source=[url],
                 engine=how["engine"],
                 lead_hours=list(range(1, LEADS + 1)),

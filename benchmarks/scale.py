@@ -28,8 +28,9 @@ from hrrr_dask.archive.fetch import FetchSettings
 from hrrr_dask.archive.grid_probe import find_point_cells
 from hrrr_dask.config.period import Period
 from hrrr_dask.config.settings import parse_selection, resolve_settings
+from hrrr_dask.display.progress import Progress
 from hrrr_dask.grid.points import Points
-from hrrr_dask.job.loop import Progress, run
+from hrrr_dask.job.loop import run
 from hrrr_dask.job.pipeline import Job, PartitionReport
 from hrrr_dask.job.tasks import Stages
 from hrrr_dask.planning.layout import Axis, choose_layout

@@ -28,9 +28,10 @@ from benchmarks.full_archive import Archive
 from benchmarks.measuring import cpu_s, resident
 from hrrr_dask import api
 from hrrr_dask.catalog.variables import DEFAULT_VARIABLES
+from hrrr_dask.display.progress import Progress
 from hrrr_dask.job import backfill as job_backfill
 from hrrr_dask.job import pipeline
-from hrrr_dask.job.loop import Progress, RunResult
+from hrrr_dask.job.loop import RunResult
 from hrrr_dask.job.pipeline import Job, PartitionReport
 from hrrr_dask.malloc import keep_freed_memory
 from hrrr_dask.records import Partition

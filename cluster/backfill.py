@@ -45,7 +45,7 @@ def _backfill(given: argparse.Namespace) -> Report:
             given.end,
             given.store,
             client=client,
-            show=LogLines(),
+            progress=LogLines(),
             **parse_settings(given.setting),
         )
 

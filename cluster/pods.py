@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from hrrr_dask.errors import HrrrDaskError
 
 if TYPE_CHECKING:
-    from hrrr_dask.job.loop import Progress
+    from hrrr_dask.display.progress import Progress
     from hrrr_dask.report.results import Report
 
 INTERVAL_S = 30.0

@@ -20,7 +20,9 @@ def main() -> int:
     given = _parser().parse_args()
 
     def update() -> hrrr_dask.Report:
-        return hrrr_dask.update(given.store, workers=given.workers, show=LogLines(), **parse_settings(given.setting))
+        return hrrr_dask.update(
+            given.store, workers=given.workers, progress=LogLines(), **parse_settings(given.setting)
+        )
 
     return run_and_report(update, gaps_are_done=given.gaps_are_done)
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from hrrr_dask.audit.verify import verify
     from hrrr_dask.grid.points import read_points
     from hrrr_dask.read.opening import open_dataset
+    from hrrr_dask.report.assessment import Assessment
     from hrrr_dask.report.differences import VerifyReport
-    from hrrr_dask.report.results import Assessment, Report, Status
+    from hrrr_dask.report.results import Report, Status
 
 __version__ = "0.1.0"
 
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Assessment": "report.results",
+    "Assessment": "report.assessment",
     "Report": "report.results",
     "Status": "report.results",
     "VerifyReport": "report.differences",

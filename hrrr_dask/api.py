@@ -13,6 +13,7 @@ from distributed import Client
 from hrrr_dask.archive.grid_probe import find_point_cells
 from hrrr_dask.catalog.variables import check_product, parse_variables
 from hrrr_dask.config.settings import resolve_settings
+from hrrr_dask.display.watching import accept_show, show_run
 from hrrr_dask.grid.points import read_points
 from hrrr_dask.job.backfill import count_files_to_read, run_backfill
 from hrrr_dask.job.request import check_request, open_store, requested_period, resolve_client, url_of, utc_now
@@ -22,7 +23,7 @@ from hrrr_dask.report.results import Report
 from hrrr_dask.store.spec import Growth
 
 if TYPE_CHECKING:
-    from hrrr_dask.job.backfill import Show
+    from hrrr_dask.display.progress import Show
     from hrrr_dask.job.request import PointsLike
 
 __all__ = ["add_points", "add_variables", "backfill", "plan", "update"]
@@ -56,6 +57,7 @@ def plan(
     return replace(request.plan, n_done=request.plan.n_files - count_files_to_read(request))
 
 
+@accept_show
 def backfill(
     points: PointsLike | None,
     start: str | datetime,
@@ -64,7 +66,7 @@ def backfill(
     *,
     client: Client | str | None = None,
     retry_gaps: bool = False,
-    show: Show | None = None,
+    progress: bool | Show | None = None,
     **settings: Any,
 ) -> Report:
     """Read every file of a period that the store does not have yet, and write its values.
@@ -82,8 +84,11 @@ def backfill(
         By default the setting ``cluster`` decides.
     retry_gaps : bool
         Read files with gaps again, however old.
-    show : callable, optional
-        Called with :class:`~hrrr_dask.job.loop.Progress` as files are read.
+    progress : bool or callable, optional
+        True for a progress bar with the address of the dashboard, False for nothing. By default, a bar where a person
+        looks on: stderr is a terminal, or Python runs in a notebook. A callable is used instead of a bar: it is called
+        with :class:`~hrrr_dask.display.progress.Progress` when the cluster is there and as files are read, from any
+        thread.
     **settings
         Settings as in :data:`hrrr_dask.config.DEFAULTS`, with underscores. An existing store keeps its own for those
         that are not given.
@@ -108,14 +113,16 @@ def backfill(
     """
     connected = resolve_client(client, settings)
     request = check_request(points, start, end, url_of(store), settings)
-    return run_backfill(request, client=connected, show=show, retry_gaps=retry_gaps)
+    with show_run(progress) as show:
+        return run_backfill(request, client=connected, show=show, retry_gaps=retry_gaps)
 
 
+@accept_show
 def update(
     store: str | os.PathLike[str],
     *,
     client: Client | str | None = None,
-    show: Show | None = None,
+    progress: bool | Show | None = None,
     end: str | datetime | None = None,
     **settings: Any,
 ) -> Report:
@@ -125,7 +132,7 @@ def update(
     ----------
     store : str or path
         An existing store.
-    client, show
+    client, progress
         As for :func:`backfill`.
     end : str or datetime, optional
         Last init time; by default now.
@@ -146,18 +153,19 @@ def update(
     begin = spec.axis.init_time(spec.asked_from * cycles + int(attempted[-1])) if attempted.size else None
     start = period.start if begin is None else max(period.start, begin - timedelta(days=HEALING_DAYS))
     last = end or utc_now().replace(minute=0, second=0, microsecond=0)
-    report = backfill(None, start, last, url, client=client, show=show, **settings)
+    report = backfill(None, start, last, url, client=client, progress=progress, **settings)
     if target.ledger.n_entries() > MAX_ENTRIES:
         target.ledger.compact(utc_now())
     return report
 
 
+@accept_show
 def add_points(
     store: str | os.PathLike[str],
     points: PointsLike,
     *,
     client: Client | str | None = None,
-    show: Show | None = None,
+    progress: bool | Show | None = None,
     **settings: Any,
 ) -> Report:
     """Add points to a store, and read them from every file that the store has.
@@ -168,7 +176,7 @@ def add_points(
         An existing store; it can be in use.
     points : path, DataFrame or Points
         The new points; can include points that the store has.
-    client, show, **settings
+    client, progress, **settings
         As for :func:`hrrr_dask.backfill`.
 
     Returns
@@ -186,15 +194,16 @@ def add_points(
     spec, growth = open_store(url, settings).spec, Growth(points=new)
     growth.check(spec, url)
     find_point_cells(new, spec.grid_section, spec.selection.method)
-    return _grow(url, growth, settings, client, show)
+    return _grow(url, growth, settings, client, progress)
 
 
+@accept_show
 def add_variables(
     store: str | os.PathLike[str],
     variables: str | list[str],
     *,
     client: Client | str | None = None,
-    show: Show | None = None,
+    progress: bool | Show | None = None,
     **settings: Any,
 ) -> Report:
     """Add variables to a store, and read them from every file that the store has.
@@ -205,7 +214,7 @@ def add_variables(
         An existing store; it can be in use.
     variables : str or list of str
         Names or selectors, as for :func:`hrrr_dask.backfill`; can include variables that the store has.
-    client, show, **settings
+    client, progress, **settings
         As for :func:`hrrr_dask.backfill`.
 
     Returns
@@ -225,10 +234,12 @@ def add_variables(
     growth.check(spec, url)
     known = {variable.name for variable in spec.selection.variables}
     check_product((each for each in growth.variables if each.name not in known), spec.selection.product)
-    return _grow(url, growth, settings, client, show)
+    return _grow(url, growth, settings, client, progress)
 
 
-def _grow(url: str, growth: Growth, settings: dict[str, Any], client: Client | str | None, show: Show | None) -> Report:
+def _grow(
+    url: str, growth: Growth, settings: dict[str, Any], client: Client | str | None, progress: bool | Show | None
+) -> Report:
     """Grow the store, then read what is new in it from every file that it has."""
     connected = resolve_client(client, settings)
     store = open_store(url, settings)
@@ -236,4 +247,5 @@ def _grow(url: str, growth: Growth, settings: dict[str, Any], client: Client | s
     check_request(None, period.start, period.end, url, settings)  # what it refuses leaves the store as it is
     period = requested_period(store.grow(growth).spec)
     request = check_request(None, period.start, period.end, url, settings)
-    return run_backfill(request, client=connected, show=show, only_attempted=True)
+    with show_run(progress) as show:
+        return run_backfill(request, client=connected, show=show, only_attempted=True)

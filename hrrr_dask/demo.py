@@ -13,7 +13,9 @@ import xarray as xr
 
 from hrrr_dask.api import backfill
 from hrrr_dask.catalog.variables import DEFAULT_VARIABLES
-from hrrr_dask.job.loop import Progress
+from hrrr_dask.display.progress import Show
+from hrrr_dask.display.tables import Displayed, Table
+from hrrr_dask.display.watching import accept_show
 from hrrr_dask.read.opening import open_dataset
 from hrrr_dask.report.results import Report
 from hrrr_dask.testing import write_archive
@@ -33,8 +35,8 @@ POINTS: Final = (
 """point_id, name, latitude, longitude: within the synthetic archive's window of the grid."""
 
 
-@dataclass(frozen=True, slots=True)
-class DemoResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class DemoResult(Displayed):
     """Results of the demo."""
 
     report: Report
@@ -44,18 +46,24 @@ class DemoResult:
     plot: Path
     """The plot."""
 
+    def tables(self) -> tuple[Table, ...]:
+        """Describe the report of the backfill, and name the plot."""
+        (whole,) = self.report.tables()
+        return (Table(whole.title, (*whole.rows, ("plot", str(self.plot)))),)
 
-def run_demo(directory: str | Path, *, show: Callable[[Progress], None], say: Callable[[str], None]) -> DemoResult:
+
+@accept_show
+def run_demo(directory: str | Path, *, say: Callable[[str], None], progress: bool | Show | None = None) -> DemoResult:
     """Write an archive, run a backfill, plot the result. A second call reads nothing again.
 
     Parameters
     ----------
     directory : str or Path
         Made if it does not exist.
-    show : callable
-        Called with the progress of the backfill.
     say : callable
         Called with a line of text before each step.
+    progress : bool or callable, optional
+        As for :func:`hrrr_dask.backfill`.
 
     Returns
     -------
@@ -74,7 +82,7 @@ def run_demo(directory: str | Path, *, show: Callable[[Progress], None], say: Ca
         START,
         END,
         str(store),
-        show=show,
+        progress=progress,
         source=[str(archive)],
         cycles=list(CYCLES),
         lead_hours=list(LEAD_HOURS),

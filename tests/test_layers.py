@@ -21,7 +21,7 @@ ROOT = Path(hrrr_dask.__file__).parent
 
 FLOORS = (
     "errors malloc outcomes records",
-    "catalog clusters objects",
+    "catalog clusters display objects",
     "config grid",
     "grib planning quality",
     "decode ledger testing",
@@ -50,7 +50,8 @@ ALLOWED = {
     "numba": {"decode"},
     "cfgrib": {"decode"},
     "click": {"cli"},
-    "rich": {"cli"},
+    "IPython": {"display"},
+    "rich": {"cli", "display"},
     "matplotlib": {"demo", "read", "report"},
     "pvlib": {"read"},
     "scores": {"read"},

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from hrrr_dask.catalog.lead_times import file_hour
 from hrrr_dask.config.period import parse_period
 from hrrr_dask.config.settings import resolve_settings
+from hrrr_dask.display.progress import Count
+from hrrr_dask.display.watching import show_count
 from hrrr_dask.errors import ConfigError, PlanError
 from hrrr_dask.ledger.ledger import Ledger
 from hrrr_dask.objects.transactions import open_blobs
@@ -23,10 +25,10 @@ from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, PARTIAL
 from hrrr_dask.quality.flags import quality_flags
 from hrrr_dask.quality.steps import step_flags
 from hrrr_dask.read.opening import load_existing, open_dataset
+from hrrr_dask.report.assessment import Assessment
 from hrrr_dask.report.findings import ALL_FLAGS, QualityFindings
 from hrrr_dask.report.flagmap import plot_flags
 from hrrr_dask.report.quality_page import format_quality_page
-from hrrr_dask.report.results import Assessment
 from hrrr_dask.store.existing import Existing
 from hrrr_dask.store.store import read_states
 
@@ -47,6 +49,7 @@ def assess(
     end: str | datetime = "",
     markdown: str | os.PathLike[str] = "",
     plot: str | os.PathLike[str] = "",
+    progress: bool | Count | None = None,
     **options: str,
 ) -> Assessment:
     """Check every value of a store for physical plausibility.
@@ -61,6 +64,9 @@ def assess(
         Markdown page to write.
     plot : path, optional
         PNG to write: flagged values by variable and time, and flags by time.
+    progress : bool or callable, optional
+        True for a progress bar, False for nothing; by default, a bar at a terminal or in a notebook. A callable is used
+        instead: it is called with the number of parts of the store that were checked, and the total.
     **options
         Endpoint options without secrets.
 
@@ -92,8 +98,11 @@ def assess(
     points = dataset.point_id.to_numpy().tolist(), dataset.latitude.to_numpy(), dataset.longitude.to_numpy()
     lead_minutes = existing.selection.lead_minutes
     findings = QualityFindings(existing.selection.variables, points, dataset.init_time.to_numpy(), lead_minutes)
-    for block in _blocks_of_points(existing, len(lead_minutes)):
-        _assess_points(dataset, block, _partitions(existing, runs), attempted, findings)
+    blocks, partitions = list(_blocks_of_points(existing, len(lead_minutes))), _partitions(existing, runs)
+    with show_count(progress, "parts") as show:
+        for number, block in enumerate(blocks):
+            for done in _assess_points(dataset, block, partitions, attempted, findings):
+                show(number * len(partitions) + done, len(blocks) * len(partitions))
     found = findings.to_assessment(url, count_files(codes, lead_minutes))
     if markdown:
         Path(markdown).write_text(format_quality_page(found), encoding="utf-8")
@@ -180,16 +189,20 @@ def _partitions(existing: Existing, runs: slice) -> list[slice]:
 
 def _assess_points(
     dataset: xr.Dataset, points: slice, partitions: list[slice], attempted: NDArray[np.bool_], findings: QualityFindings
-) -> None:
-    """Assess a block of points, run by run; the last run of a partition is kept for the steps of the next one."""
+) -> Iterator[int]:
+    """Assess a block of points; yields the number of partitions done.
+
+    The last run of a partition is kept for the steps of the next one.
+    """
     cells = {
         "latitude": dataset.cell_latitude[points].to_numpy(),
         "longitude": dataset.cell_longitude[points].to_numpy(),
     }
     last: dict[str, tuple[NDArray[np.float32], NDArray[np.uint16]]] = {}
-    for runs in partitions:
+    for done, runs in enumerate(partitions, start=1):
         if not attempted[:, runs].any():
             last = {}
+            yield done
             continue
         block = dataset.isel(init_time=runs, point=points)
         values = {variable.name: block[variable.name].to_numpy() for variable in findings.variables}
@@ -213,3 +226,4 @@ def _assess_points(
                 overlap=runs.start - first,
             )
         last = {name: (values[name][-1:], flags[name][-1:]) for name in values}
+        yield done

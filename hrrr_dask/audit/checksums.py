@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from hrrr_dask.audit.verify import LOOK_PAUSE_S, LOOKS, find_period, make_report
 from hrrr_dask.config.settings import resolve_settings
+from hrrr_dask.display.progress import Count
+from hrrr_dask.display.watching import accept_show, show_count
 from hrrr_dask.errors import StoreAccessError, StoreError
 from hrrr_dask.ledger.ledger import Ledger
 from hrrr_dask.ledger.state import place_rows
@@ -59,13 +61,14 @@ class _Row:
     readable: bool = True
 
 
+@accept_show
 def verify_checksums(
     store: str | os.PathLike[str],
     *,
     start: str | datetime | None = None,
     end: str | datetime | None = None,
     store_options: Mapping[str, str] | None = None,
-    show: Callable[[int, int], None] | None = None,
+    progress: bool | Count | None = None,
 ) -> VerifyReport:
     """Compare every value with its checksum in the ledger, without reading the archive.
 
@@ -77,8 +80,9 @@ def verify_checksums(
         First and last init time; by default the requested period of the store.
     store_options : mapping, optional
         Endpoint options without secrets.
-    show : callable, optional
-        Called with the number of partitions checked, and the total.
+    progress : bool or callable, optional
+        True for a progress bar, False for nothing; by default, a bar at a terminal or in a notebook. A callable is used
+        instead: it is called with the number of partitions checked, and the total.
 
     Returns
     -------
@@ -99,10 +103,10 @@ def verify_checksums(
     findings, files = VerifyFindings(), 0
     _compare_documents(blobs, findings)
     partitions = partitions_of(existing, inits)
-    for done, number in enumerate(partitions, start=1):
-        partition = _Partition(number, existing, inits, blobs, findings)
-        files += partition.compare()
-        if show is not None:
+    with show_count(progress, "partitions") as show:
+        for done, number in enumerate(partitions, start=1):
+            partition = _Partition(number, existing, inits, blobs, findings)
+            files += partition.compare()
             show(done, len(partitions))
     return make_report(findings, url, files, files, None, time.perf_counter() - started, against="checksums")
 

@@ -23,6 +23,8 @@ from hrrr_dask.catalog.lead_times import file_hour
 from hrrr_dask.catalog.products import ARCHIVE_START
 from hrrr_dask.config.period import parse_period
 from hrrr_dask.config.settings import DEFAULTS, Selection, resolve_settings
+from hrrr_dask.display.progress import Count
+from hrrr_dask.display.watching import accept_show, show_count
 from hrrr_dask.errors import ArchiveError, ConfigError, NotPublishedError, PlanError, UnreachableError
 from hrrr_dask.ledger.expected import EXPECTED_COLUMNS, ExpectedValues, collect_expected, draw_sample
 from hrrr_dask.ledger.ledger import Ledger
@@ -51,6 +53,7 @@ MAX_SILENT_FILES: Final = 3
 """Number of consecutive files without a response from any source, after which verification stops reading."""
 
 
+@accept_show
 def verify(
     store: str | os.PathLike[str],
     *,
@@ -62,7 +65,7 @@ def verify(
     source: str | Sequence[str] | None = None,
     source_options: Mapping[str, str] | None = None,
     store_options: Mapping[str, str] | None = None,
-    show: Callable[[int, int], None] | None = None,
+    progress: bool | Count | None = None,
 ) -> VerifyReport:
     """Read files of the archive again by an independent route, and compare every value with the store.
 
@@ -83,8 +86,9 @@ def verify(
         it no longer exists.
     source_options, store_options : mapping, optional
         Endpoint options without secrets.
-    show : callable, optional
-        Called with the number of files verified, and the total.
+    progress : bool or callable, optional
+        True for a progress bar, False for nothing; by default, a bar at a terminal or in a notebook. A callable is used
+        instead: it is called with the number of files verified, and the total.
 
     Returns
     -------
@@ -119,7 +123,11 @@ def verify(
     chosen_files = files if seed is None else [files[k] for k in draw_sample(len(files), sample, seed)]
     chosen = np.concatenate(chosen_files)
     findings = VerifyFindings()
-    with open_dataset(url, **settings["store-options"]) as dataset, LastObject() as last_object:
+    with (
+        open_dataset(url, **settings["store-options"]) as dataset,
+        LastObject() as last_object,
+        show_count(progress, "files") as show,
+    ):
         comparison = Comparison(
             selection=existing.selection,
             grid_section=bytes.fromhex(existing.settings["grid_section"]),
@@ -136,8 +144,7 @@ def verify(
 
         expected_files = _expected_files(ledger, existing, inits, chosen)
         for done in _compare_files(comparison, expected_files, states.status(), read_status):
-            if show is not None:
-                show(done, len(chosen))
+            show(done, len(chosen))
     return make_report(findings, url, len(chosen_files), len(files), seed, time.perf_counter() - started)
 
 

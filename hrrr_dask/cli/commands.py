@@ -79,7 +79,8 @@ def cli() -> None:
 def plan_command(*, as_json: bool, calibrate: bool, **given: Any) -> None:
     """Show which files a backfill would read, and its cost, without reading or writing anything."""
     from hrrr_dask.api import plan  # noqa: PLC0415  --help should not wait for Dask
-    from hrrr_dask.cli.progress import plan_answer, plan_table  # noqa: PLC0415
+    from hrrr_dask.cli.answers import plan_answer  # noqa: PLC0415
+    from hrrr_dask.cli.tables import plan_table, print_tables  # noqa: PLC0415
     from hrrr_dask.config.settings import resolve_settings  # noqa: PLC0415
     from hrrr_dask.job.costs import DEFAULT_CALIBRATION, estimate  # noqa: PLC0415
 
@@ -90,7 +91,7 @@ def plan_command(*, as_json: bool, calibrate: bool, **given: Any) -> None:
     if as_json:
         click.echo(_json(plan_answer(made, costs)))
     else:
-        Console().print(plan_table(made, costs))
+        print_tables(Console(), [plan_table(made, costs)])
 
 
 def _calibrate(engine: str) -> Any:
@@ -159,14 +160,14 @@ def _run(action: Any, given: dict[str, Any], *, as_json: bool) -> None:
     if given.pop("dry_run"):
         _print_manifest(given)
         return
-    from hrrr_dask.cli.progress import live_progress, report_table  # noqa: PLC0415  --help should not wait for Dask
+    from hrrr_dask.cli.tables import print_tables  # noqa: PLC0415  --help should not wait for Dask
 
-    with _silence_dask_client(), live_progress(Console(stderr=True)) as show:
-        report = action(show=show, **given)
+    with _silence_dask_client():
+        report = action(progress=True, **given)
     if as_json:
         click.echo(_json({"outcome": report.outcome, **dataclasses.asdict(report)}))
     else:
-        Console().print(report_table(report))
+        print_tables(Console(), report.tables())
     click.get_current_context().exit(report.exit_code)
 
 
@@ -199,15 +200,13 @@ def _silence_dask_client() -> Iterator[None]:
 def status_command(*, store: str, store_option: tuple[str, ...], plot: str, gaps: bool, as_json: bool) -> None:
     """Show what a store has: complete files, files to do, gaps by reason and by day."""
     from hrrr_dask.audit.status import status  # noqa: PLC0415
-    from hrrr_dask.cli.progress import status_tables  # noqa: PLC0415  --help should not wait for Dask
+    from hrrr_dask.cli.tables import print_tables  # noqa: PLC0415  --help should not wait for Dask
 
     found = status(store, plot=plot, gaps=gaps, **pairs("--store-option", store_option))
     if as_json:
         click.echo(_json(dataclasses.asdict(found)))
         return
-    console = Console()
-    for table in status_tables(found):
-        console.print(table)
+    print_tables(Console(), found.tables())
     if plot:
         click.echo(f"\nplot   {plot}")
 
@@ -223,16 +222,15 @@ def status_command(*, store: str, store_option: tuple[str, ...], plot: str, gaps
 def quality_command(*, store: str, store_option: tuple[str, ...], fail_on: str, as_json: bool, **given: str) -> None:
     """Check every value of a store for physical plausibility. No value is changed."""
     from hrrr_dask.audit.assess import assess, parse_flags  # noqa: PLC0415  --help should not wait for Dask
-    from hrrr_dask.cli.quality_tables import assessment_answer, assessment_tables  # noqa: PLC0415
+    from hrrr_dask.cli.answers import assessment_answer  # noqa: PLC0415
+    from hrrr_dask.cli.tables import print_tables  # noqa: PLC0415
 
     fatal = parse_flags(fail_on)
-    found = assess(store, **given, **pairs("--store-option", store_option))
+    found = assess(store, progress=True, **given, **pairs("--store-option", store_option))
     if as_json:
         click.echo(_json(assessment_answer(found)))
     else:
-        console = Console()
-        for table in assessment_tables(found):
-            console.print(table)
+        print_tables(Console(), found.tables())
         for name in ("markdown", "plot"):
             if given[name]:
                 click.echo(f"{name:8} {given[name]}")
@@ -262,7 +260,7 @@ def verify_command(*, checksums: bool, as_json: bool, **given: Any) -> None:
     """
     from hrrr_dask.audit.checksums import verify_checksums  # noqa: PLC0415
     from hrrr_dask.audit.verify import verify  # noqa: PLC0415
-    from hrrr_dask.cli.verify_tables import live_count, verify_tables  # noqa: PLC0415  --help should not wait for it
+    from hrrr_dask.cli.tables import print_tables  # noqa: PLC0415
 
     beside = [name for name in ("sample", "every_file", "seed", "source", "source_option") if given[name]]
     if checksums and beside:
@@ -271,17 +269,14 @@ def verify_command(*, checksums: bool, as_json: bool, **given: Any) -> None:
         )
     if given["every_file"] and given["sample"] is not None:
         raise click.UsageError("--all and --sample exclude each other: give one of them")
-    with live_count(Console(stderr=True)) as show:
-        wanted = settings(given)
-        if checksums:
-            del wanted["every_file"]
-        report = verify_checksums(show=show, **wanted) if checksums else verify(show=show, **wanted)
+    wanted = settings(given)
+    if checksums:
+        del wanted["every_file"]
+    report = verify_checksums(progress=True, **wanted) if checksums else verify(progress=True, **wanted)
     if as_json:
         click.echo(_json({"outcome": report.outcome, **dataclasses.asdict(report)}))
     else:
-        console = Console()
-        for table in verify_tables(report):
-            console.print(table)
+        print_tables(Console(), report.tables())
     click.get_current_context().exit(report.exit_code)
 
 
@@ -301,13 +296,11 @@ def compact_command(*, store: str, store_option: tuple[str, ...], as_json: bool)
 @click.argument("directory", default="hrrr-demo", type=click.Path(file_okay=False))
 def demo_command(directory: str) -> None:
     """Run everything offline in DIRECTORY (hrrr-demo): a synthetic archive, a backfill, a Zarr store, a plot."""
-    from hrrr_dask.cli.progress import live_progress, report_table  # noqa: PLC0415
+    from hrrr_dask.cli.tables import print_tables  # noqa: PLC0415
     from hrrr_dask.demo import run_demo  # noqa: PLC0415  --help should not wait for Dask
 
-    talk = Console(stderr=True)
-    with live_progress(talk) as show:
-        result = run_demo(directory, show=show, say=talk.print)
-    Console().print(report_table(result.report))
+    result = run_demo(directory, progress=True, say=Console(stderr=True).print)
+    print_tables(Console(), result.report.tables())
     click.echo(f"\nstore  {result.store}\nplot   {result.plot}\n")
     code = f"import hrrr_dask; print(hrrr_dask.open_dataset({str(result.store)!r}))"
     click.echo(f'open it with   {sys.executable} -c "{code}"')

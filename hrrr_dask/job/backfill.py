@@ -9,11 +9,11 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from distributed import Client
@@ -23,8 +23,9 @@ import hrrr_dask
 from hrrr_dask.archive.breaker import find_outage
 from hrrr_dask.archive.grid_probe import find_point_cells, read_grid_section
 from hrrr_dask.clusters import check_workers, open_client, parse_cluster
+from hrrr_dask.display.progress import Progress, Show
 from hrrr_dask.job.batching import parse_files_per_task
-from hrrr_dask.job.loop import Progress, RunResult, run
+from hrrr_dask.job.loop import RunResult, run
 from hrrr_dask.job.pipeline import Job
 from hrrr_dask.job.request import Request
 from hrrr_dask.ledger.state import ValueStates, count_gaps, find_missing_values, missing
@@ -36,9 +37,6 @@ from hrrr_dask.report.results import Report
 from hrrr_dask.store.published import repair_status
 from hrrr_dask.store.spec import Growth, StoreSpec
 from hrrr_dask.store.store import Store, read_states
-
-if TYPE_CHECKING:
-    Show = Callable[[Progress], None]
 
 __all__ = ["count_files_to_read", "run_backfill"]
 
@@ -65,7 +63,7 @@ def run_backfill(
     client : distributed.Client, optional
         A cluster of the user's; by default the setting ``cluster`` decides.
     show : callable, optional
-        Called with :class:`~hrrr_dask.job.loop.Progress` as the work goes on.
+        Called with :class:`~hrrr_dask.display.progress.Progress`, when the cluster is there and as the work goes on.
     retry_gaps : bool
         Read files with gaps again, however old.
     only_attempted : bool
@@ -93,7 +91,9 @@ def run_backfill(
             store = store.make_or_grow(Growth(asked_from=first_day, n_days=n_days))
             progress.dashboard = connected.dashboard_link or ""
             partitions = iter_partitions(request.plan, request.axis, missing_values)
-            result = run(connected, _job(request, store), partitions, progress, show or _LogNotices())
+            show = show or _LogNotices()
+            show(progress)
+            result = run(connected, _job(request, store), partitions, progress, show)
     return _report(request, store, result, progress)
 
 

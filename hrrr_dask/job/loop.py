@@ -13,13 +13,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from distributed import Client, Future
 from distributed.comm import CommClosedError
 
 from hrrr_dask.clusters import retry_worker_calls, signals
+from hrrr_dask.display.progress import Progress, Show
 from hrrr_dask.errors import RunError, SourceDownError
 from hrrr_dask.job.batching import ASSUMED_FILE_S, files_per_task, has_room
 from hrrr_dask.job.in_flight import SubmittedStep, SuspectFiles, Task, count_in_flight, next_to_write
@@ -39,7 +40,7 @@ from hrrr_dask.job.waiting import LOST, Watch
 from hrrr_dask.planning.memory import extract_bytes
 from hrrr_dask.records import Partition, Reading
 
-__all__ = ["Progress", "RunResult", "run"]
+__all__ = ["RunResult", "run"]
 
 _WRITE_PRIORITY: Final = 1_000_000_000
 """Priority of writing over extracting: a step that is complete frees memory."""
@@ -52,38 +53,6 @@ _POLL_S: Final = 0.5
 
 _RECENT_TASKS: Final = 500
 """Number of recent tasks over which the median time of a file is taken."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """Progress of a run, updated as it proceeds."""
-
-    files_total: int
-    """Number of files to read."""
-    dashboard: str = ""
-    """URL of the Dask dashboard."""
-    files_done: int = 0
-    """Number of files extracted."""
-    gaps: int = 0
-    """Number of missing values so far."""
-    bytes_read: int = 0
-    """Bytes downloaded from the archive [B]."""
-    partitions_done: int = 0
-    """Number of committed steps of partitions."""
-    waiting: bool = False
-    """Whether the cluster has no worker that can work."""
-    notice: str = ""
-    """Why nothing is read or written, and what to do; empty if all is well."""
-    interrupted: bool = False
-    """Whether an interrupt was received."""
-    sources_down: dict[str, str] = field(default_factory=dict)
-    """Sources that are down for a worker now, with what is wrong."""
-    skipped_sources: dict[str, str] = field(default_factory=dict)
-    """Sources that were down at any time, with what was wrong first."""
-    draining: bool = False
-    """Whether extracted files are being committed after an interrupt."""
-    lock: Any = field(default_factory=threading.Lock, repr=False)
-    """Protects the counts: events of workers arrive on another thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +70,7 @@ def run(
     job: Job,
     partitions: Iterator[Partition],
     progress: Progress,
-    show: Callable[[Progress], None],
+    show: Show,
     stages: Stages = Stages(),  # noqa: B008  frozen
 ) -> RunResult:
     """Read and commit partitions until none are left or an interrupt arrives.
@@ -145,7 +114,7 @@ def run(
 
 
 class _Loop:
-    def __init__(self, client: Client, work: Work, progress: Progress, show: Callable[[Progress], None]) -> None:
+    def __init__(self, client: Client, work: Work, progress: Progress, show: Show) -> None:
         self._client = client
         self._job = work.job
         self._progress = progress

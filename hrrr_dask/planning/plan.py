@@ -17,87 +17,11 @@ from hrrr_dask.config.period import Period
 from hrrr_dask.config.settings import Selection
 from hrrr_dask.errors import PlanError
 from hrrr_dask.planning.layout import Axis, Layout
-from hrrr_dask.planning.memory import (
-    EXTRACT_COPIES,
-    MEMORY_BYTES,
-    MESSAGE_BYTES,
-    STEP_FILES,
-    choose_step_files,
-    extract_bytes,
-    fixed_bytes,
-    partition_bytes,
-)
+from hrrr_dask.planning.memory import MEMORY_BYTES, choose_step_files
+from hrrr_dask.planning.result import Plan
 from hrrr_dask.records import GribFile, Partition, Reading
 
 __all__ = ["MissingValues", "Plan", "all_values_of", "iter_partitions", "make_plan", "offered"]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Files, partitions and sizes of a backfill."""
-
-    selection: Selection
-    """Variables, lead times and cycles of every run."""
-    period: Period
-    """First and last init time."""
-    layout: Layout
-    """Sizes of shards and chunks."""
-    n_points: int
-    """Number of points."""
-    n_runs: int
-    """Number of init times in the period that have started."""
-    n_files: int
-    """Number of files that the archive is expected to have."""
-    n_partitions: int
-    """Number of partitions in the period."""
-    n_leads: int
-    """Number of lead times of all runs, which these files have: four for each file of sub-hourly products."""
-    skipped: dict[int, int]
-    """Lead time [min] to the number of runs that do not reach it."""
-    absent: tuple[str, ...]
-    """Names of variables that none of the files has: they were introduced later, or their window is longer."""
-    not_started: int
-    """Number of init times in the period that are in the future."""
-    step_files: int = STEP_FILES
-    """Maximum number of files committed at once."""
-    n_done: int = 0
-    """Number of these files that the store already has."""
-
-    @property
-    def leads_to_read(self) -> int:
-        """Estimated number of lead times of the files to read."""
-        return round((self.n_files - self.n_done) * self.n_leads / max(self.n_files, 1))
-
-    @property
-    def bytes_to_read(self) -> int:
-        """Estimated bytes to download from the archive [B]."""
-        return self.leads_to_read * len(self.selection.variables) * MESSAGE_BYTES
-
-    @property
-    def requests(self) -> int:
-        """Estimated requests to the archive: an inventory for each file, about five ranges for each lead time."""
-        return self.n_files - self.n_done + self.leads_to_read * min(5, len(self.selection.variables))
-
-    @property
-    def shard_bytes(self) -> int:
-        """Raw size of one shard [B]."""
-        return self.layout.shard_bytes(self.selection)
-
-    @property
-    def partition_bytes(self) -> int:
-        """Raw size of one partition with all points and variables [B]."""
-        return partition_bytes(self.selection, self.n_points, self.layout)
-
-    @property
-    def partition_files(self) -> int:
-        """Maximum number of files of one partition."""
-        return self.layout.partition_days * len(self.selection.cycles) * len(set(self.selection.file_hours))
-
-    @property
-    def worker_bytes(self) -> int:
-        """Projected peak memory of one worker, see :mod:`hrrr_dask.planning.memory` [B]."""
-        extracts = min(self.step_files, self.partition_files) * extract_bytes(self.selection, self.n_points)
-        return fixed_bytes(self.selection, self.n_points, self.layout) + EXTRACT_COPIES * extracts
 
 
 @dataclass(frozen=True, slots=True)

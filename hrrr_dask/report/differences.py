@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hrrr_dask.display.figures import format_count
+from hrrr_dask.display.tables import Column, Displayed, Table
 
 __all__ = [
     "DIFFERENCES",
@@ -35,6 +39,12 @@ DIFFERENCES: Final = {
     "other-status": "the ledger has another status",
 }
 """Kind of difference to its meaning. The kind describes the store."""
+
+MAX_NAMED_VARIABLES: Final = 2
+"""Maximum number of variables named in a row; the report names all."""
+
+_AGAINST: Final = {"archive": "archive", "checksums": "ledger's checksums"}
+_TITLES: Final = {"equal": "equal", "different": "different", "not-checked": "equal, as far as could be checked"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +97,8 @@ class Healed:
     """Reason of the gap in the ledger."""
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class VerifyReport(Displayed):
     """Result of comparing a store with the archive, or with its own ledger."""
 
     store: str
@@ -140,6 +150,54 @@ class VerifyReport:
     def exit_code(self) -> int:
         """0 equal, 1 different, 3 not checked."""
         return {"equal": 0, "different": 1, "not-checked": 3}[self.outcome]
+
+    def tables(self) -> tuple[Table, ...]:
+        """Describe the comparison: as a whole, then each difference, what was not checked, and what can be filled."""
+        tables = [self._whole()]
+        if self.differences:
+            tables.append(self._differences())
+        if self.unchecked:
+            rows = ((each.file, _some(each.variables), each.reason, each.note) for each in self.unchecked)
+            names = (Column("file", whole=True), Column("variables"), Column("reason"), Column("what"))
+            tables.append(Table("not checked", tuple(rows), names))
+        if self.healed:
+            title = "gaps that the archive can fill now: hrrr-dask backfill --retry-gaps"
+            healed = ((each.file, each.variable, each.reason) for each in self.healed)
+            columns = (Column("file", whole=True), Column("variable"), Column("was"))
+            tables.append(Table(_first(title, self.healed_gaps, self.healed), tuple(healed), columns))
+        return tuple(tables)
+
+    def _whole(self) -> Table:
+        drawn = "" if self.seed is None else f", drawn with --seed {self.seed}"
+        files = f"{self.files:,} of {self.files_in_store:,}{drawn}; {self.bytes_read / 1e6:,.1f} MB read"
+        values = (
+            f"{self.values_compared:,} compared with the {_AGAINST[self.against]}: {self.values_equal:,} equal, "
+            f"{self.values_differing:,} different"
+        )
+        rows = [("store", self.store), ("files", files), ("values", values)]
+        if self.gap_values:
+            count = self.counts.get("value-in-a-gap", 0)
+            but = f", except {count:,}" if count else ""
+            rows.append(("gaps", f"{format_count(self.gap_values, 'value')} missing, as in the ledger{but}"))
+        rows.append(("time", f"{self.seconds:.1f} s"))
+        rows += [
+            ("differs", f"{format_count(count, 'value')} {kind}: {DIFFERENCES[kind]}")
+            for kind, count in self.counts.items()
+        ]
+        if self.unchecked_values:
+            rows.append(("not checked", format_count(self.unchecked_values, "value")))
+        return Table(_TITLES[self.outcome], tuple(rows))
+
+    def _differences(self) -> Table:
+        rows = []
+        for each, variables in _group_by_cause(self.differences):
+            who = each.point_id or (format_count(each.values, "value") if each.values > 1 else "")
+            what = f"{each.kind}: {each.note}" if each.note else each.kind
+            rows.append((each.file, _some(variables), who, _spelled(each.store), _spelled(each.expected), what))
+        names = (Column("file", whole=True), Column("variable"), Column("point"))
+        columns = (*names, Column("store", right=True), Column("expected", right=True), Column("what"))
+        title = _first("differences", sum(self.counts.values()), self.differences)
+        return Table(title, tuple(rows), columns)
 
 
 @dataclass(slots=True)
@@ -245,3 +303,31 @@ def shortest_number(value: np.float32) -> float | None:
 def _append(items: list[Difference] | list[Unchecked] | list[Healed], item: object) -> None:
     if len(items) < MAX_LISTED:
         items.append(item)  # type: ignore[arg-type]  # each list gets its own kind
+
+
+def _group_by_cause(differences: tuple[Difference, ...]) -> list[tuple[Difference, list[str]]]:
+    """Group differences of one file with the same cause into one row."""
+    rows: list[tuple[Difference, list[str]]] = []
+    for each in differences:
+        last = rows[-1][0] if rows else None
+        if (
+            last is not None
+            and not each.point_id
+            and (last.file, last.kind, last.note) == (each.file, each.kind, each.note)
+        ):
+            rows[-1][1].append(each.variable)
+        else:
+            rows.append((each, [each.variable]))
+    return rows
+
+
+def _first(title: str, count: int, listed: Sequence[object]) -> str:
+    return title if len(listed) < MAX_LISTED else f"{title} (the first {len(listed)}, {count:,} in all)"
+
+
+def _some(variables: Sequence[str]) -> str:
+    return ", ".join(variables) if len(variables) <= MAX_NAMED_VARIABLES else f"{len(variables)} variables"
+
+
+def _spelled(value: float | str | None) -> str:
+    return "-" if value is None else str(value)

@@ -15,7 +15,7 @@ from hrrr_dask.catalog.variables import Variable
 from hrrr_dask.ledger.completeness import Columns, picture_columns
 from hrrr_dask.quality.flags import FLAGS, STEP_FLAGS, Flag, flag_names
 from hrrr_dask.quality.steps import STEP_FACTOR, preceding_values
-from hrrr_dask.report.results import (
+from hrrr_dask.report.assessment import (
     Assessment,
     Example,
     FlagFinding,

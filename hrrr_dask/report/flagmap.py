@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hrrr_dask.display.figures import format_count, format_share
 from hrrr_dask.ledger.completeness import Columns
+from hrrr_dask.report.assessment import Assessment
 from hrrr_dask.report.drawing import draw_legend, draw_title, label_time_axis, legend_entry
 from hrrr_dask.report.findings import ALL_FLAGS, NO_DATA, QualityFindings
-from hrrr_dask.report.quality_page import format_count, format_share
-from hrrr_dask.report.results import Assessment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

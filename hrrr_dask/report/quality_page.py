@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hrrr_dask.catalog.lead_times import file_hour, format_lead_time
+from hrrr_dask.catalog.lead_times import format_lead_time
+from hrrr_dask.display.figures import format_count, format_location, format_share, format_value
+from hrrr_dask.report.assessment import Assessment, format_example, format_example_value
 from hrrr_dask.report.findings import ALL_FLAGS
-from hrrr_dask.report.results import Assessment, Example
 
-__all__ = [
-    "format_count",
-    "format_example",
-    "format_location",
-    "format_quality_page",
-    "format_share",
-    "format_value",
-]
+__all__ = ["format_quality_page"]
 
 RIGHT = "---:"
 LEFT = "---"
@@ -78,7 +72,7 @@ def _examples(found: Assessment) -> str:
     rows = [
         (
             _code(one.variable),
-            _cell(_format_value_with_unit(one)),
+            _cell(format_example_value(one)),
             f"{one.init_time:%Y-%m-%d %H}",
             _lead_time(found, one.lead_minutes),
             f"{one.valid_time:{valid_time}}",
@@ -138,78 +132,6 @@ def _meanings(found: Assessment) -> str:
     names = {row.flag for row in found.flags}
     rows = [(_code(flag.name), flag.meaning, flag.source, "yes" if flag.name in names else "no") for flag in ALL_FLAGS]
     return "## What the flags mean\n\n" + _table(("flag", "meaning", "source", "found"), rows, (LEFT,) * 4)
-
-
-def format_example(one: Example, *, bare: bool = False) -> str:
-    """Format an example as one line, with its file, and with its lead time if that is not the hour of the file.
-
-    Parameters
-    ----------
-    one : Example
-        The example.
-    bare : bool
-        Omit the name of the variable.
-    """
-    name = "" if bare else f"{one.variable} "
-    file = f"{one.init_time:%Y-%m-%dT%H}-f{file_hour(one.lead_minutes):02d}"
-    lead_time = f" ({format_lead_time(one.lead_minutes)})" if one.lead_minutes % 60 else ""
-    return f"{name}{_format_value_with_unit(one)} at {one.point_id}, {file}{lead_time}"
-
-
-def _format_value_with_unit(one: Example) -> str:
-    units = "" if one.units == "1" else f" {one.units}"
-    return f"{format_value(one.value)}{units}" + (
-        "" if one.before is None else f" after {format_value(one.before)}{units}"
-    )
-
-
-def format_value(value: float) -> str:
-    """Format a value with five significant digits, or as an integer from 10,000.
-
-    Examples
-    --------
-    >>> format_value(192.12479), format_value(93412.3), format_value(0.00012), format_value(-999.0)
-    ('192.12', '93,412', '0.00012', '-999')
-    """
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.5g}"
-
-
-def format_count(number: int, noun: str) -> str:
-    """Format a count with its noun, singular or plural.
-
-    Examples
-    --------
-    >>> format_count(1, "point"), format_count(5016, "point")
-    ('1 point', '5,016 points')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def format_share(part: int, whole: int) -> str:
-    """Format a share as a percentage, never rounded to 0 % or 100 %.
-
-    Examples
-    --------
-    >>> format_share(0, 10), format_share(1, 3), format_share(1, 10**9), format_share(10**9 - 1, 10**9)
-    ('0 %', '33 %', '1e-07 %', '99.9999999 %')
-    """
-    if not part:
-        return "0 %"
-    share = 100 * part / whole
-    return f"{share:.9g} %" if share > 99 else f"{share:.2g} %"
-
-
-def format_location(latitude: float, longitude: float) -> str:
-    """Format coordinates as degrees with N, S, E and W.
-
-    Examples
-    --------
-    >>> format_location(43.66, -116.09)
-    '43.66 N 116.09 W'
-    """
-    longitude = (longitude + 180) % 360 - 180
-    north, east = "N" if latitude >= 0 else "S", "E" if longitude >= 0 else "W"
-    return f"{abs(latitude):.2f} {north} {abs(longitude):.2f} {east}"
 
 
 def _code(text: str) -> str:

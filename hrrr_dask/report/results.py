@@ -1,29 +1,26 @@
-"""Result types of the public functions: Report, Status, Assessment."""
+"""Result types of the public functions that read files and count what a store has: Report and Status."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Final
 
+from hrrr_dask.catalog.lead_times import format_lead_time
+from hrrr_dask.display.figures import format_count, format_size
+from hrrr_dask.display.tables import Column, Displayed, Table
 from hrrr_dask.ledger.completeness import StatusRow
 from hrrr_dask.ledger.gaps import Gap
+from hrrr_dask.outcomes import OUTCOMES
 
-__all__ = [
-    "Assessment",
-    "Example",
-    "FlagFinding",
-    "LeadFinding",
-    "PointFinding",
-    "Report",
-    "RunFinding",
-    "Status",
-    "VariableFinding",
-]
+__all__ = ["Report", "Status"]
+
+MAX_SHOWN_GAPS: Final = 50
+"""Maximum number of gaps in a table."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+@dataclass(frozen=True, slots=True, repr=False)
+class Report(Displayed):
     """Result of a backfill, and the gaps of its period."""
 
     store: str
@@ -69,9 +66,31 @@ class Report:
         """0 done, 1 interrupted, 3 done with gaps."""
         return {"done": 0, "interrupted": 1, "done-with-gaps": 3}[self.outcome]
 
+    def tables(self) -> tuple[Table, ...]:
+        """Describe the report."""
+        rate = self.bytes_read / 1e6 / max(self.seconds, 1e-3)
+        files = f"{self.files_read:,} read, {self.files_done_before:,} done before, of {self.files_wanted:,}"
+        rows = [
+            ("store", self.store),
+            ("files", files),
+            ("read", f"{format_size(self.bytes_read)} in {self.requests:,} requests, {rate:.1f} MB/s"),
+        ]
+        if other := {name: count for name, count in self.decoded_by.items() if name != "numba"}:
+            decoded = (f"{format_count(count, 'value')} by {name}" for name, count in other.items())
+            rows.append(("decoded", ", ".join(decoded)))
+        rows.append(("written", f"{format_size(self.bytes_written)} in {self.partitions_written:,} partitions"))
+        rows.append(("time", f"{self.seconds:.1f} s"))
+        rows += [("source", f"{name} was skipped for a while, {why}") for name, why in self.skipped_sources.items()]
+        rows += _gap_rows(self.gaps)
+        if self.gaps_by_variable:
+            rows.append(("", ", ".join(f"{name} {count:,}" for name, count in self.gaps_by_variable.items())))
+        if self.interrupted:
+            rows.append(("", "interrupted: run the same command again for the rest"))
+        return (Table(self.outcome, tuple(rows)),)
 
-@dataclass(frozen=True, slots=True)
-class Status:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Status(Displayed):
     """Status of a store, from its ledger."""
 
     store: str
@@ -97,172 +116,56 @@ class Status:
     gap_list: tuple[Gap, ...] | None = None
     """Every gap, if requested."""
 
+    def tables(self) -> tuple[Table, ...]:
+        """Describe the status: as a whole, by day or month, and the gaps if they were requested."""
+        tables = (self._whole(), self._by_time()) if self.by_time else (self._whole(),)
+        return tables if self.gap_list is None else (*tables, _gap_table(self.gap_list))
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One flagged value."""
+    def _whole(self) -> Table:
+        files = f"{self.files_complete:,} complete, {self.files_with_gaps:,} with gaps, {self.files_to_do:,} to do"
+        rows = (
+            ("store", self.store),
+            ("runs", f"{self.first_init_time:%Y-%m-%dT%H} to {self.last_init_time:%Y-%m-%dT%H}"),
+            ("points", f"{self.n_points:,}"),
+            ("variables", ", ".join(self.variables)),
+            ("files", files),
+        )
+        return Table("status", (*rows, *_gap_rows(self.gaps)))
 
-    variable: str
-    """Name of the variable."""
-    value: float
-    """The value [unit of the variable]."""
-    units: str
-    """Unit in UDUNITS spelling."""
-    flags: tuple[str, ...]
-    """All flags of the value."""
-    init_time: datetime
-    """Init time, UTC."""
-    lead_minutes: int
-    """Lead time [min]."""
-    point_id: str
-    """Id of the point."""
-    latitude: float
-    """Latitude [degrees north]."""
-    longitude: float
-    """Longitude [degrees east]."""
-    before: float | None = None
-    """For a step: the value before it."""
-
-    @property
-    def lead_time(self) -> timedelta:
-        """Lead time."""
-        return timedelta(minutes=self.lead_minutes)
-
-    @property
-    def lead_hours(self) -> float:
-        """Lead time [h]."""
-        return self.lead_minutes / 60
-
-    @property
-    def valid_time(self) -> datetime:
-        """Valid time, UTC."""
-        return self.init_time + self.lead_time
+    def _by_time(self) -> Table:
+        rows = []
+        for row in self.by_time:
+            counts = (row.files_wanted, row.files_complete, row.files_with_gaps, row.files_to_do)
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in row.reasons)
+            rows.append((row.label, *(f"{count:,}" if count else "-" for count in counts), reasons))
+        numbers = (Column(name, right=True) for name in ("files", "complete", "with gaps", "to do"))
+        columns = (Column("init_time", whole=True), *numbers, Column("missing values"))
+        return Table("by init_time", tuple(rows), columns)
 
 
-@dataclass(frozen=True, slots=True)
-class FlagFinding:
-    """Counts of one flag for one variable."""
-
-    flag: str
-    """Name of the flag."""
-    variable: str
-    """Name of the variable."""
-    values: int
-    """Number of values."""
-    points: int
-    """Number of points with such values."""
-    worst: Example
-    """The most extreme example."""
+def _gap_rows(gaps: dict[str, int]) -> list[tuple[str, str]]:
+    return [
+        ("gaps", f"{format_count(count, 'value')} {reason}: {OUTCOMES[reason].meaning}")
+        for reason, count in gaps.items()
+    ]
 
 
-@dataclass(frozen=True, slots=True)
-class VariableFinding:
-    """Statistics of the values of one variable."""
-
-    name: str
-    """Name of the variable."""
-    units: str
-    """Unit in UDUNITS spelling."""
-    values: int
-    """Number of values, all of which were checked."""
-    missing: int
-    """Number of values that were requested and are missing."""
-    flagged: int
-    """Implausible values: with any flag except ``no-data-sentinel``."""
-    minimum: float | None
-    """Minimum of the finite values without ``no-data-sentinel``; None if there are none [unit of the variable]."""
-    maximum: float | None
-    """Maximum of the same values."""
-    mean: float | None
-    """Mean of the same values."""
-
-
-@dataclass(frozen=True, slots=True)
-class PointFinding:
-    """A point with many flagged values."""
-
-    point_id: str
-    """Id of the point."""
-    latitude: float
-    """Latitude [degrees north]."""
-    longitude: float
-    """Longitude [degrees east]."""
-    flagged: int
-    """Values with any flag except ``no-data-sentinel``."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunFinding:
-    """A run with many flagged values."""
-
-    init_time: datetime
-    """Init time, UTC."""
-    flagged: int
-    """Values with any flag except ``no-data-sentinel``."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeadFinding:
-    """Flagged values of one lead time."""
-
-    lead_minutes: int
-    """Lead time [min]."""
-    values: int
-    """Number of values."""
-    flagged: int
-    """Values with any flag except ``no-data-sentinel``."""
-
-    @property
-    def lead_time(self) -> timedelta:
-        """Lead time."""
-        return timedelta(minutes=self.lead_minutes)
-
-    @property
-    def lead_hours(self) -> float:
-        """Lead time [h]."""
-        return self.lead_minutes / 60
-
-
-@dataclass(frozen=True, slots=True)
-class Assessment:
-    """Plausibility of a store's values. Flags mark values for review; no value is changed."""
-
-    store: str
-    """URL of the store."""
-    first_init_time: datetime
-    """First init time that was checked, UTC."""
-    last_init_time: datetime
-    """Last init time that was checked, UTC."""
-    n_points: int
-    """Number of points."""
-    files: int
-    """Files of that period with at least one value."""
-    values: int
-    """Number of values, all of which were checked."""
-    missing: int
-    """Number of values that were requested and are missing; the ledger has the reasons."""
-    flagged: int
-    """Values with any flag except ``no-data-sentinel``."""
-    variables: tuple[VariableFinding, ...]
-    """Statistics of each variable, in the store's order."""
-    flags: tuple[FlagFinding, ...]
-    """Counts of each flag and variable, in the order of the flags, most values first."""
-    points: tuple[PointFinding, ...]
-    """Points with the most flagged values, at most five."""
-    runs: tuple[RunFinding, ...]
-    """Runs with the most flagged values, at most five."""
-    leads: tuple[LeadFinding, ...]
-    """Counts of each lead time."""
-    examples: tuple[Example, ...]
-    """The most extreme values, at most ten, and at most three with the same flag and variable; none of
-    ``no-data-sentinel``."""
-
-    @property
-    def hourly(self) -> bool:
-        """Whether every lead time of the store is a whole number of hours."""
-        return not any(row.lead_minutes % 60 for row in self.leads)
-
-    def found(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Return those of the given flags that were found."""
-        found = {finding.flag for finding in self.flags}
-        return tuple(name for name in names if name in found)
+def _gap_table(gaps: tuple[Gap, ...]) -> Table:
+    more = f", the first {MAX_SHOWN_GAPS:,}; --json and gap_list have all" if len(gaps) > MAX_SHOWN_GAPS else ""
+    rows = []
+    for gap in gaps[:MAX_SHOWN_GAPS]:
+        mark = "quarantined: " if gap.quarantined else ""
+        found = f"{mark}{gap.detail.strip().splitlines()[-1]}" if gap.detail.strip() else gap.source
+        names = gap.variables[0] if len(gap.variables) == 1 else f"{gap.variables[0]} and {len(gap.variables) - 1} more"
+        lead_time = format_lead_time(gap.lead_minutes)
+        times = (f"{gap.init_time:%Y-%m-%dT%H}", lead_time, gap.reason, f"{gap.attempts}", gap.again)
+        rows.append((*times, f"{names}: {found}"))
+    columns = (
+        Column("init_time", whole=True),
+        Column("lead", right=True),
+        Column("reason", whole=True),
+        Column("tried", right=True),
+        Column("retry", whole=True),
+        Column("variables: detail"),
+    )
+    return Table(f"{len(gaps):,} gaps{more}", tuple(rows), columns)

@@ -205,7 +205,8 @@ def test_a_block_of_quarter_hours_is_assessed_at_its_valid_times():
     def assessed(dataset):
         findings = QualityFindings(variables, points, inits, minutes.tolist())
         attempted = np.ones((len(variables), 2, 7), bool)
-        assess_module._assess_points(dataset, slice(0, 2), [slice(0, 1), slice(1, 2)], attempted, findings)
+        parts = assess_module._assess_points(dataset, slice(0, 2), [slice(0, 1), slice(1, 2)], attempted, findings)
+        assert list(parts) == [1, 2]
         return findings.to_assessment("s", 4)
 
     found = assessed(dataset)
@@ -225,6 +226,14 @@ def test_only_the_given_period_is_assessed(with_outliers):
     assert (last.first_init_time, last.last_init_time) == (datetime(2024, 7, 2, 6), NOON)
     with pytest.raises(PlanError, match="has runs from 2024-07-01T00 to 2024-07-02T18, and none from 2024-06-01T00"):
         hrrr_dask.assess(with_outliers, start="2024-06-01", end="2024-06-02")
+
+
+def test_progress_counts_the_parts_of_the_store(clean, monkeypatch):
+    monkeypatch.setattr(assess_module, "BLOCK_BYTES", 1)  # a chunk of points at a time
+    seen: list[tuple[int, int]] = []
+    hrrr_dask.assess(clean, progress=lambda *counts: seen.append(counts))
+    total = seen[0][1]
+    assert seen == [(done, total) for done in range(1, total + 1)]
 
 
 def test_a_missing_store_or_directory_is_an_error(tmp_path, clean):

@@ -69,7 +69,10 @@ def store(pristine_store, tmp_path):
 
 
 def test_an_unchanged_store_is_equal(store):
-    report = verify_checksums(store)
+    seen: list[tuple[int, int]] = []
+    report = verify_checksums(store, progress=lambda *counts: seen.append(counts))
+    assert seen == [(done, len(seen)) for done in range(1, len(seen) + 1)]
+    assert seen
     assert (report.counts, report.outcome, report.exit_code) == ({}, "equal", 0)
     assert report.files == N_FILES
     assert report.values_compared == report.values_equal == N_FILES * len(NAMES) * N_POINTS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import struct
@@ -25,7 +24,7 @@ from hrrr_dask.audit import verify as verifying
 from hrrr_dask.audit.reference import decoding, downloads, open_object
 from hrrr_dask.catalog.products import object_key
 from hrrr_dask.cli.commands import cli
-from hrrr_dask.cli.verify_tables import live_count, verify_tables
+from hrrr_dask.cli.tables import print_tables
 from hrrr_dask.errors import ConfigError, PlanError, StoreMismatchError, UnreachableError
 from hrrr_dask.ledger.expected import draw_sample
 from hrrr_dask.records import GribFile
@@ -147,7 +146,10 @@ def reencode_temperature(archive, values, **keys):
 def test_every_kind_of_message_is_equal(tmp_path):
     archive = write_archive(tmp_path / "a", init_times=INITS[:1], lead_hours=[0, 1, 2, 24], window=WINDOW)
     store = fill(archive, tmp_path, variables=EVERYTHING, lead_hours=[0, 1, 2, 24], cycles=[0])
-    report = verify(store)
+    seen: list[tuple[int, int]] = []
+    report = verify(store, progress=lambda *counts: seen.append(counts))
+    assert seen == [(done, len(seen)) for done in range(1, len(seen) + 1)]
+    assert len(seen) == report.files
     assert (report.outcome, report.exit_code, report.counts) == ("equal", 0, {})
     assert report.values_compared == report.values_equal == (4 * len(EVERYTHING) - 2) * N_POINTS
     assert (report.files, report.files_in_store, report.unchecked, report.healed) == (4, 4, (), ())
@@ -536,8 +538,7 @@ def rendered(report):
     """Return the printed tables, with single spaces."""
     console = Console(width=160)
     with console.capture() as captured:
-        for table in verify_tables(report):
-            console.print(table)
+        print_tables(console, report.tables())
     return "\n".join(" ".join(line.split()) for line in captured.get().splitlines())
 
 
@@ -578,7 +579,6 @@ def test_the_command_passes_its_options_and_exits_with_the_outcome(monkeypatch):
 
     def verify(**given):
         calls.append(given)
-        given["show"](1, 2)
         return REPORT
 
     monkeypatch.setattr(verifying, "verify", verify)
@@ -589,8 +589,8 @@ def test_the_command_passes_its_options_and_exits_with_the_outcome(monkeypatch):
     printed = json.loads(done.stdout)
     assert (printed["outcome"], printed["differences"][0]["point_id"]) == ("different", "kboi")
     (given,) = calls
-    del given["show"]
     assert given == {
+        "progress": True,
         "store": "s",
         "sample": 5,
         "every_file": False,
@@ -615,15 +615,3 @@ def test_the_command_verifies_a_store(store):
     assert done.exit_code == 1
     (difference,) = json.loads(done.stdout)["differences"]
     assert (difference["kind"], difference["store"]) == ("value-is-missing", None)
-
-
-def test_the_progress_bar_appears_with_the_first_file_and_is_erased():
-    written = io.StringIO()
-    console = Console(file=written, force_terminal=True, width=80)
-    with live_count(console):
-        pass
-    assert written.getvalue() == ""
-    with live_count(console) as show:
-        show(1, 2)
-    assert "1/2" in written.getvalue()
-    assert written.getvalue().endswith("\x1b[2K"), "the line is erased"

@@ -162,7 +162,7 @@ def test_every_flag_of_backfill_arrives(calls):
     result = run("backfill", *PERIOD, *SELECTION_FLAGS, "--store", "s.zarr", "--store-option", "region=x", *flags)
     assert result.exit_code == 0
     settings = dict(calls[0][2])
-    assert callable(settings.pop("show"))
+    assert settings.pop("progress") is True
     assert settings == SELECTION_SETTINGS | {
         "points": "p.csv",
         "start": "2024-01-01",
@@ -191,7 +191,7 @@ def test_a_store_is_continued_by_naming_it_and_what_is_new(calls, command, flags
     assert (result.exit_code, json.loads(result.stdout)["outcome"]) == (0, "done")
     ((name, args, given),) = calls
     assert (name, args) == (command.replace("-", "_"), ())
-    assert callable(given.pop("show"))
+    assert given.pop("progress") is True
     assert given == settings | {
         "store": "s.zarr",
         "store_options": {"region": "x"},
@@ -243,7 +243,7 @@ def test_a_status_has_a_row_a_day_and_says_where_its_picture_is(calls):
 
 def test_backfill_passes_only_what_was_given(calls):
     assert run("backfill", *PERIOD, "--store", "s.zarr").exit_code == 0
-    assert set(calls[0][2]) == {"points", "start", "end", "store", "retry_gaps", "show"}
+    assert set(calls[0][2]) == {"points", "start", "end", "store", "retry_gaps", "progress"}
     assert calls[0][2]["retry_gaps"] is False
 
 
@@ -259,7 +259,7 @@ def test_gaps_are_listed_for_people_and_for_programs(monkeypatch):
     listed = replace(STATUS, gap_list=(gap,) * 60)
     monkeypatch.setattr(standing, "status", lambda *_, **__: listed)
     shown = run("status", "--store", "s", "--gaps").stdout
-    assert "60 gaps, the first 50; --json has all" in shown
+    assert "60 gaps, the first 50; --json and gap_list have all" in shown
     assert shown.count("2024-01-01T06   5 h  truncated      2  --retry-gaps") == 50
     assert "quarantined:" in shown
     answer = json.loads(run("status", "--store", "s", "--gaps", "--json").stdout)
@@ -278,8 +278,8 @@ def test_every_flag_of_quality_arrives(calls, monkeypatch):
     assert run("quality", "--store", "s3://b/s", "--store-option", "endpoint=http://h:1", *options).exit_code == 2
     assert run("quality", "--store", "s").exit_code == 2
     assert calls == [
-        ("assess", ("s3://b/s",), {**given, "endpoint": "http://h:1"}),
-        ("assess", ("s",), dict.fromkeys(given, "")),
+        ("assess", ("s3://b/s",), {**given, "progress": True, "endpoint": "http://h:1"}),
+        ("assess", ("s",), {**dict.fromkeys(given, ""), "progress": True}),
     ]
 
 

@@ -88,7 +88,7 @@ def test_the_next_source_is_read_while_the_first_is_down(fault, archive, client,
     with FaultServer(archive, script) as server:
         bad = closed_port() if fault == "refused" else server.url
         shown = []
-        report = fill(points, tmp_path / "x.zarr", client, bad, str(archive.root), show=shown.append)
+        report = fill(points, tmp_path / "x.zarr", client, bad, str(archive.root), progress=shown.append)
     assert (report.outcome, report.files_read) == ("done", 16)
     assert list(report.skipped_sources) == [bad]
     assert ("it is slow" if fault == "slow" else "requests in a row") in report.skipped_sources[bad]

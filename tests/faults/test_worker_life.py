@@ -24,10 +24,11 @@ from support.oracle import cli_command, ledger_keys, object_digests, run_cli, wi
 from support.paths import pythonpath_for
 
 import hrrr_dask
+from hrrr_dask.display.progress import Progress
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.job import backfill as job_backfill
 from hrrr_dask.job import pipeline
-from hrrr_dask.job.loop import Progress, run
+from hrrr_dask.job.loop import run
 from hrrr_dask.job.tasks import Stages
 from hrrr_dask.ledger.ledger import to_dataframe
 from hrrr_dask.preload import GRACE_VARIABLE, Drain, grace_s
@@ -137,7 +138,7 @@ def backfill(work, client, notes, watch, read=read_and_note):
     store = notes.with_name("x.zarr")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job_backfill, "run", run_slowly)
-        report = hrrr_dask.backfill(store=str(store), client=client, show=watch, **work.asked)
+        report = hrrr_dask.backfill(store=str(store), client=client, progress=watch, **work.asked)
     assert (report.outcome, report.files_read) == ("done", FILES)
     assert object_digests(store) == work.undisturbed
     read = [line.split() for line in notes.read_text().splitlines()]

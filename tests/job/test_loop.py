@@ -19,10 +19,11 @@ from distributed.scheduler import KilledWorker
 from support.jobs import LEADS, fake_extract, make_job, make_readings, write_locally
 from support.paths import pythonpath_for
 
+from hrrr_dask.display.progress import Progress
 from hrrr_dask.errors import RunError, SourceDownError, StoreConflictError, StoreMismatchError
 from hrrr_dask.job import batching
 from hrrr_dask.job import loop as run_module
-from hrrr_dask.job.loop import Progress, run
+from hrrr_dask.job.loop import run
 from hrrr_dask.job.pipeline import PartitionReport
 from hrrr_dask.job.tasks import Stages
 from hrrr_dask.records import Partition

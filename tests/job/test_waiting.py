@@ -12,9 +12,10 @@ import pytest
 from distributed import Client, LocalCluster, Status
 from support.jobs import fake_extract, make_job, make_readings, write_locally
 
+from hrrr_dask.display.progress import Progress
 from hrrr_dask.errors import RunError
 from hrrr_dask.job import waiting
-from hrrr_dask.job.loop import Progress, run
+from hrrr_dask.job.loop import run
 from hrrr_dask.job.tasks import Stages
 from hrrr_dask.job.waiting import Watch, find_cause
 from hrrr_dask.records import Partition

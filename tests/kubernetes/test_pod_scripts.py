@@ -21,8 +21,8 @@ from support.paths import ROOT
 
 import hrrr_dask
 from hrrr_dask.config.settings import resolve_settings
+from hrrr_dask.display.progress import Progress
 from hrrr_dask.errors import ConfigError, RunError
-from hrrr_dask.job.loop import Progress
 
 CLUSTER = ROOT / "cluster"
 
@@ -149,7 +149,7 @@ def test_update_passes_its_options_on(script, monkeypatch, report):
     monkeypatch.setattr(hrrr_dask, "update", update)
     monkeypatch.setattr(sys, "argv", ["update.py", "s3://b/x.zarr", "--workers=2", "--setting=source=google"])
     assert script("update").main() == report.exit_code
-    show = seen.pop("show")
+    show = seen.pop("progress")
     assert seen == {"store": "s3://b/x.zarr", "workers": 2, "source": "google"}
     assert isinstance(show, script("pods").LogLines)
 

@@ -11,9 +11,10 @@ from datetime import datetime
 import pytest
 from rich.console import Console
 
-from hrrr_dask.cli.quality_tables import assessment_answer, assessment_tables
-from hrrr_dask.report.quality_page import format_example, format_quality_page, format_share
-from hrrr_dask.report.results import (
+from hrrr_dask.cli.answers import assessment_answer
+from hrrr_dask.cli.tables import print_tables
+from hrrr_dask.display.figures import format_share
+from hrrr_dask.report.assessment import (
     Assessment,
     Example,
     FlagFinding,
@@ -21,7 +22,9 @@ from hrrr_dask.report.results import (
     PointFinding,
     RunFinding,
     VariableFinding,
+    format_example,
 )
+from hrrr_dask.report.quality_page import format_quality_page
 
 SPIKE = Example(
     variable="visible_beam_downward_solar_flux",
@@ -208,6 +211,5 @@ def test_json_has_whole_hours_or_minutes():
 
 def test_tables_with_quarter_hours_are_legible():
     console = Console(width=200, record=True, file=io.StringIO())
-    for table in assessment_tables(QUARTERS):
-        console.print(table)
+    print_tables(console, QUARTERS.tables())
     assert "9876 W m-2 at ros|coe, 2024-03-01T12-f06 (5 h 15 min)" in console.export_text()

@@ -1,4 +1,4 @@
-"""What people see: every figure is there, in words, and ranges are short."""
+"""What the command line prints: every figure is there, in words, and ranges are short."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from rich.table import Table
 
 from hrrr_dask.catalog.variables import parse_variables
-from hrrr_dask.cli.progress import live_progress, plan_table, report_table, status_tables
+from hrrr_dask.cli.tables import plan_table, print_tables
 from hrrr_dask.config.period import Period
 from hrrr_dask.config.settings import Selection
+from hrrr_dask.display.tables import Column, Table
 from hrrr_dask.job.costs import estimate
-from hrrr_dask.job.loop import Progress
 from hrrr_dask.planning.layout import Axis, Layout
 from hrrr_dask.planning.plan import Plan, make_plan
 from hrrr_dask.report.results import Report, Status
@@ -36,9 +35,9 @@ REPORT = Report(
 )
 
 
-def shown(table: Table) -> str:
+def shown(*tables: Table) -> str:
     console = Console(file=StringIO(), width=200)
-    console.print(table)
+    print_tables(console, tables)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(" ".join(line.split()) for line in text.splitlines())
 
@@ -116,7 +115,7 @@ def test_sizes_have_three_digits_and_a_unit(n_files, size):
 
 
 def test_a_report_shows_what_was_done():
-    text = shown(report_table(REPORT))
+    text = shown(*REPORT.tables())
     assert text.splitlines()[0] == "done"
     for line in (
         "store s3://bucket/x.zarr",
@@ -131,12 +130,12 @@ def test_a_report_shows_what_was_done():
 
 def test_a_report_explains_gaps_and_interruptions():
     gaps = replace(REPORT, gaps={"not-published": 11, "truncated": 2}, gaps_by_variable={"temperature_2m": 13})
-    text = shown(report_table(gaps))
+    text = shown(*gaps.tables())
     assert text.splitlines()[0] == "done-with-gaps"
     assert "gaps 11 values not-published: the archive does not have the file" in text
     assert "gaps 2 values truncated: the object ends too early" in text
     assert "temperature_2m 13" in text
-    stopped = shown(report_table(replace(REPORT, interrupted=True, seconds=0.0, bytes_read=0)))
+    stopped = shown(*replace(REPORT, interrupted=True, seconds=0.0, bytes_read=0).tables())
     assert stopped.splitlines()[0] == "interrupted"
     assert "interrupted: run the same command again for the rest" in stopped
     assert "0 B" in stopped
@@ -159,65 +158,17 @@ def test_a_status_shows_what_is_there_and_what_is_not():
     status = Status(
         "x.zarr", datetime(2024, 1, 1), datetime(2024, 12, 31, 23), 3, ("a", "b"), 1000, 20, 3, {"unreachable": 40}
     )
-    (table,) = status_tables(status)
-    text = shown(table)
+    text = shown(*status.tables())
     assert "runs 2024-01-01T00 to 2024-12-31T23" in text
     assert "files 1,000 complete, 20 with gaps, 3 to do" in text
     assert "variables a, b" in text
     assert "gaps 40 values unreachable: the source gave no complete answer" in text
 
 
-def test_progress_is_silent_until_the_first_file():
-    console = Console(file=StringIO(), width=160)
-    with live_progress(console):
-        pass
-    assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+def test_text_with_brackets_and_escape_sequences_is_printed_as_it_is():
+    table = Table("[red]title", (("[/nothing]", "[bold]a[/bold] \x1b[31mred\x1b[0m"),), (Column("a"), Column("[b]")))
+    assert shown(table).splitlines() == ["[red]title", "a [b]", r"[/nothing] [bold]a[/bold] \x1b[31mred\x1b[0m"]
 
 
-def test_progress_counts_files_bytes_and_gaps():
-    console = Console(file=StringIO(), width=200, force_terminal=True)
-    progress = Progress(files_total=10, dashboard="http://127.0.0.1:8787/status")
-    with live_progress(console) as show:
-        show(progress)
-        progress.files_done, progress.gaps, progress.bytes_read = 4, 7, 5_000_000
-        show(progress)
-        progress.interrupted = progress.draining = True
-        show(progress)
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert text.count("Dask dashboard") == 1
-    assert "http://127.0.0.1:8787/status" in text
-    assert "4/10" in text
-    assert "7 values missing" in text
-    assert "MB/s" in text
-    assert "committing what is read" in text
-
-
-def test_progress_prints_once_what_the_run_waits_for_also_where_no_line_is_drawn():
-    console = Console(file=StringIO(), width=40)
-    progress = Progress(files_total=10, waiting=True, notice="no worker is connected to [the] scheduler, for a while")
-    with live_progress(console) as show:
-        show(progress)
-        show(progress)
-        progress.waiting, progress.notice = False, ""
-        show(progress)
-        text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert text.splitlines() == ["no worker is connected to [the] scheduler, for a while", "the run continues"]
-
-
-def test_an_interrupt_with_nothing_to_commit_claims_no_commit():
-    console = Console(file=StringIO(), width=200, force_terminal=True)
-    progress = Progress(files_total=2, waiting=True)
-    with live_progress(console) as show:
-        show(progress)
-        progress.interrupted = True
-        show(progress)
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "interrupted" in text
-    assert "committing" not in text
-
-
-def test_progress_without_a_dashboard_does_not_name_one():
-    console = Console(file=StringIO(), width=160)
-    with live_progress(console) as show:
-        show(Progress(files_total=1))
-    assert "dashboard" not in console.file.getvalue()  # type: ignore[attr-defined]
+def test_tables_have_an_empty_line_between_them():
+    assert shown(Table("one", (("a", "b"),)), Table("two", (("c", "d"),))) == "one\na b\n\ntwo\nc d"
