@@ -259,10 +259,10 @@ with show_run(None) as show:
 """
 
 
-def execute(*cells: str) -> list[list[nbformat.NotebookNode]]:
+def execute(*cells: str, allow_errors: bool = False) -> list[list[nbformat.NotebookNode]]:
     """Run cells as a notebook; returns their outputs."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, kernel_name="python3", timeout=60).execute()
+    NotebookClient(notebook, kernel_name="python3", timeout=60, allow_errors=allow_errors).execute()
     return [cell.outputs for cell in notebook.cells]
 
 
@@ -306,5 +306,9 @@ def test_while_a_run_lasts_a_notebook_links_the_dashboard_and_escapes_it():
 
 def test_a_failure_in_a_notebook_leaves_the_bar_where_it_stopped():
     code = NOTEBOOK.replace("files_done = 10", "files_done = 4") + "    raise ValueError('enough')\n"
-    with pytest.raises(Exception, match="enough"):
-        execute(code)
+    shown, after = execute(code, "print('next')", allow_errors=True)
+    kinds = {output.output_type: output for output in shown}
+    assert set(kinds) == {"display_data", "error", "stream"}
+    assert kinds["error"].ename == "ValueError"
+    assert "4/10" in kinds["display_data"].data["text/plain"]
+    assert [output.text for output in after] == ["next\n"]
