@@ -48,6 +48,11 @@ def plan(
     **settings
         Settings as in :data:`hrrr_dask.config.DEFAULTS`, with underscores.
 
+    Returns
+    -------
+    Plan
+        The files, the layout of the store and what a worker needs.
+
     Raises
     ------
     UsageError
@@ -138,6 +143,11 @@ def update(
         Last init time; by default now.
     **settings
         As for :func:`backfill`, except settings that are fixed in the store.
+
+    Returns
+    -------
+    Report
+        What was read, and the gaps of the period.
 
     Raises
     ------

@@ -40,6 +40,11 @@ def status(
     **options
         Endpoint options without secrets.
 
+    Returns
+    -------
+    Status
+        Numbers of files, and the gaps by reason and by time.
+
     Raises
     ------
     StoreMismatchError

@@ -188,7 +188,18 @@ class Assessment(Displayed):
         return not any(row.lead_minutes % 60 for row in self.leads)
 
     def found(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Return those of the given flags that were found."""
+        """Return those of the given flags that were found.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of flags.
+
+        Returns
+        -------
+        tuple of str
+            In the order of ``names``.
+        """
         found = {finding.flag for finding in self.flags}
         return tuple(name for name in names if name in found)
 

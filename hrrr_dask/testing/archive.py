@@ -238,21 +238,46 @@ def _files(inits: Iterable[datetime], lead_hours: Iterable[int], product: str, d
 
 
 def remove_inventories(archive: SyntheticArchive) -> None:
-    """Delete every ``.idx`` file; the GRIB2 files stay."""
+    """Delete every ``.idx`` file; the GRIB2 files stay.
+
+    Parameters
+    ----------
+    archive : SyntheticArchive
+        The archive.
+    """
     for file in archive.files:
         for leads in archive.objects(file):
             archive.inventory_path(file, leads[-1]).unlink(missing_ok=True)
 
 
 def delete(archive: SyntheticArchive, file: GribFile) -> None:
-    """Delete a file and its inventory, as if it had never been published; with old names, those of each lead time."""
+    """Delete a file and its inventory, as if it had never been published; with old names, those of each lead time.
+
+    Parameters
+    ----------
+    archive, file
+        As for :func:`drop_message`.
+    """
     for leads in archive.objects(file):
         archive.path(file, leads[-1]).unlink()
         archive.inventory_path(file, leads[-1]).unlink(missing_ok=True)
 
 
 def truncate(archive: SyntheticArchive, file: GribFile, nbytes: int, lead_minutes: int | None = None) -> None:
-    """Truncate a file to `nbytes` bytes; its inventory still lists all messages [B]."""
+    """Truncate a file; its inventory still lists all messages.
+
+    Parameters
+    ----------
+    archive, file, lead_minutes
+        As for :func:`drop_message`.
+    nbytes : int
+        What is left of it [B].
+
+    Raises
+    ------
+    ConfigError
+        If it has no more than that.
+    """
     path = archive.path(file, lead_minutes)
     found = path.stat().st_size
     if not 0 <= nbytes < found:
@@ -261,7 +286,13 @@ def truncate(archive: SyntheticArchive, file: GribFile, nbytes: int, lead_minute
 
 
 def stale_inventory(archive: SyntheticArchive, file: GribFile, lead_minutes: int | None = None) -> None:
-    """Replace the inventory of a file by one of the run six hours earlier."""
+    """Replace the inventory of a file by one of the run six hours earlier.
+
+    Parameters
+    ----------
+    archive, file, lead_minutes
+        As for :func:`drop_message`.
+    """
     path = archive.inventory_path(file, lead_minutes)
     path.write_bytes(inventory_of_other_run(path.read_bytes()))
 
