@@ -188,6 +188,7 @@ def short_signature(_: Any, what: str, __: str, obj: Any, *___: Any) -> tuple[st
 def setup(app: Any) -> None:
     """Register what is above."""
     write_pages()
+    app.connect("env-get-outdated", lambda *_: ["index"])  # the README may have changed
     app.connect("source-read", relink_page)
     app.connect("autodoc-process-docstring", full_docstring, priority=100)  # before numpydoc
     app.connect("autodoc-process-signature", short_signature, priority=100)
