@@ -47,6 +47,9 @@ __all__ = [
 
 HOURS_OF_DAY: Final = tuple(range(24))
 
+STATIC: Final = ("hgt_surface", "land_surface")
+"""Messages with elevation and land mask, the same in all files; ``subh`` has no land mask."""
+
 
 @dataclass(frozen=True, slots=True)
 class SyntheticArchive:
@@ -126,7 +129,7 @@ def write_archive(
         Names in :data:`~hrrr_dask.testing.messages.MESSAGES`, or in ``SUBHOURLY_MESSAGES`` for ``subh``; by default all
         of the product except decoys.
     decoys : bool
-        Also write messages that are easily mistaken for these variables.
+        Also write messages that are easily mistaken for these variables, and elevation and land mask.
     window : GridWindow
         Grid cells and domain.
     inventories : bool
@@ -205,7 +208,7 @@ def _checked_names(product: str, variables: Iterable[str] | None, decoys: bool) 
     own = [name for name in found if name not in DECOYS] if variables is None else list(variables)
     for name in own:
         _message(product, name)
-    return tuple(dict.fromkeys((*own, *(name for name in DECOYS if decoys and name in found))))
+    return tuple(dict.fromkeys((*own, *(name for name in (*DECOYS, *STATIC) if decoys and name in found))))
 
 
 def _message(product: str, name: str) -> Message:

@@ -15,7 +15,7 @@ packing: a decoded value equals :func:`expected_field` bit for bit. The componen
 ``cosine of the zenith angle``
     of the sun, only for global irradiance;
 ``terrain``
-    stationary waves.
+    stationary waves. Elevation and land mask have these and a texture without stamp: they are the same in all files.
 
 The mean of a window is that of the values at its start and end.
 
@@ -201,6 +201,13 @@ def _roughness(weather: _Weather) -> Quanta:
     return 480 + weather.terrain(400) + weather.swell(4, 24) + weather.texture(4)
 
 
+def _elevation(weather: _Weather) -> Quanta:
+    """0 to 1,516 m, the same in all files; 0 is the sea."""
+    fine = (2 * weather.rows % 13 + 5 * weather.columns % 13) % 13
+    height: Quanta = np.maximum(16 * (700 - 2 * weather.terrain(400)) + 16 * fine, 0)
+    return height
+
+
 def _by_day(weather: _Weather, quanta: Quanta) -> Quanta:
     return quanta * (weather.sun > 0)
 
@@ -313,6 +320,8 @@ _RECIPES: Final[dict[str, _Recipe]] = {
     "downward_shortwave_flux_15min": _mean(_global_horizontal, 15),
     "visible_beam_downward_solar_flux_15min": _mean(_direct_normal, 15),
     "precipitation_15min": _precipitation(15),
+    "hgt_surface": _elevation,
+    "land_surface": lambda weather: (_elevation(weather) > 0).astype(np.int32),
 }
 
 QUANTA: Final = dict.fromkeys(_RECIPES, 2.0**-4) | {
@@ -326,6 +335,7 @@ QUANTA: Final = dict.fromkeys(_RECIPES, 2.0**-4) | {
     "precipitation_1h": 0.25,
     "precipitation_run": 0.25,
     "precipitation_15min": 0.25,
+    "land_surface": 1.0,
     "downward_shortwave_flux_15min": 1.0,
     "visible_beam_downward_solar_flux_15min": 1.0,
     "specific_humidity_2m": 2.0**-16,

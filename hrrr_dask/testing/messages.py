@@ -126,6 +126,7 @@ MESSAGES: Final = {
         _at("u_component_wind_80m", "UGRD", (0, 2, 2), _80M),
         _at("v_component_wind_80m", "VGRD", (0, 2, 3), _80M),
         Message("surface_pressure", "PRES", "surface", (0, 3, 0), SURFACE),
+        Message("hgt_surface", "HGT", "surface", (0, 3, 5), SURFACE),
         Message("temperature_surface", "TMP", "surface", (0, 0, 0), SURFACE),
         _at("temperature_2m", "TMP", (0, 0, 0), _2M),
         _at("potential_temperature_2m", "POT", (0, 0, 2), _2M),
@@ -143,6 +144,7 @@ MESSAGES: Final = {
         Message("visible_beam_downward_solar_flux", "VBDSF", "surface", (0, 4, 200), SURFACE),
         Message("visible_diffuse_downward_solar_flux", "VDDSF", "surface", (0, 4, 201), SURFACE),
         Message("boundary_layer_height", "HPBL", "surface", (0, 3, 18), SURFACE),
+        Message("land_surface", "LAND", "surface", (2, 0, 0), SURFACE),
     )
 }
 """Name to message of an hourly file, in the order of a real one (HRRR v4 inventories)."""
@@ -156,7 +158,7 @@ SUBHOURLY_MESSAGES: Final = {
     message.name: message
     for message in (
         *_hourly("composite_reflectivity", "lightning_threat", "wind_gust_surface"),
-        *_hourly("u_component_wind_80m", "v_component_wind_80m", "surface_pressure", "temperature_2m"),
+        *_hourly("u_component_wind_80m", "v_component_wind_80m", "surface_pressure", "hgt_surface", "temperature_2m"),
         _at("specific_humidity_2m", "SPFH", (0, 1, 0), _2M),
         *_hourly("dewpoint_2m", "u_component_wind_10m", "v_component_wind_10m"),
         Message("wind_speed_10m_5min", "WIND", _10M[0], (0, 2, 1), _10M[1], "ave", 5),
