@@ -24,6 +24,7 @@ from hrrr_dask.errors import ConfigError
 __all__ = [
     "CATALOG",
     "DEFAULT_VARIABLES",
+    "RESERVED_NAMES",
     "VECTOR_PAIRS",
     "Variable",
     "check_product",
@@ -430,7 +431,7 @@ def _default_name(selector: Selector) -> str:
     return re.sub(r"[^a-z0-9]+", "_", str(selector).lower()).strip("_")
 
 
-_RESERVED: Final = frozenset(
+RESERVED_NAMES: Final = frozenset(
     [
         "init_time",
         "lead_time",
@@ -445,14 +446,21 @@ _RESERVED: Final = frozenset(
         "cell_y",
         "cell_x",
         "cell_distance",
+        "cell_projection_y",
+        "cell_projection_x",
+        "cell_elevation",
+        "cell_is_land",
         "status",
+        "quality",
+        "available_at",
         "crs",
     ]
 )
+"""Names of a store's own coordinates and arrays, which neither variables nor columns of points can have."""
 
 
 def _check_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in _RESERVED:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in RESERVED_NAMES:
         raise ConfigError(
             f"{name!r} is not a valid variable name: use letters, digits and underscores, a letter first, and not the "
             "name of a coordinate"

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import csv
 import difflib
+import functools
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hrrr_dask.errors import PointsError
+from hrrr_dask.grid.point_columns import is_number, normalise_text, parse_texts, short_repr
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
     "Row",
-    "is_number",
-    "normalise_text",
     "parse_csv",
     "parse_dataframe",
     "parse_geojson",
     "read_text",
-    "short_repr",
 ]
 
 _FILE_LIMIT_BYTES: Final = 64 * 2**20
@@ -64,6 +64,8 @@ class Row(NamedTuple):
     """Name."""
     fault: str = ""
     """Why the row cannot be parsed; empty if it can."""
+    columns: Mapping[str, Any] = MappingProxyType({})
+    """Name of each further column to its value; None where there is none."""
 
 
 def read_text(path: str, label: str) -> str:
@@ -124,8 +126,11 @@ def parse_csv(text: str, label: str) -> list[Row]:
         return [_csv_row(number, line, {"latitude": 0, "longitude": 1}, 2, delimiter) for number, line in bare]
     first_line = numbered[0][1]
     heading = _split(first_line, delimiter)[0] or [first_line.strip()]
-    columns = _find_columns(heading, label)
-    return [_csv_row(number, line, columns, len(heading), delimiter) for number, line in numbered[1:]]
+    columns, further = _find_columns(heading, label), _find_further_columns(heading, label)
+    rows = [_csv_row(number, line, columns, len(heading), delimiter, further) for number, line in numbered[1:]]
+    plain = functools.partial(_with_decimal_point, delimiter=delimiter)
+    typed = {title: parse_texts([row.columns[title] for row in rows], plain) for title in further}
+    return [row._replace(columns={title: typed[title][at] for title in typed}) for at, row in enumerate(rows)]
 
 
 def _find_delimiter(line: str) -> str:
@@ -138,14 +143,25 @@ def _find_delimiter(line: str) -> str:
     return next((delimiter for delimiter in _DELIMITERS if delimiter in line), ",")
 
 
-def _csv_row(number: int, line: str, columns: dict[str, int], count: int, delimiter: str) -> Row:
+def _csv_row(
+    number: int,
+    line: str,
+    columns: Mapping[str, int],
+    count: int,
+    delimiter: str,
+    further: Mapping[str, int] = MappingProxyType({}),
+) -> Row:
     fields, fault = _split(line, delimiter)
     if any(fields[count:]):
         fault = f"wanted {count} fields, found {len(fields)}"
-    values = {field: fields[at] if at < len(fields) else None for field, at in columns.items()}
+
+    def pick(places: Mapping[str, int]) -> dict[str, str | None]:
+        return {field: fields[at] if at < len(fields) else None for field, at in places.items()}
+
+    values = pick(columns)
     for field in ("latitude", "longitude"):
         values[field] = _with_decimal_point(values[field] or "", delimiter)
-    return Row(number, line.strip(), fault=fault, **values)
+    return Row(number, line.strip(), fault=fault, columns=pick(further), **values)
 
 
 def _split(line: str, delimiter: str) -> tuple[list[str], str]:
@@ -179,10 +195,15 @@ def parse_dataframe(frame: pd.DataFrame) -> list[Row]:
     PointsError
         If the table does not have columns for latitude and longitude once each.
     """
-    columns = _find_columns([str(name) for name in frame.columns], "the points table")
-    values_by_row = zip(*(_column_values(frame.iloc[:, at], field) for field, at in columns.items()), strict=True)
-    rows = (dict(zip(columns, values, strict=True)) for values in values_by_row)
-    return [Row(number, f"{row['latitude']}, {row['longitude']}", **row) for number, row in enumerate(rows)]
+    names = [str(name) for name in frame.columns]
+    columns, further = _find_columns(names, "the points table"), _find_further_columns(names, "the points table")
+    own = {field: _column_values(frame.iloc[:, at], field) for field, at in columns.items()}
+    typed = {title: _column_values(frame.iloc[:, at], "") for title, at in further.items()}
+    rows = (dict(zip(own, values, strict=True)) for values in zip(*own.values(), strict=True))
+    return [
+        Row(number, f"{row['latitude']}, {row['longitude']}", columns={key: typed[key][number] for key in typed}, **row)
+        for number, row in enumerate(rows)
+    ]
 
 
 def _column_values(column: pd.Series[Any], field: str) -> list[Any]:
@@ -213,6 +234,18 @@ def _find_columns(names: Sequence[str], label: str) -> dict[str, int]:
             f"{label}: wanted comma-separated columns latitude and longitude; found {found}{''.join(similar)}; name "
             "the columns in the first line, or omit the header and write latitude,longitude on each line"
         )
+    return columns
+
+
+def _find_further_columns(names: Sequence[str], label: str) -> dict[str, int]:
+    """Title of each other column to its position; columns without a name, such as an index of pandas, are left out."""
+    columns: dict[str, int] = {}
+    for at, name in enumerate(map(normalise_text, names)):
+        if not name or _field_of(name):
+            continue
+        if name in columns:
+            raise PointsError(f"{label} has two columns {name!r}; keep one, or rename one")
+        columns[name] = at
     return columns
 
 
@@ -275,6 +308,7 @@ def _feature_rows(number: int, feature: Any) -> Iterator[Row]:
     ids = (properties.get("point_id"), properties.get("id"), feature.get("id"))
     point_id = next((given for given in ids if normalise_text(given)), None)
     name = normalise_text(properties.get("name"))
+    further = {key: value for key, value in properties.items() if normalise_text(key) and not _field_of(key)}
     positions = _positions(feature.get("geometry"))
     for order, position in enumerate(positions):
         if not isinstance(position, list) or len(position) < 2:
@@ -282,7 +316,7 @@ def _feature_rows(number: int, feature: Any) -> Iterator[Row]:
             yield Row(number, text, None, None, fault="it has no Point geometry with longitude and latitude")
             continue
         own_id = point_id if point_id is None or len(positions) == 1 else f"{normalise_text(point_id)}_{order}"
-        yield Row(number, str(position), position[1], position[0], own_id, name)
+        yield Row(number, str(position), position[1], position[0], own_id, name, columns=further)
 
 
 def _positions(geometry: Any) -> list[Any]:
@@ -293,24 +327,3 @@ def _positions(geometry: Any) -> list[Any]:
         return [position]
     is_several = geometry.get("type") == "MultiPoint" and isinstance(position, list) and position
     return position if is_several else [None]
-
-
-def normalise_text(value: Any) -> str:
-    """Format a value as one line of text with single spaces; empty for None."""
-    return "" if value is None else " ".join(str(value).split())
-
-
-def is_number(value: Any) -> bool:
-    """Whether the value is a number or its text; ``True``, ``1_000`` and non-ASCII digits are not."""
-    try:
-        float(value)
-    except (TypeError, ValueError, OverflowError):
-        return False
-    text = str(value)
-    return not isinstance(value, bool) and "_" not in text and text.isascii()
-
-
-def short_repr(value: object) -> str:
-    """``repr`` of a value, truncated to about 80 characters, for messages."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]} …{text[-1]}"

@@ -2,9 +2,11 @@
 
 Three text formats are supported, in UTF-8 with or without a byte order mark:
 
-- CSV with a header: ``latitude, longitude`` and optionally ``point_id``, ``name``, in any order and case;
+- CSV with a header: ``latitude, longitude`` and optionally ``point_id``, ``name``, in any order and case, and further
+  columns, which are kept;
 - CSV without a header: ``latitude, longitude`` on each line, ``#`` starts a comment;
-- GeoJSON (RFC 7946): features with a Point or MultiPoint geometry, one feature, or such a geometry.
+- GeoJSON (RFC 7946): features with a Point or MultiPoint geometry, one feature, or such a geometry; further
+  properties are columns.
 
 Fields of CSV are separated by commas, semicolons or tabs.
 """
@@ -15,25 +17,25 @@ import hashlib
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.errors import PointsError
-from hrrr_dask.grid.point_files import (
-    Row,
+from hrrr_dask.grid.point_columns import (
+    PointColumn,
     is_number,
+    is_unprintable,
+    join_columns,
+    make_columns,
     normalise_text,
-    parse_csv,
-    parse_dataframe,
-    parse_geojson,
-    read_text,
+    refuse_clashes,
     short_repr,
 )
+from hrrr_dask.grid.point_files import Row, parse_csv, parse_dataframe, parse_geojson, read_text
 from hrrr_dask.objects.locations import redact_url
 
 if TYPE_CHECKING:
@@ -54,8 +56,8 @@ class Points:
     Raises
     ------
     PointsError
-        If there are no points, lengths differ, a coordinate is out of range, or an id is empty, unprintable or used
-        twice.
+        If there are no points, lengths differ, a coordinate is out of range, an id is empty, unprintable or used
+        twice, or a column has the name of a coordinate of every store.
     """
 
     point_id: tuple[str, ...]
@@ -66,10 +68,12 @@ class Points:
     """dims (point,), read-only [degrees_north]."""
     longitude: NDArray[np.float64]
     """dims (point,), read-only, -180 to 180; the constructor also accepts 0 to 360 [degrees_east]."""
+    columns: dict[str, PointColumn] = field(default_factory=dict)
+    """Further columns, such as hub height, by name of the coordinate; no part of the points' identity."""
 
     def __post_init__(self) -> None:
-        for field in ("point_id", "name"):
-            object.__setattr__(self, field, tuple(map(str, getattr(self, field))))
+        for text in ("point_id", "name"):
+            object.__setattr__(self, text, tuple(map(str, getattr(self, text))))
         latitude = np.array(self.latitude, np.float64) + 0.0  # turns -0.0 into 0.0, whose bytes differ
         longitude = np.array(self.longitude, np.float64) + 0.0
         if not (latitude.shape == longitude.shape == (len(self.point_id),) == (len(self.name),)):
@@ -77,12 +81,15 @@ class Points:
                 "wanted one point_id, name, latitude and longitude for each point; found "
                 f"{len(self.point_id)}, {len(self.name)}, {latitude.shape} and {longitude.shape}"
             )
+        if short := [name for name, column in self.columns.items() if len(column) != len(self.point_id)]:
+            raise PointsError(f"wanted a value of each column for each of {len(self)} points; {short[0]} has others")
+        refuse_clashes(self.columns, {})
         labels = [f"point {number}" for number in range(len(self.point_id))]
         _refuse_faults(_find_faults(self.point_id, self.name, latitude, longitude, labels), labels, "the points")
         longitude[longitude > 180] -= 360
-        for field, values in (("latitude", latitude), ("longitude", longitude)):
+        for axis, values in (("latitude", latitude), ("longitude", longitude)):
             values.flags.writeable = False
-            object.__setattr__(self, field, values)
+            object.__setattr__(self, axis, values)
 
     def __len__(self) -> int:
         return len(self.point_id)
@@ -90,7 +97,8 @@ class Points:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Points):
             return NotImplemented
-        return (self.name, self.point_id, *self._bytes()) == (other.name, other.point_id, *other._bytes())
+        mine, others = (self.name, self.point_id, self.columns), (other.name, other.point_id, other.columns)
+        return mine == others and self._bytes() == other._bytes()
 
     def __hash__(self) -> int:
         return hash(self.digest())
@@ -100,10 +108,10 @@ class Points:
 
     def __reduce__(self) -> tuple[type[Points], tuple[object, ...]]:
         """Pickle through the constructor, because unpickled arrays would be writeable."""
-        return Points, (self.point_id, self.name, self.latitude, self.longitude)
+        return Points, (self.point_id, self.name, self.latitude, self.longitude, self.columns)
 
     def digest(self) -> str:
-        """Hash of ids and coordinates in their order, without names: sixteen hexadecimal digits."""
+        """Hash of ids and coordinates in their order, without names and columns: sixteen hexadecimal digits."""
         ids = json.dumps(self.point_id).encode()
         return hashlib.sha256(b"\0".join((ids, *self._bytes()))).hexdigest()[:16]
 
@@ -119,15 +127,20 @@ class Points:
             tuple(self.name[k] for k in at),
             self.latitude[at],
             self.longitude[at],
+            {name: column.take(at) for name, column in self.columns.items()},
         )
 
     def concat(self, more: Points) -> Points:
-        """Append other points; an id that is in both is an error."""
+        """Append other points; an id that is in both is an error, and a column of another type.
+
+        A value of a column that one of both lacks is missing.
+        """
         return Points(
             self.point_id + more.point_id,
             self.name + more.name,
             np.concatenate([self.latitude, more.latitude]),
             np.concatenate([self.longitude, more.longitude]),
+            join_columns(self.columns, len(self), more.columns, len(more)),
         )
 
     def _bytes(self) -> tuple[bytes, bytes]:
@@ -148,7 +161,8 @@ def read_points(source: str | os.PathLike[str] | pd.DataFrame | Points) -> Point
     source : path, DataFrame or Points
         A file in one of the module's three formats, or a table with the columns of the first. Longitudes are -180 to
         180 or 0 to 360. If no point has an id, ids are ``p0000``, ``p0001`` and so on in order. The name of a point
-        defaults to its id.
+        defaults to its id. Further columns are kept as ``columns``, in the type of their values: ``bool``, ``int64``,
+        ``float64`` or ``string``; those without a name or any value are left out.
 
     Returns
     -------
@@ -158,7 +172,8 @@ def read_points(source: str | os.PathLike[str] | pd.DataFrame | Points) -> Point
     Raises
     ------
     PointsError
-        If the source cannot be read or has invalid rows; the text lists up to twenty of them.
+        If the source cannot be read, a column has the name of a coordinate of the store, or rows are invalid; the text
+        lists up to twenty of them.
 
     Examples
     --------
@@ -197,9 +212,11 @@ def _to_points(rows: Sequence[Row], label: str, word: str) -> Points:
         longitude[at], no_longitude = _parse_number(row.longitude, "longitude")
         if fault := row.fault or no_latitude or no_longitude:
             unreadable[at] = fault
-    faults = _find_faults(ids, names, latitude, longitude, labels) | unreadable
+    titles = dict.fromkeys(title for row in rows for title in row.columns)
+    columns, unusable = make_columns({title: [row.columns.get(title) for row in rows] for title in titles}, label)
+    faults = unusable | _find_faults(ids, names, latitude, longitude, labels) | unreadable
     _refuse_faults({at: f"{fault}, in {short_repr(rows[at].text)}" for at, fault in faults.items()}, labels, label)
-    return Points(tuple(ids), tuple(names), latitude, longitude)
+    return Points(tuple(ids), tuple(names), latitude, longitude, columns)
 
 
 def _parse_number(value: Any, name: str) -> tuple[float, str]:
@@ -227,7 +244,7 @@ def _find_faults(
             faults[at] = "point_id is missing: give all or none"
         elif max(len(identity), len(title)) > MAX_TEXT_LENGTH:
             faults[at] = f"its point_id or name has more than {MAX_TEXT_LENGTH} characters"
-        elif _is_unprintable(identity) or _is_unprintable(title):
+        elif is_unprintable(identity) or is_unprintable(title):
             faults[at] = "its point_id or name has control characters or unpaired surrogates"
         elif (before := first.setdefault(identity, at)) != at:
             faults[at] = f"point_id {short_repr(identity)} is already at {labels[before]}"
@@ -243,10 +260,6 @@ def _describe_invalid(latitude: float, longitude: float) -> str:
     swapped = abs(longitude) <= 90 and -180 <= latitude <= 360
     hint = ": are latitude and longitude swapped?" if swapped else ""
     return f"latitude {latitude:g} is not within -90 to 90{hint}"
-
-
-def _is_unprintable(text: str) -> bool:
-    return not text.isprintable() and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
 
 
 def _refuse_faults(faults: dict[int, str], labels: Sequence[str], source: str) -> None:

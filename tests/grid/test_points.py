@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def places(points):
     ],
 )
 def test_order_case_spaces_and_line_ends_of_csv_with_a_header_are_free(read, text):
-    assert read(text.replace(' "Kuna" ', ' "Kuna"')) == PAIR
+    assert replace(read(text.replace(' "Kuna" ', ' "Kuna"')), columns={}) == PAIR
 
 
 def test_csv_without_a_header_may_have_comments(read):
