@@ -16,7 +16,16 @@ from hrrr_dask.config.settings import resolve_settings
 from hrrr_dask.display.watching import accept_show, show_run
 from hrrr_dask.grid.points import read_points
 from hrrr_dask.job.backfill import count_files_to_read, run_backfill
-from hrrr_dask.job.request import check_request, open_store, requested_period, resolve_client, url_of, utc_now
+from hrrr_dask.job.probe import add_surface
+from hrrr_dask.job.request import (
+    check_request,
+    open_store,
+    requested_period,
+    resolve_client,
+    url_of,
+    utc_now,
+    warn_of_other_columns,
+)
 from hrrr_dask.ledger.state import HEALING_DAYS
 from hrrr_dask.planning.plan import Plan
 from hrrr_dask.report.results import Report
@@ -185,7 +194,7 @@ def add_points(
     store : str or path
         An existing store; it can be in use.
     points : path, DataFrame or Points
-        The new points; can include points that the store has.
+        The new points; can include points that the store has, whose columns stay as they are.
     client, progress, **settings
         As for :func:`hrrr_dask.backfill`.
 
@@ -197,13 +206,14 @@ def add_points(
     Raises
     ------
     PointsError
-        If a point is outside the grid, or at other coordinates in the store, even if added just now. Nothing was
-        written.
+        If a point is outside the grid, or at other coordinates in the store, or a column has values of another type
+        than in the store, even if added just now. Nothing was written.
     """
     url, new = url_of(store), read_points(points)
     spec, growth = open_store(url, settings).spec, Growth(points=new)
     growth.check(spec, url)
     find_point_cells(new, spec.grid_section, spec.selection.method)
+    warn_of_other_columns(spec.points, new)
     return _grow(url, growth, settings, client, progress)
 
 
@@ -254,7 +264,8 @@ def _grow(
     connected = resolve_client(client, settings)
     store = open_store(url, settings)
     period = requested_period(store.spec)
-    check_request(None, period.start, period.end, url, settings)  # what it refuses leaves the store as it is
+    request = check_request(None, period.start, period.end, url, settings)  # what it refuses leaves the store as it is
+    growth = add_surface(growth, request)
     period = requested_period(store.grow(growth).spec)
     request = check_request(None, period.start, period.end, url, settings)
     with show_run(progress) as show:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice, product
-from typing import Final
+from typing import Final, NamedTuple
 
 from hrrr_dask.archive.fetch import Client, FetchSettings, Tally, get_client
 from hrrr_dask.archive.sources import Source, object_url
@@ -23,7 +23,7 @@ from hrrr_dask.grid.domains import refuse_outside
 from hrrr_dask.grid.points import Points
 from hrrr_dask.records import ByteRange, Cells, GribFile
 
-__all__ = ["find_point_cells", "read_grid_section"]
+__all__ = ["ProbedFile", "find_file", "find_point_cells", "probe_grid", "read_grid_section"]
 
 MAX_PROBED_FILES: Final = 60
 """Maximum number of files to try."""
@@ -34,7 +34,25 @@ CONFIRMING_FILES: Final = 3
 _HEADER_BYTES: Final = 1024
 
 
+class ProbedFile(NamedTuple):
+    """A file of the archive that can be read."""
+
+    file: GribFile
+    """The file."""
+    source: Source
+    """Source that has it."""
+    url: str
+    """Its URL."""
+    grid_section: bytes
+    """Section 3 of its first message."""
+
+
 def read_grid_section(files: Iterable[GribFile], sources: Sequence[Source], settings: FetchSettings) -> bytes:
+    """Return the grid section of :func:`probe_grid`."""
+    return probe_grid(files, sources, settings).grid_section
+
+
+def probe_grid(files: Iterable[GribFile], sources: Sequence[Source], settings: FetchSettings) -> ProbedFile:
     """Read the grid definition from the first available file, and check it against the next one.
 
     The cells of a store's points are fixed by this grid, so a single odd file must not decide it.
@@ -50,8 +68,8 @@ def read_grid_section(files: Iterable[GribFile], sources: Sequence[Source], sett
 
     Returns
     -------
-    bytes
-        Section 3 of the first message.
+    ProbedFile
+        The first file, with the grid.
 
     Raises
     ------
@@ -63,29 +81,36 @@ def read_grid_section(files: Iterable[GribFile], sources: Sequence[Source], sett
         If the two files have different grids.
     """
     left = iter(files)
-    url, section = _first_section(islice(left, MAX_PROBED_FILES), sources, settings)
+    first = find_file(islice(left, MAX_PROBED_FILES), sources, settings)
     try:
-        other_url, other = _first_section(islice(left, CONFIRMING_FILES), sources, settings)
+        other = find_file(islice(left, CONFIRMING_FILES), sources, settings)
     except ArchiveError:
-        return section  # no other file to compare with
-    one, two = read_grid(section), read_grid(other)
+        return first  # no other file to compare with
+    one, two = read_grid(first.grid_section), read_grid(other.grid_section)
     if not one.same_cells_as(two):
         raise WrongIdentityError(
-            f"{url} has a {one.describe()}, {other_url} a {two.describe()}: one of them is not what its name says, and "
-            "would decide the cells of the points; start the period at another day, or read another source first"
+            f"{first.url} has a {one.describe()}, {other.url} a {two.describe()}: one of them is not what its name "
+            "says, and would decide the cells of the points; start the period at another day, or read another source "
+            "first"
         )
-    return section
+    return first
 
 
-def _first_section(files: Iterable[GribFile], sources: Sequence[Source], settings: FetchSettings) -> tuple[str, bytes]:
-    """Return the grid section of the first readable file, and its URL."""
+def find_file(files: Iterable[GribFile], sources: Sequence[Source], settings: FetchSettings) -> ProbedFile:
+    """Find the first of the files that can be read.
+
+    Raises
+    ------
+    ArchiveError
+        If there is none.
+    """
     tried: list[str] = []
     failure: ArchiveError | None = None
     for file in files:
         for source, key in product(sources, object_keys(file, [60 * file.lead_hours])):
             tried.append(object_url(source, key))
             try:
-                return tried[-1], _grid_section(get_client(source, settings), key)
+                return ProbedFile(file, source, tried[-1], _grid_section(get_client(source, settings), key))
             except NotPublishedError:
                 continue
             except ArchiveError as error:

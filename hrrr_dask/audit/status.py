@@ -10,15 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.config.settings import resolve_settings
+from hrrr_dask.errors import StoreMismatchError
+from hrrr_dask.grid.cell_surface import describe_odd_cells
 from hrrr_dask.ledger.completeness import file_states, summarise
 from hrrr_dask.ledger.gaps import COLUMNS, Gap, list_gaps
 from hrrr_dask.ledger.ledger import Ledger
 from hrrr_dask.ledger.state import count_gaps
+from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.objects.transactions import open_blobs
 from hrrr_dask.read.opening import load_existing
 from hrrr_dask.report.heatmap import plot_status
 from hrrr_dask.report.results import Status
-from hrrr_dask.store.existing import Existing
+from hrrr_dask.store.existing import Existing, read_step
+from hrrr_dask.store.point_rows import surface_of
+from hrrr_dask.store.spec import points_of
 from hrrr_dask.store.store import partitions_of, read_states
 
 __all__ = ["compact", "status"]
@@ -55,7 +60,8 @@ def status(
     url, options = os.fspath(store), _options(options)
     existing = load_existing(url, options)
     axis, requested = existing.axis, existing.requested
-    ledger = Ledger(open_blobs(url, options))
+    blobs = open_blobs(url, options)
+    ledger = Ledger(blobs)
     codes = read_states(ledger, existing, requested).published_codes
     times = np.array([axis.init_time(k) for k in range(requested.start, requested.stop)], dtype="datetime64[s]")
     wanted, complete, gapped = file_states(codes, existing.selection.file_hours)
@@ -73,7 +79,20 @@ def status(
         gaps=count_gaps(codes),
         by_time=tuple(summarise(codes, times, existing.selection.file_hours)),
         gap_list=_list_gaps(ledger, existing, codes) if gaps else None,
+        odd_cells=tuple(_describe_odd_cells(blobs, existing)),
     )
+
+
+def _describe_odd_cells(blobs: Blobs, existing: Existing) -> list[str]:
+    """Describe points in water, or far higher or lower than their cells; the steps of growth have both."""
+    if "cell_elevation" not in existing.documents:  # made by an earlier version
+        return []
+    try:
+        steps = [read_step(blobs, cohort["growth"]) for cohort in existing.settings["cohorts"]]
+    except StoreMismatchError:  # a step is lost, which does not concern readers
+        return []
+    surface = surface_of(steps)
+    return [] if surface is None else describe_odd_cells(points_of(steps), surface)
 
 
 def _list_gaps(ledger: Ledger, existing: Existing, codes: NDArray[np.uint8]) -> tuple[Gap, ...]:

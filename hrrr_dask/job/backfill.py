@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 
 import hrrr_dask
 from hrrr_dask.archive.breaker import find_outage
-from hrrr_dask.archive.grid_probe import find_point_cells, read_grid_section
+from hrrr_dask.archive.grid_probe import find_point_cells, probe_grid
 from hrrr_dask.clusters import check_workers, open_client, parse_cluster
 from hrrr_dask.display.progress import Progress, Show
+from hrrr_dask.grid.definition import read_grid
 from hrrr_dask.job.batching import parse_files_per_task
 from hrrr_dask.job.loop import RunResult, run
 from hrrr_dask.job.pipeline import Job
+from hrrr_dask.job.probe import probe_files, read_surface, warn_of_odd_cells
 from hrrr_dask.job.request import Request
 from hrrr_dask.ledger.state import ValueStates, count_gaps, find_missing_values, missing
 from hrrr_dask.objects.forks import refuse_if_lost
@@ -81,6 +83,8 @@ def run_backfill(
     """
     refuse_if_lost("obstore", f"write to {request.store_url}")
     store = open_or_describe(request)
+    if request.spec is None:
+        warn_of_odd_cells(store.spec.points, store.spec.surface)
     missing_values = find_missing(request, store, retry_gaps=retry_gaps, only_attempted=only_attempted)
     to_read = _count_files(request, missing_values)
     result = RunResult((), interrupted=False)
@@ -100,23 +104,26 @@ def run_backfill(
 def open_or_describe(request: Request) -> Store:
     """Open the request's store, or describe the store that will be made. Writes nothing.
 
-    For a new store, the grid is read from the archive, and every point is checked to lie on it.
+    For a new store, the grid is read from the archive, and every point is checked to lie on it. The elevation and land
+    mask of the points' cells are read, too.
     """
     spec = request.spec
     if spec is None:
-        section = read_grid_section(_probe_files(request), request.sources, request.fetch)
+        probed = probe_grid(probe_files(request), request.sources, request.fetch)
+        cells = find_point_cells(request.points, probed.grid_section, request.plan.selection.method)
         first_day, n_days = request.days
         spec = StoreSpec(
             selection=request.plan.selection,
             points=request.points,
-            cells=find_point_cells(request.points, section, request.plan.selection.method),
-            grid_section=section,
+            cells=cells,
+            grid_section=probed.grid_section,
             layout=request.plan.layout,
             axis=request.axis,
             asked_from=first_day,
             n_days=n_days,
             package_version=hrrr_dask.__version__,
             sources=tuple(request.settings["source"]),
+            surface=read_surface(probed, read_grid(probed.grid_section), cells, request),
         )
     return Store(request.store_url, request.settings["store-options"], spec)
 
@@ -154,16 +161,6 @@ def count_files_to_read(request: Request) -> int:
 
 def _count_files(request: Request, todo: MissingValues) -> int:
     return sum(len(partition.readings) for partition in iter_partitions(request.plan, request.axis, todo))
-
-
-def _probe_files(request: Request) -> Iterator[GribFile]:
-    """Yield one file of each run, so that a day without files is skipped quickly."""
-    last = None
-    for partition in iter_partitions(request.plan, request.axis, all_values_of(request.plan, request.axis)):
-        for reading in partition.readings:
-            if reading.file.init_time != last:
-                yield reading.file
-            last = reading.file.init_time
 
 
 def _report(request: Request, store: Store, result: RunResult, progress: Progress) -> Report:

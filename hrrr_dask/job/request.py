@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from hrrr_dask.decode import check_engine
 from hrrr_dask.errors import ConfigError, PlanError, PointsError, StoreMismatchError
 from hrrr_dask.grid.definition import BILINEAR_MARGIN, NEAREST_MARGIN
 from hrrr_dask.grid.domains import DOMAIN_GRIDS, refuse_outside
+from hrrr_dask.grid.point_columns import describe_differences, refuse_clashes
 from hrrr_dask.grid.points import Points, read_points
 from hrrr_dask.grid.projection import SAME_CELLS_M
 from hrrr_dask.job.batching import parse_files_per_task
@@ -35,7 +37,18 @@ if TYPE_CHECKING:
 
     PointsLike = str | os.PathLike[str] | pd.DataFrame | Points
 
-__all__ = ["Request", "check_request", "open_store", "requested_period", "resolve_client", "url_of", "utc_now"]
+__all__ = [
+    "Request",
+    "check_request",
+    "open_store",
+    "requested_period",
+    "resolve_client",
+    "url_of",
+    "utc_now",
+    "warn_of_other_columns",
+]
+
+_log = logging.getLogger("hrrr_dask")
 
 
 def utc_now() -> datetime:
@@ -125,6 +138,7 @@ def check_request(
         check_product(selection.variables, selection.product)
         if requested_points is None:
             raise PointsError(f"{store or 'the plan'} needs points: give --points, there is no store that has them")
+        refuse_clashes(requested_points.columns, {variable.name: "variable" for variable in selection.variables})
         axis = Axis(parse_day("axis-start", settings["axis-start"]), selection.cycles)
         layout = _layout(selection, len(requested_points), settings)
         margin = NEAREST_MARGIN if selection.method == "nearest" else BILINEAR_MARGIN
@@ -132,6 +146,8 @@ def check_request(
         refuse_outside(requested_points, grid, margin, name, tolerance_m=SAME_CELLS_M)
     else:
         check_same(spec, store, keys, selection, requested_points)
+        if requested_points is not None:
+            warn_of_other_columns(spec.points, requested_points)
         _refuse_other_layout(spec, store, settings, keys)
         if settings["source"] == DEFAULTS["source"] and "source" not in keys:
             settings["source"] = list(spec.sources)
@@ -153,6 +169,16 @@ def check_request(
     )
     sources = tuple(_source(text, settings["source-options"]) for text in settings["source"])
     return Request(store, settings, requested_points, made, axis, spec, sources, patience, started, now)
+
+
+def warn_of_other_columns(known: Points, given: Points) -> None:
+    """Log a warning of columns whose values at known points are not those of the store, which stay as they are."""
+    there, here = (
+        {name: dict(zip(points.point_id, column.values, strict=True)) for name, column in points.columns.items()}
+        for points in (known, given)
+    )
+    for line in describe_differences(there, here, set(known.point_id)):
+        _log.warning("%s", line)
 
 
 def _layout(selection: Selection, n_points: int, settings: Mapping[str, Any]) -> Layout:

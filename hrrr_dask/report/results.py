@@ -115,6 +115,8 @@ class Status(Displayed):
     """Counts by day, or by month if there are many days."""
     gap_list: tuple[Gap, ...] | None = None
     """Every gap, if requested."""
+    odd_cells: tuple[str, ...] = ()
+    """A line each for points whose nearest cell is water, or more than 200 m higher or lower than their elevation."""
 
     def tables(self) -> tuple[Table, ...]:
         """Describe the status: as a whole, by day or month, and the gaps if they were requested."""
@@ -130,7 +132,8 @@ class Status(Displayed):
             ("variables", ", ".join(self.variables)),
             ("files", files),
         )
-        return Table("status", (*rows, *_gap_rows(self.gaps)))
+        odd = [("", line) for line in self.odd_cells]
+        return Table("status", (*rows, *odd, *_gap_rows(self.gaps)))
 
     def _by_time(self) -> Table:
         rows = []

@@ -15,6 +15,7 @@ from hrrr_dask.objects.locations import ICECHUNK, local_path, normal_url
 from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.objects.transactions import check_installed, open_blobs
 from hrrr_dask.planning.layout import Axis, Layout
+from hrrr_dask.store.point_rows import surface_of
 from hrrr_dask.store.spec import (
     FORMAT_VERSION,
     StoreSpec,
@@ -35,6 +36,7 @@ __all__ = [
     "later_steps",
     "load_spec",
     "open_existing_blobs",
+    "read_step",
     "refuse_copy",
     "step_key",
 ]
@@ -236,8 +238,8 @@ def load_spec(blobs: Blobs) -> StoreSpec | None:
     existing, spec = find_store(blobs), None
     if existing is not None:
         refuse_copy(blobs)
-        brought = [cohort["growth"] for cohort in existing.settings["cohorts"]]
-        spec = spec_of(existing.settings, points_of([read_step(blobs, number) for number in brought]))
+        steps = [read_step(blobs, cohort["growth"]) for cohort in existing.settings["cohorts"]]
+        spec = spec_of(existing.settings, points_of(steps), surface_of(steps))
     for number in later_steps(blobs, spec.growth if spec else -1):
         spec = apply_growth(spec, read_step(blobs, number), number)
     return spec

@@ -12,11 +12,14 @@ from hrrr_dask.archive.grid_probe import find_point_cells
 from hrrr_dask.catalog.variables import Variable, parse_variables
 from hrrr_dask.config.settings import Selection
 from hrrr_dask.errors import ConfigError, PlanError, PointsError
+from hrrr_dask.grid.cell_surface import CellSurface
 from hrrr_dask.grid.definition import read_grid
+from hrrr_dask.grid.point_columns import join_columns, refuse_clashes
 from hrrr_dask.grid.points import Points
 from hrrr_dask.grid.projection import Grid
 from hrrr_dask.planning.layout import Axis, Layout
 from hrrr_dask.records import Cells
+from hrrr_dask.store.point_rows import decode_points, decode_surface, encode_points
 
 __all__ = [
     "FORMAT_VERSION",
@@ -83,6 +86,8 @@ class StoreSpec:
     """Times that points were added; empty for a store that is not made yet."""
     growth: int = 0
     """Number of the last step of growth."""
+    surface: CellSurface | None = None
+    """Surface of the points' cells; None in a store that was made without."""
 
     @property
     def grid(self) -> Grid:
@@ -117,9 +122,13 @@ class Growth:
     """Variables, whether or not the store has them."""
     points: Points | None = None
     """Points, whether or not the store has them."""
+    surface: CellSurface | None = None
+    """Surface of the cells of these points; None if it is unknown."""
 
     def check(self, spec: StoreSpec, url: str) -> None:
         """Refuse points that the store has at other coordinates, and variables that it has with another selector.
+
+        Also refuses columns of new points that do not go with the store's columns and variables.
 
         Raises
         ------
@@ -140,6 +149,19 @@ class Growth:
                     f"{url} has {variable.name} as {there}, not {variable.selector}: give the new one another name, "
                     f"NAME={variable.selector}"
                 )
+            if variable.name.lower() in map(str.lower, spec.points.columns):
+                raise ConfigError(
+                    f"{url} has a column of points {variable.name}: give the variable another name, "
+                    f"NAME={variable.selector}"
+                )
+        more = self.points.take(self._new(spec)).columns if self.points is not None and self._new(spec) else {}
+        columns = join_columns(spec.points.columns, 0, more, 0)  # refuses values of another type
+        refuse_clashes(columns, dict.fromkeys(selectors, "variable"))
+
+    def _new(self, spec: StoreSpec) -> list[int]:
+        """Return the positions of the points that the store does not have."""
+        known = set(spec.points.point_id)
+        return [] if self.points is None else [k for k, own in enumerate(self.points.point_id) if own not in known]
 
     def step_from(self, spec: StoreSpec) -> dict[str, Any]:
         """Return the step of growth that adds what is missing, as JSON; empty if nothing is.
@@ -157,11 +179,12 @@ class Growth:
         names = {variable.name for variable in spec.selection.variables}
         if new := [variable for variable in self.variables if variable.name not in names]:
             step["variables"] = _spelled(new)
-        if self.points is not None:
-            known = set(spec.points.point_id)
-            if later := [k for k, point_id in enumerate(self.points.point_id) if point_id not in known]:
-                _refuse_too_many(spec)
-                step["points"] = _rows(self.points.take(later))
+        if self.points is not None and (later := self._new(spec)):
+            _refuse_too_many(spec)
+            surface = None
+            if spec.surface is not None:
+                surface = CellSurface.unknown(len(later)) if self.surface is None else self.surface.take(later)
+            step["points"] = encode_points(self.points.take(later), surface)
         return step
 
 
@@ -177,7 +200,7 @@ def first_step(spec: StoreSpec) -> dict[str, Any]:
     """Return the step that makes a store, as JSON."""
     settings = settings_of(spec)
     del settings["cohorts"], settings["growth"]
-    return {**settings, "points": _rows(spec.points)}
+    return {**settings, "points": encode_points(spec.points, spec.surface)}
 
 
 def apply_growth(spec: StoreSpec | None, step: Mapping[str, Any], number: int) -> StoreSpec:
@@ -192,11 +215,11 @@ def apply_growth(spec: StoreSpec | None, step: Mapping[str, Any], number: int) -
     number : int
         Number of the step.
     """
-    points = _points(step["points"]) if "points" in step else None
+    points = decode_points(step["points"]) if "points" in step else None
     if spec is None:
         assert points is not None, "the first step has points"
         cohort = Cohort(len(points), points.digest(), number)
-        return spec_of({**step, "cohorts": [asdict(cohort)], "growth": number}, points)
+        return spec_of({**step, "cohorts": [asdict(cohort)], "growth": number}, points, decode_surface(step["points"]))
     selection = spec.selection
     if "variables" in step:
         added = parse_variables(step["variables"])
@@ -213,7 +236,10 @@ def apply_growth(spec: StoreSpec | None, step: Mapping[str, Any], number: int) -
     together = spec.points.concat(points)
     cohort = Cohort(len(together), together.digest(), number)
     cells = find_point_cells(together, spec.grid_section, selection.method)
-    return replace(after, points=together, cells=cells, cohorts=(*spec.cohorts, cohort))
+    surface = spec.surface
+    if surface is not None:
+        surface = surface.concat(decode_surface(step["points"]) or CellSurface.unknown(len(points)))
+    return replace(after, points=together, cells=cells, cohorts=(*spec.cohorts, cohort), surface=surface)
 
 
 def settings_of(spec: StoreSpec) -> dict[str, Any]:
@@ -257,7 +283,7 @@ def axis_of(settings: Mapping[str, Any]) -> Axis:
     return Axis(datetime.fromisoformat(settings["first_day"]), tuple(settings["cycles"]))
 
 
-def spec_of(settings: Mapping[str, Any], points: Points) -> StoreSpec:
+def spec_of(settings: Mapping[str, Any], points: Points, surface: CellSurface | None = None) -> StoreSpec:
     """Make a specification, the reverse of :func:`settings_of`."""
     selection, section = selection_of(settings), bytes.fromhex(settings["grid_section"])
     return StoreSpec(
@@ -273,6 +299,7 @@ def spec_of(settings: Mapping[str, Any], points: Points) -> StoreSpec:
         sources=tuple(settings["source"]),
         cohorts=tuple(Cohort(**cohort) for cohort in settings["cohorts"]),
         growth=int(settings["growth"]),
+        surface=surface,
     )
 
 
@@ -294,7 +321,7 @@ def encode_step(step: Mapping[str, Any]) -> bytes:
 
 def points_of(steps: Sequence[Mapping[str, Any]]) -> Points:
     """Return all points that steps added, in their order."""
-    first, *later = (_points(step["points"]) for step in steps)
+    first, *later = (decode_points(step["points"]) for step in steps)
     for more in later:
         first = first.concat(more)
     return first
@@ -316,16 +343,3 @@ def _lead_minutes(settings: Mapping[str, Any]) -> tuple[int, ...]:
 
 def _spelled(variables: Sequence[Variable]) -> list[str]:
     return [f"{variable.name}={variable.selector}" for variable in variables]
-
-
-def _rows(points: Points) -> dict[str, list[Any]]:
-    return {
-        "point_id": list(points.point_id),
-        "name": list(points.name),
-        "latitude": points.latitude.tolist(),
-        "longitude": points.longitude.tolist(),
-    }
-
-
-def _points(rows: Mapping[str, Any]) -> Points:
-    return Points(tuple(rows["point_id"]), tuple(rows["name"]), rows["latitude"], rows["longitude"])

@@ -18,6 +18,7 @@ from zarr.storage import MemoryStore
 
 from hrrr_dask.catalog.variables import Variable, find_companion
 from hrrr_dask.config.settings import Selection
+from hrrr_dask.grid.point_columns import PointColumn
 from hrrr_dask.outcomes import NEVER, NOT_INGESTED, OUTCOMES
 from hrrr_dask.quality.flags import SINGLE_VARIABLE_FLAGS
 from hrrr_dask.store.spec import StoreSpec, settings_of
@@ -35,11 +36,18 @@ VALID_TIME_DAYS: Final = 366
 
 _DIMS: Final = ("init_time", "lead_time", "point")
 _SINCE: Final = "since 1970-01-01 00:00:00"
-_COORDINATES: Final = (
-    "valid_time point_id name latitude longitude cell_latitude cell_longitude cell_y cell_x cell_distance "
-    "cell_projection_y cell_projection_x "
-    "status quality available_at"
-)
+_MISSING_INTEGER: Final = -(2**63)
+_MISSING_BOOLEAN: Final = -1
+
+
+def _coordinates(spec: StoreSpec) -> str:
+    """Return the names of the coordinates of each variable."""
+    surface = "" if spec.surface is None else "cell_elevation cell_is_land "
+    return (
+        "valid_time point_id name latitude longitude cell_latitude cell_longitude cell_y cell_x cell_distance "
+        f"cell_projection_y cell_projection_x {surface}{''.join(f'{name} ' for name in spec.points.columns)}"
+        "status quality available_at"
+    )
 
 
 def build_template(spec: StoreSpec) -> dict[str, bytes]:
@@ -171,6 +179,8 @@ def _add_points(group: zarr.Group, spec: StoreSpec) -> None:
         ("cell_projection_y", y, _on_the_map("y")),
         ("cell_projection_x", x, _on_the_map("x")),
         ("cell_distance", cells.distance, {"long_name": "distance to the nearest grid cell's centre", "units": "m"}),
+        *_surface(spec),
+        *((name, *_encode_column(column)) for name, column in points.columns.items()),
     ]
     for name, values, attributes in columns:  # chunks have room, so that adding points does not disturb readers
         _add(group, name, ("point",), values, attributes, chunks=(spec.layout.shard_points,))
@@ -182,6 +192,35 @@ def _add_points(group: zarr.Group, spec: StoreSpec) -> None:
         attributes={"long_name": "map of the model's grid", **spec.grid.cf_attributes()},
     )
     crs[...] = 0
+
+
+def _surface(spec: StoreSpec) -> list[tuple[str, NDArray[Any], dict[str, Any]]]:
+    if spec.surface is None:
+        return []
+    elevation = {"standard_name": "surface_altitude", "long_name": "elevation of the nearest grid cell", "units": "m"}
+    is_land = {
+        "standard_name": "land_binary_mask",
+        "long_name": "whether the nearest grid cell is land",
+        "units": "1",
+        "comment": "1 for land, 0 for water, NaN if it is unknown",
+    }
+    return [("cell_elevation", spec.surface.elevation, elevation), ("cell_is_land", spec.surface.is_land, is_land)]
+
+
+def _encode_column(column: PointColumn) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Encode a column, and return its attributes.
+
+    The type in the store stays when values are missing later, so that readers with older metadata read the same values.
+    """
+    attributes: dict[str, Any] = {"long_name": column.title}
+    if column.kind in ("string", "float64"):
+        return column.to_array(), attributes
+    missing, dtype = (_MISSING_BOOLEAN, np.int8) if column.kind == "bool" else (_MISSING_INTEGER, np.int64)
+    if column.has_missing:
+        attributes["_FillValue"] = missing
+    elif column.kind == "bool":
+        attributes["dtype"] = "bool"  # read by xarray
+    return np.array([missing if value is None else value for value in column.values], dtype=dtype), attributes
 
 
 def _on_the_map(axis: str) -> dict[str, Any]:
@@ -241,7 +280,7 @@ def _add_variable(group: zarr.Group, spec: StoreSpec, variable: Variable) -> Non
     attributes: dict[str, Any] = {
         "long_name": variable.long_name,
         "units": variable.units,
-        "coordinates": _COORDINATES,
+        "coordinates": _coordinates(spec),
         "grid_mapping": "crs",
         "hrrr_selector": str(variable.selector),
         "grib2_discipline": discipline,

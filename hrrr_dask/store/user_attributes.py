@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from hrrr_dask.store.template import ROOT_KEY
 
 __all__ = ["keep_user_attributes"]
+
+
+_OF_CODING: Final = frozenset({"dtype", "_FillValue"})
+"""Attributes that say how values are coded; they are ours, also where a document no longer has them."""
 
 
 def keep_user_attributes(template: Mapping[str, bytes], there: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -42,7 +46,7 @@ def keep_user_attributes(template: Mapping[str, bytes], there: Mapping[str, byte
 def _copy_user_attributes(document: dict[str, Any], found: bytes | None) -> bool:
     """Copy the user's attributes of an existing document; returns whether there are any."""
     ours = document["attributes"]
-    strangers = {name: value for name, value in _attributes(found).items() if name not in ours}
+    strangers = {name: value for name, value in _attributes(found).items() if name not in {*ours, *_OF_CODING}}
     document["attributes"] = ours | strangers
     return bool(strangers)
 
