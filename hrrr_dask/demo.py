@@ -47,7 +47,13 @@ class DemoResult(Displayed):
     """The plot."""
 
     def tables(self) -> tuple[Table, ...]:
-        """Describe the report of the backfill, and name the plot."""
+        """Describe the report of the backfill, and name the plot.
+
+        Returns
+        -------
+        tuple of Table
+            Tables of text, as prompt, notebook and command line show them.
+        """
         (whole,) = self.report.tables()
         return (Table(whole.title, (*whole.rows, ("plot", str(self.plot)))),)
 

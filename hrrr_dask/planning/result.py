@@ -91,7 +91,13 @@ class Plan(Displayed):
         return fixed_bytes(self.selection, self.n_points, self.layout) + EXTRACT_COPIES * extracts
 
     def tables(self) -> tuple[Table, ...]:
-        """Describe the plan."""
+        """Describe the plan.
+
+        Returns
+        -------
+        tuple of Table
+            Tables of text, as prompt, notebook and command line show them.
+        """
         selection, layout = self.selection, self.layout
         whole = (self.n_files - self.n_done) * PRODUCTS[selection.product].file_bytes
         done = f"; {self.n_done:,} are already in the store" if self.n_done else ""

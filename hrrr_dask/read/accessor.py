@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,7 @@ from hrrr_dask.read.forecasts import best_estimate, by_valid_time, fixed_lead, l
 from hrrr_dask.read.frames import to_frame
 from hrrr_dask.read.netcdf import to_netcdf
 from hrrr_dask.read.places import nearest
-from hrrr_dask.read.plots import plot_leads, plot_runs
+from hrrr_dask.read.plots import RunChoice, plot_leads, plot_runs
 from hrrr_dask.read.skill import Truth, errors
 from hrrr_dask.read.solar import solar
 from hrrr_dask.read.times import Duration
@@ -35,12 +35,13 @@ _ARRAY: Final = "__hrrr_dask_array__"
 """Name of an array's variable in a dataset; no coordinate has it."""
 
 
-def _documented_by(function: Callable[..., Any]) -> Callable[[_Method], _Method]:
-    """Append the docstring of a function, without its first line and the parameter ``ds``."""
+def _documented_by(function: Callable[..., Any], *without: str) -> Callable[[_Method], _Method]:
+    """Append the docstring of a function, without its first line, the parameter ``ds`` and others."""
 
     def document(method: _Method) -> _Method:
         details = (inspect.getdoc(function) or "").partition("\n\n")[2]
-        details = re.sub(r"^ds : .*\n(?: {4}.*\n)+", "", details, flags=re.MULTILINE)
+        for name in ("ds", *without):
+            details = re.sub(rf"^{name} : .*\n(?: {{4}}.*\n)+", "", details, flags=re.MULTILINE)
         details = re.sub(r"^Parameters\n-+\n\n", "", details, flags=re.MULTILINE)
         method.__doc__ = f"{inspect.getdoc(method)}\n\n{details}"
         return method
@@ -138,14 +139,32 @@ class HrrrAccessor(_Listed):
         to_netcdf(self._ds, path)
 
     @_documented_by(plot_runs)
-    def plot_runs(self, variable: str, point: str | None = None, **options: Any) -> Axes:
+    def plot_runs(
+        self,
+        variable: str,
+        point: str | None = None,
+        *,
+        runs: RunChoice = 12,
+        units: str = "",
+        ax: Axes | None = None,
+    ) -> Axes:
         """A picture of one place: each run a line along valid time."""
-        return plot_runs(self._ds, variable, point, **options)
+        return plot_runs(self._ds, variable, point, runs=runs, units=units, ax=ax)
 
     @_documented_by(plot_leads)
-    def plot_leads(self, variable: str, point: str | None = None, **options: Any) -> Axes:
+    def plot_leads(
+        self,
+        variable: str,
+        point: str | None = None,
+        *,
+        kind: Literal["values", "errors"] | None = None,
+        truth: Truth | None = None,
+        runs: RunChoice = None,
+        units: str = "",
+        ax: Axes | None = None,
+    ) -> Axes:
         """A picture of one place: values or errors by lead time."""
-        return plot_leads(self._ds, variable, point, **options)
+        return plot_leads(self._ds, variable, point, kind=kind, truth=truth, runs=runs, units=units, ax=ax)
 
 
 @xr.register_dataarray_accessor("hrrr")  # type: ignore[no-untyped-call]
@@ -195,7 +214,7 @@ class HrrrArrayAccessor(_Listed):
         """The n stored points nearest to a place, with their distance."""
         return self._apply(nearest, latitude, longitude, n)
 
-    @_documented_by(to_frame)
+    @_documented_by(to_frame, "variables")
     def to_frame(self, point: str | Sequence[str] | None = None, *, dropna: bool = True) -> pd.DataFrame:
         """A tidy pandas table: a row for each forecast and point."""
         return to_frame(self._to_dataset(), point, dropna=dropna)

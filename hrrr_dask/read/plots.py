@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-__all__ = ["plot_leads", "plot_runs"]
+__all__ = ["RunChoice", "plot_leads", "plot_runs"]
 
 RunChoice = int | str | slice | Sequence[Any] | None
 """Number of newest runs; or what ``sel(init_time=…)`` takes: a day, a slice, a list of times; None for all."""

@@ -204,7 +204,13 @@ class Assessment(Displayed):
         return tuple(name for name in names if name in found)
 
     def tables(self) -> tuple[Table, ...]:
-        """Describe the assessment: as a whole, by variable, by flag, and the most extreme values."""
+        """Describe the assessment: as a whole, by variable, by flag, and the most extreme values.
+
+        Returns
+        -------
+        tuple of Table
+            Tables of text, as prompt, notebook and command line show them.
+        """
         tables = (self._whole(), self._by_variable())
         return (*tables, self._by_flag(), self._extremes()) if self.flags else tables
 

@@ -152,7 +152,13 @@ class VerifyReport(Displayed):
         return {"equal": 0, "different": 1, "not-checked": 3}[self.outcome]
 
     def tables(self) -> tuple[Table, ...]:
-        """Describe the comparison: as a whole, then each difference, what was not checked, and what can be filled."""
+        """Describe the comparison: as a whole, then each difference, what was not checked, and what can be filled.
+
+        Returns
+        -------
+        tuple of Table
+            Tables of text, as prompt, notebook and command line show them.
+        """
         tables = [self._whole()]
         if self.differences:
             tables.append(self._differences())

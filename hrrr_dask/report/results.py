@@ -67,7 +67,13 @@ class Report(Displayed):
         return {"done": 0, "interrupted": 1, "done-with-gaps": 3}[self.outcome]
 
     def tables(self) -> tuple[Table, ...]:
-        """Describe the report."""
+        """Describe the report.
+
+        Returns
+        -------
+        tuple of Table
+            Tables of text, as prompt, notebook and command line show them.
+        """
         rate = self.bytes_read / 1e6 / max(self.seconds, 1e-3)
         files = f"{self.files_read:,} read, {self.files_done_before:,} done before, of {self.files_wanted:,}"
         rows = [
@@ -119,7 +125,13 @@ class Status(Displayed):
     """A line each for points whose nearest cell is water, or more than 200 m higher or lower than their elevation."""
 
     def tables(self) -> tuple[Table, ...]:
-        """Describe the status: as a whole, by day or month, and the gaps if they were requested."""
+        """Describe the status: as a whole, by day or month, and the gaps if they were requested.
+
+        Returns
+        -------
+        tuple of Table
+            Tables of text, as prompt, notebook and command line show them.
+        """
         tables = (self._whole(), self._by_time()) if self.by_time else (self._whole(),)
         return tables if self.gap_list is None else (*tables, _gap_table(self.gap_list))
 
