@@ -13,9 +13,8 @@ import numpy as np
 import xarray as xr
 
 from hrrr_dask.read.ensembles import lagged
+from hrrr_dask.read.exports import to_frame, to_netcdf
 from hrrr_dask.read.forecasts import best_estimate, by_valid_time, fixed_lead, latest
-from hrrr_dask.read.frames import to_frame
-from hrrr_dask.read.netcdf import to_netcdf
 from hrrr_dask.read.places import nearest
 from hrrr_dask.read.plots import RunChoice, plot_leads, plot_runs
 from hrrr_dask.read.skill import Truth, errors
@@ -64,8 +63,11 @@ class _Listed:
 
 
 def _parameters(method: Callable[..., Any]) -> list[str]:
+    """The parameters with their defaults; options that need their name are only said to exist."""
     named = [each for each in inspect.signature(method).parameters.values() if each.name != "self"]
-    return [str(each.replace(annotation=inspect.Parameter.empty)) for each in named]
+    options = any(each.kind is inspect.Parameter.KEYWORD_ONLY for each in named)
+    plain = (each for each in named if each.kind is not inspect.Parameter.KEYWORD_ONLY)
+    return [str(each.replace(annotation=inspect.Parameter.empty)) for each in plain] + ["…"] * options
 
 
 @xr.register_dataset_accessor("hrrr")  # type: ignore[no-untyped-call]

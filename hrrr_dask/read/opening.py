@@ -1,10 +1,9 @@
-"""Opens a store as an xarray dataset, and puts its arrays into Dask chunks."""
+"""Opens a store as an xarray dataset."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from zarr.storage import ObjectStore
 
@@ -17,10 +16,7 @@ from hrrr_dask.store.existing import Existing, find_store, open_existing_blobs, 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["in_chunks", "load_existing", "open_dataset"]
-
-BLOCK_BYTES: Final = 2**20
-"""Size up to which chunks of the store are read together, so that a point of ten years is a few tasks [B]."""
+__all__ = ["load_existing", "open_dataset"]
 
 
 def open_dataset(url: str, /, *, chunks: Any = None, snapshot: str = "", **options: str) -> xr.Dataset:
@@ -100,25 +96,3 @@ def load_existing(url: str, options: Mapping[str, str]) -> Existing:
 
 def _no_store(url: str) -> StoreMismatchError:
     return StoreMismatchError(f"{url} holds no store: check the URL, or make one with hrrr-dask backfill")
-
-
-def in_chunks(array: xr.DataArray) -> xr.DataArray:
-    """Put an array into Dask chunks, unless it is. Nothing is read.
-
-    Parameters
-    ----------
-    array : xarray.DataArray
-        Any dims; of a dataset that was opened with ``chunks=None``, for example.
-
-    Returns
-    -------
-    xarray.DataArray
-        In chunks of the store, several along its first dimension if they are small.
-    """
-    if array.chunks is not None or not array.dims:
-        return array
-    stored = array.encoding.get("preferred_chunks", {})
-    block = {dim: min(stored.get(dim, size), size) for dim, size in array.sizes.items()}
-    first = array.dims[0]
-    n_bytes = array.dtype.itemsize * prod(max(length, 1) for length in block.values())
-    return array.chunk({**block, first: max(block[first], 1) * max(BLOCK_BYTES // n_bytes, 1)})

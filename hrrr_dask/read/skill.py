@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from hrrr_dask.catalog.lead_times import format_lead_times
 from hrrr_dask.errors import ConfigError, PointsError, UsageError
+from hrrr_dask.read.chunks import in_chunks
 from hrrr_dask.read.gather import RUN_DIMS, Pick, Runs, gather
-from hrrr_dask.read.opening import in_chunks
 
 __all__ = ["Truth", "errors"]
 

@@ -15,7 +15,7 @@ from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.catalog.variables import CATALOG
 from hrrr_dask.errors import ConfigError, UsageError
 from hrrr_dask.grid.solar import cos_zenith
-from hrrr_dask.read.opening import in_chunks
+from hrrr_dask.read.chunks import in_chunks
 from hrrr_dask.read.times import Duration
 
 __all__ = ["solar"]

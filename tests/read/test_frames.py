@@ -14,8 +14,8 @@ from zarr.storage import LocalStore
 from hrrr_dask.errors import PointsError, UsageError
 from hrrr_dask.read import accessor  # noqa: F401  gives datasets their accessor
 from hrrr_dask.read.ensembles import lagged
+from hrrr_dask.read.exports import to_frame
 from hrrr_dask.read.forecasts import best_estimate, by_valid_time, fixed_lead
-from hrrr_dask.read.frames import to_frame
 
 TIMES = ["valid_time", "init_time", "lead_hours"]
 
