@@ -20,6 +20,7 @@ from benchmarks.chaos_case import VARIABLES
 from hrrr_dask.ledger.ledger import to_dataframe
 from hrrr_dask.outcomes import COMPLETE, OUTCOMES
 from hrrr_dask.records import GribFile
+from hrrr_dask.store.settings_attribute import SETTINGS, settings_in
 
 __all__ = ["Undisturbed", "WrongError", "check_store"]
 
@@ -57,10 +58,11 @@ def objects_of(store: Path) -> dict[str, str]:
         key, data = path.relative_to(store).as_posix(), path.read_bytes()
         if key == "zarr.json":
             root = json.loads(data)
-            said = root["attributes"]["hrrr_dask"]
+            said = settings_in(root)
             del said["growth"], said["source"]
             said["cohorts"] = [{**cohort, "growth": 0} for cohort in said["cohorts"]]
-            data = json.dumps(root).encode()
+            del root["attributes"][SETTINGS]
+            data = json.dumps([root, said]).encode()
         if not key.startswith((".hrrr/", "available_at/c/")):
             found[key] = hashlib.sha256(data).hexdigest()
     return found

@@ -2,7 +2,8 @@
 
 The same commands make a store and let it grow: with the other checkout, with this one, and with this one on a store
 that the other made. All objects are compared, except what differs from run to run: the job and the time of day in the
-ledger, the seconds that a file took, and the wording of errors.
+ledger, the seconds that a file took, and the wording of errors. Settings in the root document are equal if they say the
+same, as an object or as a string of JSON.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from hrrr_dask.ledger.rows import decode_entry
+from hrrr_dask.store.settings_attribute import encode_root
+from hrrr_dask.store.template import ROOT_KEY
 from hrrr_dask.testing import GridWindow, delete, drop_message, truncate, write_archive
 
 __all__ = ["OVER_TIME", "compare_stores", "main"]
@@ -118,7 +121,7 @@ def _objects(store: Path) -> Iterator[tuple[str, bytes]]:
     for path in sorted(store.rglob("*")):
         key = path.relative_to(store).as_posix()
         if path.is_file() and not key.startswith(".hrrr/ledger/"):
-            yield key, path.read_bytes()
+            yield key, encode_root(path.read_bytes()) if key == ROOT_KEY else path.read_bytes()
 
 
 def _ledger(store: Path) -> list[str]:

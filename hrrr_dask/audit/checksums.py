@@ -35,6 +35,7 @@ from hrrr_dask.report.differences import Difference, Unchecked, VerifyFindings, 
 from hrrr_dask.store.conditional_writes import read_shard
 from hrrr_dask.store.existing import Existing, find_store, later_steps, load_spec
 from hrrr_dask.store.published import PUBLISHED_ARRAYS, published_values
+from hrrr_dask.store.settings_attribute import encode_root, settings_in
 from hrrr_dask.store.store import partitions_of
 from hrrr_dask.store.template import ROOT_KEY, build_template
 from hrrr_dask.store.user_attributes import keep_user_attributes
@@ -132,10 +133,11 @@ def _unequal_documents(blobs: Blobs) -> dict[str, str] | None:
     root = blobs.get(ROOT_KEY)
     assert spec is not None, "the store has a root document"
     assert root is not None, "the store has a root document"
-    if json.loads(root)["attributes"]["hrrr_dask"]["growth"] != spec.growth:
+    if settings_in(json.loads(root))["growth"] != spec.growth:
         return None
     template = build_template(spec)
     found = {key: data for key in template if (data := blobs.get(key)) is not None}
+    found[ROOT_KEY] = encode_root(found[ROOT_KEY])  # a store that has not grown since may have it another way
     unequal = [key for key, data in keep_user_attributes(template, found).items() if found.get(key) != data]
     if unequal and later_steps(blobs, spec.growth):
         return None

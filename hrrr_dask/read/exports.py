@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ import xarray as xr
 from hrrr_dask.errors import ConfigError, UsageError
 from hrrr_dask.outcomes import NEVER
 from hrrr_dask.read.places import at_points
+from hrrr_dask.store.settings_attribute import SETTINGS, encode_settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -154,8 +154,8 @@ def to_netcdf(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
         variable.encoding.clear()  # chunks and codecs of Zarr do not apply
         for flags in {"flag_values", "flag_masks"} & set(variable.attrs):  # CF 1.11, 3.5: flags have its type
             variable.attrs[flags] = np.array(variable.attrs[flags], dtype=variable.dtype)
-    if "hrrr_dask" in ready.attrs:
-        ready.attrs["hrrr_dask"] = json.dumps(ready.attrs["hrrr_dask"])
+    if isinstance(ready.attrs.get(SETTINGS), dict):  # xarray.open_zarr of a store from before
+        ready.attrs[SETTINGS] = encode_settings(ready.attrs[SETTINGS])
     try:
         ready.to_netcdf(path, encoding={name: _encoding(ready, name) for name in _CF_TIMES if name in ready.variables})
     except ValueError as error:

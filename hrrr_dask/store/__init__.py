@@ -4,4 +4,15 @@ Uses `objects` for bytes and `ledger` for what was committed. Promises that only
 writer removes what another one committed.
 """
 
-__all__ = ["conditional_writes", "existing", "merge", "point_rows", "published", "spec", "store", "template", "user_attributes"]
+__all__ = [
+    "conditional_writes",
+    "existing",
+    "merge",
+    "point_rows",
+    "published",
+    "settings_attribute",
+    "spec",
+    "store",
+    "template",
+    "user_attributes",
+]

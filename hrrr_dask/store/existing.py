@@ -16,6 +16,7 @@ from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.objects.transactions import check_installed, open_blobs
 from hrrr_dask.planning.layout import Axis, Layout
 from hrrr_dask.store.point_rows import surface_of
+from hrrr_dask.store.settings_attribute import settings_in
 from hrrr_dask.store.spec import (
     FORMAT_VERSION,
     StoreSpec,
@@ -64,7 +65,7 @@ class Existing:
     def __init__(self, url: str, root: dict[str, Any]) -> None:
         self.url = url
         self.documents: dict[str, Any] = root["consolidated_metadata"]["metadata"]
-        self.settings: dict[str, Any] = root["attributes"]["hrrr_dask"]
+        self.settings = settings_in(root)
 
     @property
     def selection(self) -> Selection:
@@ -303,7 +304,7 @@ def find_store(blobs: Blobs) -> Existing | None:
         return None
     try:
         root = json.loads(data)
-        settings = root["attributes"]["hrrr_dask"]
+        settings = settings_in(root)
         version = settings["format_version"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise StoreMismatchError(

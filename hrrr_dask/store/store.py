@@ -25,6 +25,7 @@ from hrrr_dask.store.concurrency import MERGE_MEMORY, SHARDS_AT_ONCE, run_togeth
 from hrrr_dask.store.conditional_writes import AT_ONCE, TRIES, pause, put_if_unchanged, update_shard
 from hrrr_dask.store.existing import Existing, find_store, later_steps, load_spec, step_key
 from hrrr_dask.store.merge import Piece, merge_pieces
+from hrrr_dask.store.settings_attribute import settings_in
 from hrrr_dask.store.spec import Growth, StoreSpec, apply_growth, encode_step, first_step
 from hrrr_dask.store.template import ROOT_KEY, build_template
 from hrrr_dask.store.user_attributes import keep_user_attributes
@@ -140,7 +141,7 @@ class Store:
         document of an earlier step ever replaces one of a later step. Attributes that users added are kept.
         """
         root = self.blobs.get_with_etag(ROOT_KEY)
-        if root is not None and json.loads(root[0])["attributes"]["hrrr_dask"]["growth"] == spec.growth:
+        if root is not None and settings_in(json.loads(root[0]))["growth"] == spec.growth:
             return True
         template = build_template(spec)
         keys = [key for key in template if key != ROOT_KEY]

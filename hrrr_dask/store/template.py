@@ -21,6 +21,7 @@ from hrrr_dask.config.settings import Selection
 from hrrr_dask.grid.point_columns import PointColumn
 from hrrr_dask.outcomes import NEVER, NOT_INGESTED, OUTCOMES
 from hrrr_dask.quality.flags import SINGLE_VARIABLE_FLAGS
+from hrrr_dask.store.settings_attribute import SETTINGS, encode_settings
 from hrrr_dask.store.spec import StoreSpec, settings_of
 
 __all__ = ["ROOT_KEY", "build_template"]
@@ -94,7 +95,7 @@ def _group_attributes(spec: StoreSpec) -> dict[str, Any]:
         "history": f"made by hrrr_dask {spec.package_version}; its ledger says what was read when",
         "featureType": "timeSeries",
         "coordinates": "crs",  # for xarray: the grid mapping is not a data variable
-        "hrrr_dask": settings_of(spec),
+        SETTINGS: encode_settings(settings_of(spec)),
     }
 
 

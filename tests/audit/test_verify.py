@@ -29,6 +29,7 @@ from hrrr_dask.errors import ConfigError, PlanError, StoreMismatchError, Unreach
 from hrrr_dask.ledger.expected import draw_sample
 from hrrr_dask.records import GribFile
 from hrrr_dask.report.differences import MAX_LISTED, Difference, Healed, Unchecked, VerifyReport
+from hrrr_dask.store.settings_attribute import SETTINGS, encode_settings, settings_in
 from hrrr_dask.testing import FaultServer, GridWindow, delete, drop_message, truncate, write_archive
 
 WINDOW = GridWindow(288, 794, 14, 18)
@@ -436,7 +437,7 @@ def test_a_directory_in_the_ledger_is_read_even_if_it_is_not_a_source(archive, t
     empty = tmp_path / "empty"
     empty.mkdir()
     root = json.loads((store / "zarr.json").read_bytes())
-    root["attributes"]["hrrr_dask"]["source"] = [str(empty)]
+    root["attributes"][SETTINGS] = encode_settings({**settings_in(root), "source": [str(empty)]})
     (store / "zarr.json").write_text(json.dumps(root))
     assert verify(store).outcome == "equal"
     assert verify(store, source=str(empty)).outcome == "not-checked", "only the sources given count"

@@ -42,6 +42,7 @@ from hrrr_dask.store import conditional_writes as contention
 from hrrr_dask.store import store as module
 from hrrr_dask.store.existing import check_same, find_store, find_store_url, load_spec, load_spec_url, step_key
 from hrrr_dask.store.published import publish_status
+from hrrr_dask.store.settings_attribute import settings_in
 from hrrr_dask.store.shards import decode_shard
 from hrrr_dask.store.spec import FORMAT_VERSION, Growth
 from hrrr_dask.store.store import Store
@@ -191,7 +192,7 @@ def test_a_store_is_made_or_grown_as_far_as_it_must_reach(tmp_path):
     assert made.spec.n_days == 5
     assert made.make_or_grow(Growth(n_days=2)).spec.n_days == 5
     assert made.make_or_grow(Growth(n_days=7)).spec.n_days == 7
-    said = root_of(made)["attributes"]["hrrr_dask"]
+    said = settings_in(root_of(made))
     assert (said["n_days"], said["package_version"], said["growth"]) == (7, "1.2.3", 2)
 
 
@@ -202,7 +203,17 @@ def test_other_files_are_left_alone(tmp_path):
             look(str(tmp_path), {})
 
 
-@pytest.mark.parametrize("root", [b"{}", b"no json", b"[" * 99_999, b"[]", b'{"attributes": {"hrrr_dask": 5}}'])
+@pytest.mark.parametrize(
+    "root",
+    [
+        b"{}",
+        b"no json",
+        b"[" * 99_999,
+        b"[]",
+        b'{"attributes": {"hrrr_dask": 5}}',
+        b'{"attributes": {"hrrr_dask": "[5]"}}',
+    ],
+)
 def test_another_zarr_store_is_left_alone(tmp_path, root):
     (tmp_path / ROOT_KEY).write_bytes(root)
     with pytest.raises(StoreMismatchError, match="a Zarr store that hrrr_dask did not make; it is left alone"):
@@ -211,7 +222,8 @@ def test_another_zarr_store_is_left_alone(tmp_path, root):
 
 def test_a_store_of_another_format_names_the_release_that_made_it(store):
     path = Path(store.url) / ROOT_KEY
-    path.write_text(path.read_text().replace(f'"format_version": {FORMAT_VERSION}', '"format_version": 99'))
+    changed = path.read_text().replace(f'\\"format_version\\": {FORMAT_VERSION}', '\\"format_version\\": 99')
+    path.write_text(changed)
     with pytest.raises(StoreMismatchError, match=r"has format version 99, this hrrr_dask reads 3: .*1\.2\.3"):
         find_store(store.blobs)
 
@@ -370,7 +382,7 @@ def test_growing_by_days_changes_only_documents(store):
     }
     assert set(before) <= set(after)
     assert grown.spec.n_init == 600
-    assert root_of(grown)["attributes"]["hrrr_dask"]["n_days"] == 300
+    assert settings_in(root_of(grown))["n_days"] == 300
 
 
 def test_earlier_days_are_asked_for_without_a_longer_axis(tmp_path):
@@ -429,7 +441,7 @@ def test_a_growth_that_was_killed_is_finished_by_the_next(store, tmp_path, monke
     with xr.open_zarr(store.url, chunks=None) as dataset:
         seen = dataset.load()
     assert killed_after(count, lambda: store.grow(growth), monkeypatch) == count
-    assert root_of(store)["attributes"]["hrrr_dask"]["growth"] == 0
+    assert settings_in(root_of(store))["growth"] == 0
     with xr.open_zarr(store.url, chunks=None) as dataset:
         xr.testing.assert_identical(dataset.load(), seen)
     store.merge(1, all_pieces(1))  # another writer, who has not heard of it
@@ -458,7 +470,7 @@ def test_two_that_grow_at_once_both_get_what_they_asked_for(store, monkeypatch, 
     assert grown.spec.n_days == 9
     assert grown.spec.growth == 2
     assert set(grown.spec.points.point_id) == {f"p{k}" for k in range(7)}
-    said = root_of(store)["attributes"]["hrrr_dask"]
+    said = settings_in(root_of(store))
     assert (said["growth"], said["n_days"]) == (2, 9)
     assert said["variables"][-1].startswith("wind_gust_surface=")
     shown_consistently(store)
@@ -476,7 +488,7 @@ def test_who_is_overtaken_after_its_step_does_not_show_less_than_is_shown(store,
 
     monkeypatch.setattr(Blobs, "put_new", overtaken)
     assert store.grow(Growth(n_days=6, variables=GUST)).spec.growth == 2
-    assert root_of(store)["attributes"]["hrrr_dask"]["growth"] == 2
+    assert settings_in(root_of(store))["growth"] == 2
     shown_consistently(store)
 
 
@@ -501,7 +513,7 @@ def test_who_is_overtaken_while_it_reads_never_puts_an_earlier_document_over_a_l
     assert store.grow(Growth(n_days=6, variables=GUST)).spec.growth == 2
     assert len(reads) > count
     assert lengths == sorted(lengths)
-    assert root_of(store)["attributes"]["hrrr_dask"]["growth"] == 2
+    assert settings_in(root_of(store))["growth"] == 2
     shown_consistently(store)
 
 
@@ -525,10 +537,11 @@ def test_attributes_that_users_gave_the_group_survive_growth(store):
     group = zarr.open_group(store.url, mode="r+")
     group.attrs["comment"] = "for the thesis"
     grown = store.grow(Growth(n_days=9, points=make_points([5])))
-    attributes = root_of(grown)["attributes"]
+    root = root_of(grown)
+    attributes = root["attributes"]
     assert attributes["comment"] == "for the thesis"
     assert attributes["title"] == "HRRR forecasts at 6 points"
-    assert attributes["hrrr_dask"]["growth"] == 1
+    assert settings_in(root)["growth"] == 1
     with xr.open_zarr(store.url) as dataset:
         assert dataset.attrs["comment"] == "for the thesis"
 
@@ -589,7 +602,7 @@ def test_an_attribute_that_is_given_while_the_store_grows_survives_too(store, mo
     assert race_write(monkeypatch, "replace", other, lambda key: key == ROOT_KEY) == []
     grown = store.grow(Growth(n_days=9))
     assert root_of(grown)["attributes"]["comment"] == "for the thesis"
-    assert root_of(grown)["attributes"]["hrrr_dask"]["n_days"] == 9
+    assert settings_in(root_of(grown))["n_days"] == 9
 
 
 # --- values ---
@@ -830,5 +843,5 @@ def test_writers_and_growers_at_once_end_with_all_that_any_of_them_brought(store
         assert np.isnan(found[..., 5:]).all()
     grown = again(store)
     assert (grown.spec.growth, grown.spec.n_days, len(grown.spec.points)) == (2, 9, 8)
-    assert root_of(store)["attributes"]["hrrr_dask"]["growth"] == 2
+    assert settings_in(root_of(store))["growth"] == 2
     shown_consistently(store)

@@ -19,6 +19,7 @@ from support.specs import AXIS, LAYOUT, as_created, make_points, make_spec
 from hrrr_dask.catalog.variables import parse_variables
 from hrrr_dask.config.settings import Selection
 from hrrr_dask.outcomes import NEVER, OUTCOMES
+from hrrr_dask.store.settings_attribute import settings_in
 from hrrr_dask.store.spec import FORMAT_VERSION, Growth, StoreSpec, apply_growth, identity, settings_of
 from hrrr_dask.store.template import ROOT_KEY, build_template
 from hrrr_dask.testing import DEFAULT_WINDOW
@@ -255,7 +256,7 @@ def test_a_variable_that_is_added_is_a_document_more(documents):
 
 
 def test_the_group_says_what_made_it_and_how(documents):
-    said = json.loads(documents[ROOT_KEY])["attributes"]["hrrr_dask"]
+    said = settings_in(json.loads(documents[ROOT_KEY]))
     spec = weather_spec()
     assert said["format_version"] == FORMAT_VERSION
     assert said["package_version"] == "1.2.3"

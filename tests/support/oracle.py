@@ -25,6 +25,7 @@ from distributed.versions import get_versions
 from hrrr_dask.job import backfill as job_backfill
 from hrrr_dask.job.loop import RunResult
 from hrrr_dask.job.pipeline import extract_file, write_partition
+from hrrr_dask.store.settings_attribute import SETTINGS, settings_in
 
 LAMBERT_CONE = np.sin(np.radians(38.5))
 """Cone constant of the HRRR projection with one standard parallel."""
@@ -158,10 +159,11 @@ def content_digests(store, *, dates=True):
     """
     found = object_digests(store)
     root = json.loads((Path(store) / "zarr.json").read_bytes())
-    stored = root["attributes"]["hrrr_dask"]
+    stored = settings_in(root)
     del stored["growth"], stored["source"]
     stored["cohorts"] = [{**cohort, "growth": 0} for cohort in stored["cohorts"]]
-    found["zarr.json"] = json.dumps(root)
+    del root["attributes"][SETTINGS]
+    found["zarr.json"] = json.dumps([root, stored])
     return {key: digest for key, digest in found.items() if dates or not key.startswith("available_at/c/")}
 
 
