@@ -42,7 +42,12 @@ MAX_ENTRIES: Final = 200
 
 
 def plan(
-    points: PointsLike | None, start: str | datetime, end: str | datetime, *, store: str = "", **settings: Any
+    points: PointsLike | None,
+    start: str | datetime,
+    end: str | datetime,
+    *,
+    store: str | os.PathLike[str] = "",
+    **settings: Any,
 ) -> Plan:
     """Plan a backfill, without writing anything or reading the archive.
 
@@ -52,8 +57,9 @@ def plan(
         The points, see :func:`hrrr_dask.read_points`. None for an existing store, which has its own.
     start, end : str or datetime
         First and last init time, both included, UTC.
-    store : str
-        URL of an existing store to continue: its layout is used, and files that it has are not planned again.
+    store : str or path
+        URL or directory of an existing store to continue: its layout is used, and files that it has are not planned
+        again.
     **settings
         Settings as in :data:`hrrr_dask.config.DEFAULTS`, with underscores.
 
@@ -67,7 +73,7 @@ def plan(
     UsageError
         If the request cannot be met.
     """
-    request = check_request(points, start, end, store, settings)
+    request = check_request(points, start, end, os.fspath(store), settings)
     return replace(request.plan, n_done=request.plan.n_files - count_files_to_read(request))
 
 

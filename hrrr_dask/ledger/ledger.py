@@ -11,6 +11,7 @@ lists again, and finds its rows in a compacted object that is new.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -241,13 +242,13 @@ class Ledger:
         )
 
 
-def to_dataframe(url: str, /, **options: str) -> pd.DataFrame:
+def to_dataframe(url: str | os.PathLike[str], /, **options: str) -> pd.DataFrame:
     """Read the whole ledger of a store.
 
     Parameters
     ----------
-    url : str
-        URL of the store.
+    url : str or path
+        URL or directory of the store.
     **options
         Endpoint options without secrets.
 
@@ -263,7 +264,7 @@ def to_dataframe(url: str, /, **options: str) -> pd.DataFrame:
     StoreError
         If the ledger cannot be read.
     """
-    blobs = open_blobs(url, options)
+    blobs = open_blobs(os.fspath(url), options)
     rows = Ledger(blobs).read()
     if not rows.num_rows:
         check_ledger(blobs)

@@ -55,6 +55,9 @@ _OTHERS_SAY: Final = {
 }
 """Names of options in fsspec, boto3 and obstore, and their names here."""
 
+_LOST_SLASH: Final = re.compile(rf"({'|'.join(_OPTIONS)}):/(?!/)")
+"""A URL that was made a path: ``str(Path("s3://bucket"))`` is ``s3:/bucket``."""
+
 _SECRET: Final = re.compile(r"secret|token|passw|credential|bearer|private|account_?key|access_?key|^key$|^sas")
 
 
@@ -75,7 +78,8 @@ def normal_url(text: str) -> str:
     Raises
     ------
     ConfigError
-        If the scheme is another one, the host or bucket is missing, or the URL holds a credential or a query.
+        If the scheme is another one or lacks a slash, the host or bucket is missing, or the URL holds a credential or a
+        query.
 
     Examples
     --------
@@ -88,6 +92,8 @@ def normal_url(text: str) -> str:
     """
     if text.startswith(ICECHUNK):
         return ICECHUNK + _place_of_a_repository(text.removeprefix(ICECHUNK))
+    if _LOST_SLASH.match(text):
+        raise ConfigError(f"{text!r} has one slash after its scheme, as pathlib writes URLs: give the URL as a string")
     if "://" not in text:
         return Path(text).expanduser().absolute().as_uri()
     parts = _split(text)

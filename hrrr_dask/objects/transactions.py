@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from hrrr_dask.errors import ConfigError, StoreMismatchError
@@ -62,12 +63,12 @@ def open_blobs(url: str, options: Mapping[str, str], *, create: bool = False, sn
     return Blobs(url, options, create=create)
 
 
-def history(url: str, /, **options: str) -> list[Snapshot]:
+def history(url: str | os.PathLike[str], /, **options: str) -> list[Snapshot]:
     """Return the states of a store on Icechunk, the latest first.
 
     Parameters
     ----------
-    url : str
+    url : str or path
         URL of the store, ``icechunk+…``.
     **options
         Endpoint options without secrets.
@@ -77,6 +78,7 @@ def history(url: str, /, **options: str) -> list[Snapshot]:
     ConfigError
         If the store is a plain one, or Icechunk is not installed.
     """
+    url = os.fspath(url)
     if not is_transactional(url):
         raise ConfigError(f"{url} is a plain store and has no history: URLs of Icechunk stores start with {ICECHUNK}")
     return IcechunkBlobs(url, options).history()

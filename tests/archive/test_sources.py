@@ -95,6 +95,8 @@ def test_urls_have_one_form(text, url):
         ("ftp://example.org", "ftp:// is not a kind of storage known here"),
         ("az://container", "write s3://, gs://"),
         ("s3:///prefix", "names no bucket or host"),
+        (str(Path("s3://bucket/prefix")), "has one slash after its scheme, as pathlib writes URLs"),
+        (str(Path("icechunk+s3://bucket/prefix")), "give the URL as a string"),
         ("file://relative/path", "write file:///absolute/path"),
         ("http://[::1", "malformed"),
     ],
