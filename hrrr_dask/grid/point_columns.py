@@ -97,7 +97,7 @@ def coordinate_name(title: str, number: int) -> str:
     Examples
     --------
     >>> coordinate_name("Hub height (m)", 1), coordinate_name("Größe", 2), coordinate_name("2024", 3)
-    ('Hub_height_m', 'Groe', 'column_2024')
+    ('Hub_height_m', 'Grosse', 'column_2024')
     """
     plain = unicodedata.normalize("NFKD", title.replace("ß", "ss")).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_") or str(number)
