@@ -5,9 +5,12 @@ from __future__ import annotations
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from support import needs
 from support.paths import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EXTRAS = ("pvlib", "scores", "scipy")
+"""Packages of the extra ``notebooks`` that some need."""
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -23,7 +26,12 @@ def test_a_notebook_is_kept_clean(notebook):
         assert not any(place in cell.source for place in ("/home/", "/root/", "/tmp/", "/work/", "/Users/"))
 
 
-def test_a_notebook_runs_and_warns_of_nothing(notebook, tmp_path, monkeypatch):
+def test_a_notebook_runs_and_warns_of_nothing(notebook, tmp_path, monkeypatch, request):
+    if not request.node.callspec.id.startswith("01"):  # the first one runs everywhere, and needs no extra
+        if not request.config.getoption("--all"):
+            pytest.skip(needs.LONG)
+        for name in EXTRAS:
+            needs.extra(name)
     monkeypatch.delenv("HRRR_STORE", raising=False)
     here, temporary = tmp_path / "here", tmp_path / "temporary"
     here.mkdir()
