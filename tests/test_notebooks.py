@@ -9,8 +9,8 @@ from support import needs
 from support.paths import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-EXTRAS = ("pvlib", "scores", "scipy")
-"""Packages of the extra ``notebooks`` that some need."""
+EXTRAS = {"pvlib": ("import pvlib", ".solar(mean"), "scores": ("import scores", ".hrrr.errors(")}
+"""Modules of the extra ``analysis``, and code that needs them."""
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -18,7 +18,12 @@ def notebook(request: pytest.FixtureRequest) -> nbformat.NotebookNode:
     return nbformat.read(request.param, as_version=4)
 
 
+def test_there_are_notebooks():
+    assert len(NOTEBOOKS) >= 4
+
+
 def test_a_notebook_is_kept_clean(notebook):
+    assert notebook.cells[0].source.startswith("# ")
     assert notebook.metadata.kernelspec.name == "python3"
     for cell in notebook.cells:
         assert not cell.get("outputs")
@@ -27,11 +32,12 @@ def test_a_notebook_is_kept_clean(notebook):
 
 
 def test_a_notebook_runs_and_warns_of_nothing(notebook, tmp_path, monkeypatch, request):
-    if not request.node.callspec.id.startswith("01"):  # the first one runs everywhere, and needs no extra
-        if not request.config.getoption("--all"):
-            pytest.skip(needs.LONG)
-        for name in EXTRAS:
-            needs.extra(name)
+    if not (request.config.getoption("--all") or request.node.callspec.id.startswith("01")):
+        pytest.skip(needs.LONG)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    for module, uses in EXTRAS.items():
+        if any(use in code for use in uses):
+            needs.extra(module)
     monkeypatch.delenv("HRRR_STORE", raising=False)
     here, temporary = tmp_path / "here", tmp_path / "temporary"
     here.mkdir()
