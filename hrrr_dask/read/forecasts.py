@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hrrr_dask.catalog.selectors import Selector
 from hrrr_dask.errors import UsageError
-from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, OUTCOMES
+from hrrr_dask.outcomes import COMPLETE, NOT_INGESTED, NOT_OFFERED, OUTCOMES
 from hrrr_dask.read.gather import EXCLUDED, RUN_DIMS, Pick, Runs, gather, shortest
 from hrrr_dask.read.places import at_points
 from hrrr_dask.read.times import Duration, find_lead_times, parse_time
@@ -27,6 +27,7 @@ __all__ = [
     "find_windows",
     "fixed_lead",
     "latest",
+    "newest_runs",
     "pick_forecasts",
     "read_tiers",
     "times_of",
@@ -37,6 +38,9 @@ _NOTHING: Final[Mapping[Hashable, Any]] = {"status": np.uint8(NOT_INGESTED), "qu
 
 _EMPTY: Final = ("not-ingested", "not-in-this-era", "not-published", "access-denied", "internal-error", "poisoned")
 """Outcomes of a file without any value in the store."""
+
+MOST_UNREAD_RUNS: Final = 24 * 8
+"""Runs at the end of a store that may not have been read yet."""
 
 _TIER: Final = np.full(256, EXCLUDED)
 """Preference of each ``status`` code: 0 for a complete file, 1 for one that may be partial."""
@@ -249,6 +253,20 @@ def read_tiers(ds: xr.Dataset, runs: Runs) -> tuple[xr.Dataset, NDArray[np.uint8
     """Read ``status``: the dataset with it in memory, and the tier of each file, dims (init_time, lead_time)."""
     ds, status = _files(ds, runs, "status", "keep it when variables are dropped")
     return ds, _TIER[np.nan_to_num(status).astype(np.uint8)]  # NaN where the dataset was reindexed
+
+
+def newest_runs(ds: xr.Dataset, inits: NDArray[np.datetime64], number: int) -> NDArray[np.intp]:
+    """Return the positions of the newest runs that have been read, ascending.
+
+    A store has all runs of its last day, and some may not have been read yet. Only the newest runs are looked at.
+    """
+    newest = np.argsort(inits, kind="stable")[-(number + MOST_UNREAD_RUNS) :]
+    if "init_time" not in getattr(ds.coords.get("status"), "dims", ()):
+        return newest[-number:]
+    status = ds.coords["status"].variable.isel(init_time=newest).compute()
+    codes = status.transpose("init_time", ...).values.reshape(len(newest), -1)
+    read = ~np.isin(np.nan_to_num(codes), (NOT_INGESTED, NOT_OFFERED)).all(axis=1)
+    return newest[read][-number:] if read.any() else newest[-number:]
 
 
 def _files(ds: xr.Dataset, runs: Runs, name: str, remedy: str) -> tuple[xr.Dataset, NDArray[Any]]:

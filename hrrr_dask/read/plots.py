@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hrrr_dask.errors import ConfigError, PointsError, UsageError
+from hrrr_dask.read.forecasts import newest_runs
 from hrrr_dask.read.gather import RUN_DIMS, Runs
 from hrrr_dask.read.skill import Truth, errors
 
@@ -69,8 +70,8 @@ def plot_runs(
     point : str, optional
         Its ``point_id``; not needed if the dataset has one point.
     runs : int, str, slice, sequence or None
-        The newest runs, 12 by default; or what ``sel(init_time=…)`` takes, such as a day ``"2024-07-01"``; or None for
-        all. Only these are read, and the analyses of the time that they span.
+        The newest runs that were read, 12 by default; or what ``sel(init_time=…)`` takes, such as ``"2024-07-01"``; or
+        None for all. Only these are drawn, and the analyses of the time that they span.
     units : str
         Units to convert to, in the spelling of UDUNITS, such as ``"degC"`` or ``"km h-1"``; by default the dataset's.
     ax : matplotlib.axes.Axes, optional
@@ -91,7 +92,7 @@ def plot_runs(
         If there is no such variable, or no such runs.
     """
     one, times = _one(ds, variable, point)
-    chosen = _choose(times.inits, runs)
+    chosen = _choose(ds, times.inits, runs)
     order = chosen[np.argsort(times.inits[chosen], kind="stable")]
     convert, label = _units(one, units)
     lines = convert(one.isel(init_time=order).compute().transpose("init_time", "lead_time").values)
@@ -144,8 +145,8 @@ def plot_leads(
     truth : xarray.DataArray, xarray.Dataset, pandas.DataFrame or None
         Observations, as for :func:`hrrr_dask.read.skill.errors`; None is the analysis (lead time 0).
     runs : int, str, slice, sequence or None
-        A number of newest runs, or what ``sel(init_time=…)`` takes, such as ``slice("2024-06", "2024-08")``; None, the
-        default, for all. Errors against the analysis need those of later runs too: only runs among these count.
+        As for :func:`plot_runs`; None, the default, for all. Errors against the analysis need those of later runs too:
+        only runs among these count.
     units : str
         Units to convert to, in the spelling of UDUNITS, such as ``"degC"`` or ``"km h-1"``; by default the dataset's.
     ax : matplotlib.axes.Axes, optional
@@ -169,7 +170,7 @@ def plot_leads(
     if kind not in ("values", "errors") or (kind == "values" and truth is not None):
         raise ConfigError(f"kind={kind!r} is not a picture that can be drawn: give 'values' (no truth), or 'errors'")
     one, times = _one(ds, variable, point)
-    chosen = np.sort(_choose(times.inits, runs))
+    chosen = np.sort(_choose(ds, times.inits, runs))
     one = one.isel(init_time=chosen)
     inits = times.inits[chosen]
     if kind == "errors":
@@ -244,12 +245,12 @@ def _one(ds: xr.Dataset, variable: str, point: str | None) -> tuple[xr.DataArray
     return one.drop_vars(["valid_time", *of_files], errors="ignore").expand_dims(missing), times
 
 
-def _choose(inits: NDArray[np.datetime64], runs: RunChoice) -> NDArray[np.intp]:
+def _choose(ds: xr.Dataset, inits: NDArray[np.datetime64], runs: RunChoice) -> NDArray[np.intp]:
     """Return the positions of the runs to draw, in any order."""
     if runs is None:
         chosen = np.arange(len(inits))
     elif isinstance(runs, int | np.integer):
-        chosen = np.argsort(inits, kind="stable")[-runs:] if runs > 0 else np.arange(0)
+        chosen = newest_runs(ds, inits, int(runs)) if runs > 0 else np.arange(0)
     else:
         by_time = pd.Series(np.arange(len(inits)), index=pd.DatetimeIndex(inits)).sort_index()
         try:
@@ -333,7 +334,7 @@ def _date_axis(ax: Axes, label: str) -> None:
     locator = AutoDateLocator(maxticks=9)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    ax.set_xlabel(label)
+    ax.set_xlabel(label, loc="left")  # the date is on the right
 
 
 def _finish(ax: Axes, *, title: str, ylabel: str) -> None:

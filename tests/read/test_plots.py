@@ -18,6 +18,7 @@ from zarr.storage import LocalStore
 
 import hrrr_dask.read.accessor  # noqa: F401  gives datasets their accessor
 from hrrr_dask.errors import ConfigError, PointsError, UsageError
+from hrrr_dask.outcomes import NOT_INGESTED
 from hrrr_dask.read.plots import plot_leads, plot_runs
 from hrrr_dask.read.skill import errors
 
@@ -101,6 +102,19 @@ def test_runs_are_chosen_by_number_or_time(runs, count):
         assert legend_of(ax) == ["oldest: 2024-07-03 06:00 UTC", "newest: 2024-07-03 18:00 UTC"]
     if count == 1:
         assert legend_of(ax) == ["run: 2024-07-01 06:00 UTC"]
+
+
+def test_the_newest_runs_are_those_that_were_read():
+    """A store has all runs of its last day, also those that have not begun."""
+    ds = made()
+    inits = np.sort(ds.init_time.values)
+    read = ds.init_time.isin(inits[:-2])
+    ds = ds.assign_coords(status=ds.status.where(read, NOT_INGESTED).astype(np.uint8))
+    texts = legend_of(plot_runs(ds, "temperature_2m", "p0", runs=3))
+    assert texts[1] == f"newest: {pd.Timestamp(inits[-3]):%Y-%m-%d %H:%M} UTC"
+    ds = ds.assign_coords(status=xr.full_like(ds.status, NOT_INGESTED))
+    texts = legend_of(plot_runs(ds, "temperature_2m", "p0", runs=3))
+    assert texts[1] == f"newest: {pd.Timestamp(inits[-1]):%Y-%m-%d %H:%M} UTC", "no run was read"
 
 
 @pytest.mark.parametrize("runs", [0, -1, "2023-07-02", "soon", ["2024-07-01T05"], slice("2025", None), []], ids=repr)
@@ -242,7 +256,7 @@ def test_only_the_runs_and_the_point_that_are_drawn_are_read(tmp_path, chunks):
 
     taken()
     plot_runs(ds, "temperature_2m", "p1", runs=4)
-    assert taken() == {"temperature_2m/c/2/0/1"}
+    assert taken() == {"temperature_2m/c/2/0/1", "status/c/0/0"}, "status says which runs were read"
     plot_leads(ds, "temperature_2m", "p1", runs="2024-07-02")
     assert taken() == {"temperature_2m/c/1/0/1"}
     plot_leads(ds, "temperature_2m", "p1", kind="errors", runs=slice("2024-07-02", None))
