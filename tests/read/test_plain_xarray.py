@@ -192,6 +192,26 @@ def test_a_dataset_becomes_a_dask_dataframe(url, make):
     np.testing.assert_array_equal(frame[NAMES[0]], ds[NAMES[0]].isel(init_time=slice(0, 8)).to_numpy().ravel())
 
 
+# --- labels ---
+
+
+RESULTS: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
+    "best_estimate": lambda ds: ds.hrrr.best_estimate(),
+    "fixed_lead": lambda ds: ds.hrrr.fixed_lead(1),
+    "latest": lambda ds: ds.hrrr.latest("2024-01-04T01:00"),
+    "by_valid_time": lambda ds: ds.hrrr.by_valid_time().isel(lead_time=0),
+}
+
+
+@LAZY_AND_DASK
+@pytest.mark.parametrize("ask", RESULTS.values(), ids=RESULTS)
+def test_the_columns_of_a_table_are_the_ids_of_the_points_once_they_are_the_dimension(opened, options, ask):
+    result = ask(opened(**options))[NAMES[0]]
+    table = result.swap_dims(point="point_id").to_pandas()
+    assert table.columns.tolist() == ["p0", "p1", "p2", "p3", "p4"]
+    np.testing.assert_array_equal(table["p3"], result.isel(point=3))
+
+
 # --- units ---
 
 
