@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,8 +19,9 @@ from hrrr_dask.display.progress import Show
 from hrrr_dask.display.tables import Displayed, Table
 from hrrr_dask.display.watching import accept_show
 from hrrr_dask.read.opening import open_dataset
+from hrrr_dask.records import GribFile
 from hrrr_dask.report.results import Report
-from hrrr_dask.testing import write_archive
+from hrrr_dask.testing import SyntheticArchive, delete, truncate, write_archive
 
 __all__ = ["DemoResult", "plot_fan", "run_demo"]
 
@@ -35,6 +38,16 @@ POINTS: Final = (
 """point_id, name, latitude, longitude: within the synthetic archive's window of the grid."""
 
 
+CUT: Final = GribFile(datetime(2024, 7, 1, 12), 24)
+"""A file whose second half is missing, as after an upload that broke off."""
+
+UNPUBLISHED: Final = GribFile(datetime(2024, 7, 2, 0), 9)
+"""A file that the archive does not have."""
+
+MOMENT: Final = "2024-07-02T07:15"
+"""A time at which the run of 06 UTC is published in part, so that ``ds.hrrr.latest`` takes files of two runs."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class DemoResult(Displayed):
     """Results of the demo."""
@@ -45,6 +58,31 @@ class DemoResult(Displayed):
     """The Zarr store."""
     plot: Path
     """The plot."""
+
+    @property
+    def exit_code(self) -> int:
+        """That of the report, but 0 if the only gaps are those that the demo has made."""
+        made = {CUT.label, UNPUBLISHED.label}
+        as_told = self.report.outcome == "done-with-gaps" and made >= set(self.report.first_files_with_gaps)
+        return 0 if as_told else self.report.exit_code
+
+    def advice(self) -> str:
+        """Say which gaps the demo has made, and name three commands to try next."""
+        store = shlex.quote(str(self.store))
+        code = f"import hrrr_dask; ds = hrrr_dask.open_dataset({str(self.store)!r}); print(ds.hrrr.latest({MOMENT!r}))"
+        return "\n".join(
+            (
+                f"Two files of the archive are bad on purpose: {CUT.label} is cut short, and {UNPUBLISHED.label} was",
+                "never published. So this run has gaps. A backfill with gaps ends with exit code 3, the demo with 0.",
+                "",
+                "Next, see which values are missing, and why:",
+                f"  hrrr-dask status --store {store} --gaps",
+                f"read what was known on {MOMENT.replace('T', ' at ')} UTC:",
+                f'  {sys.executable} -c "{code}"',
+                "and read some files again by an independent route, and compare every bit:",
+                f"  hrrr-dask verify --store {store}",
+            )
+        )
 
     def tables(self) -> tuple[Table, ...]:
         """Describe the report of the backfill, and name the plot.
@@ -80,7 +118,7 @@ def run_demo(directory: str | Path, *, say: Callable[[str], None], progress: boo
     archive, store, plot, points = (root / name for name in ("archive", "demo.zarr", "demo.png", "points.csv"))
     if not archive.is_dir():
         say(f"writing a synthetic archive, laid out like NOAA's bucket, to {archive}")
-        write_archive(archive, start=START, end=END, cycles=CYCLES, lead_hours=LEAD_HOURS)
+        _damage(write_archive(archive, start=START, end=END, cycles=CYCLES, lead_hours=LEAD_HOURS))
     pd.DataFrame(POINTS, columns=["point_id", "name", "latitude", "longitude"]).to_csv(points, index=False)
     say(f"reading {len(POINTS)} points from every file into {store}")
     report = backfill(
@@ -96,6 +134,11 @@ def run_demo(directory: str | Path, *, say: Callable[[str], None], progress: boo
     )
     plot_fan(open_dataset(str(store)), POINTS[0][0], plot)
     return DemoResult(report, store, plot)
+
+
+def _damage(archive: SyntheticArchive) -> None:
+    truncate(archive, CUT, archive.path(CUT).stat().st_size // 2)
+    delete(archive, UNPUBLISHED)
 
 
 def plot_fan(dataset: xr.Dataset, point_id: str, path: Path) -> None:

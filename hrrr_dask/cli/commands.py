@@ -302,9 +302,8 @@ def demo_command(directory: str) -> None:
     result = run_demo(directory, progress=True, say=Console(stderr=True).print)
     print_tables(Console(), result.report.tables())
     click.echo(f"\nstore  {result.store}\nplot   {result.plot}\n")
-    code = f"import hrrr_dask; print(hrrr_dask.open_dataset({str(result.store)!r}))"
-    click.echo(f'open it with   {sys.executable} -c "{code}"')
-    click.get_current_context().exit(result.report.exit_code)
+    click.echo(result.advice())
+    click.get_current_context().exit(result.exit_code)
 
 
 def main() -> None:

@@ -12,16 +12,8 @@ Used by the tests of this package and of its users, by the benchmarks and by the
 
 from __future__ import annotations
 
-from hrrr_dask.testing.archive import (
-    SyntheticArchive,
-    delete,
-    drop_message,
-    encode_file,
-    remove_inventories,
-    stale_inventory,
-    truncate,
-    write_archive,
-)
+from hrrr_dask.testing.archive import SyntheticArchive, encode_file, published_at, write_archive
+from hrrr_dask.testing.damage import delete, drop_message, remove_inventories, stale_inventory, truncate
 from hrrr_dask.testing.fault_modes import MODES
 from hrrr_dask.testing.fault_scripts import Script, random_script
 from hrrr_dask.testing.fault_server import FaultServer
@@ -49,6 +41,7 @@ __all__ = [
     "group_packing",
     "loopback_s3",
     "messages",
+    "published_at",
     "random_script",
     "remove_inventories",
     "stale_inventory",

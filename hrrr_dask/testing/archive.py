@@ -10,7 +10,7 @@ import difflib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -21,14 +21,12 @@ from hrrr_dask.catalog.lead_times import lead_times_of
 from hrrr_dask.catalog.products import last_lead_hour, object_key, old_object_key
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.records import GribFile
-from hrrr_dask.testing.damage import inventory_of_other_run, split_messages
 from hrrr_dask.testing.fields import expected_field
 from hrrr_dask.testing.grids import DEFAULT_WINDOW, GridWindow
 from hrrr_dask.testing.messages import (
     DECOYS,
     Message,
     encode_message,
-    is_message,
     lead_time_of,
     messages_in,
     messages_of,
@@ -36,14 +34,15 @@ from hrrr_dask.testing.messages import (
 
 __all__ = [
     "SyntheticArchive",
-    "delete",
-    "drop_message",
     "encode_file",
-    "remove_inventories",
-    "stale_inventory",
-    "truncate",
+    "inventory_of",
+    "message_of",
+    "published_at",
     "write_archive",
 ]
+
+_DELAYS: Final = ((0, 18, 48), (51, 86, 120))
+"""Lead hours [h], and minutes from the init time until such a file is published [min]."""
 
 HOURS_OF_DAY: Final = tuple(range(24))
 
@@ -111,7 +110,7 @@ def write_archive(
     product: str = "sfc",
     old_names: bool = False,
 ) -> SyntheticArchive:
-    """Write GRIB2 files and their inventories in the layout of NOAA's bucket.
+    """Write GRIB2 files and their inventories in the layout of NOAA's bucket, dated as NOAA publishes them.
 
     Parameters
     ----------
@@ -165,9 +164,32 @@ def write_archive(
             content, inventory = encode_file(file, window, names, leads)
             archive.path(file, leads[-1]).parent.mkdir(parents=True, exist_ok=True)
             archive.path(file, leads[-1]).write_bytes(content)
+            _date(archive.path(file, leads[-1]), published_at(file))
             if inventories:
                 archive.inventory_path(file, leads[-1]).write_text(inventory)
+                _date(archive.inventory_path(file, leads[-1]), published_at(file))
     return archive
+
+
+def published_at(file: GribFile) -> datetime:
+    """Return when NOAA would publish a file, UTC, the time of its last change in a synthetic archive.
+
+    The objects of NOAA's bucket have a ``Last-Modified`` of about 51 minutes after the init time for lead time 0, 86
+    for 18 hours and 120 for 48 hours, with straight lines between. The Solar Forecast Arbiter waits 45 minutes for the
+    first file and 75 more for the last (``solarforecastarbiter/io/fetch/nwp.py``).
+
+    Examples
+    --------
+    >>> published_at(GribFile(datetime(2024, 1, 1, 6), 0))
+    datetime.datetime(2024, 1, 1, 6, 51)
+    """
+    minutes = round(float(np.interp(file.lead_hours, *_DELAYS)))
+    return file.init_time + timedelta(minutes=minutes)
+
+
+def _date(path: Path, moment: datetime) -> None:
+    seconds = moment.replace(tzinfo=UTC).timestamp()
+    os.utime(path, (seconds, seconds))
 
 
 def encode_file(
@@ -200,18 +222,18 @@ def encode_file(
         for message in messages_of(file, wanted, lead):
             content.append(encode_message(message, file, window, lead))
             texts.append(message.inventory_text(file, lead))
-    return b"".join(content), _inventory(texts, [len(message) for message in content])
+    return b"".join(content), inventory_of(texts, [len(message) for message in content])
 
 
 def _checked_names(product: str, variables: Iterable[str] | None, decoys: bool) -> tuple[str, ...]:
     found = messages_in(product)
     own = [name for name in found if name not in DECOYS] if variables is None else list(variables)
     for name in own:
-        _message(product, name)
+        message_of(product, name)
     return tuple(dict.fromkeys((*own, *(name for name in (*DECOYS, *STATIC) if decoys and name in found))))
 
 
-def _message(product: str, name: str) -> Message:
+def message_of(product: str, name: str) -> Message:
     found = messages_in(product)
     if name not in found:
         known = {*messages_in("sfc"), *messages_in("subh")}
@@ -240,101 +262,7 @@ def _files(inits: Iterable[datetime], lead_hours: Iterable[int], product: str, d
     )
 
 
-def remove_inventories(archive: SyntheticArchive) -> None:
-    """Delete every ``.idx`` file; the GRIB2 files stay.
-
-    Parameters
-    ----------
-    archive : SyntheticArchive
-        The archive.
-    """
-    for file in archive.files:
-        for leads in archive.objects(file):
-            archive.inventory_path(file, leads[-1]).unlink(missing_ok=True)
-
-
-def delete(archive: SyntheticArchive, file: GribFile) -> None:
-    """Delete a file and its inventory, as if it had never been published; with old names, those of each lead time.
-
-    Parameters
-    ----------
-    archive, file
-        As for :func:`drop_message`.
-    """
-    for leads in archive.objects(file):
-        archive.path(file, leads[-1]).unlink()
-        archive.inventory_path(file, leads[-1]).unlink(missing_ok=True)
-
-
-def truncate(archive: SyntheticArchive, file: GribFile, nbytes: int, lead_minutes: int | None = None) -> None:
-    """Truncate a file; its inventory still lists all messages.
-
-    Parameters
-    ----------
-    archive, file, lead_minutes
-        As for :func:`drop_message`.
-    nbytes : int
-        What is left of it [B].
-
-    Raises
-    ------
-    ConfigError
-        If it has no more than that.
-    """
-    path = archive.path(file, lead_minutes)
-    found = path.stat().st_size
-    if not 0 <= nbytes < found:
-        raise ConfigError(f"cannot truncate {file.label} to {nbytes} bytes, it has {found}: give fewer")
-    os.truncate(path, nbytes)
-
-
-def stale_inventory(archive: SyntheticArchive, file: GribFile, lead_minutes: int | None = None) -> None:
-    """Replace the inventory of a file by one of the run six hours earlier.
-
-    Parameters
-    ----------
-    archive, file, lead_minutes
-        As for :func:`drop_message`.
-    """
-    path = archive.inventory_path(file, lead_minutes)
-    path.write_bytes(inventory_of_other_run(path.read_bytes()))
-
-
-def drop_message(archive: SyntheticArchive, file: GribFile, variable: str, lead_minutes: int | None = None) -> None:
-    """Remove the message of a variable from a file, and its line from the inventory if there is one.
-
-    Parameters
-    ----------
-    archive : SyntheticArchive
-        The archive.
-    file : GribFile
-        The file.
-    variable : str
-        Name of the message.
-    lead_minutes : int, optional
-        Lead time, by default the hour of the file [min].
-
-    Raises
-    ------
-    ConfigError
-        If the file has no such message.
-    """
-    lead, kind = lead_time_of(file, lead_minutes), _message(file.product, variable)
-    path, inventory_path = archive.path(file, lead), archive.inventory_path(file, lead)
-    messages = list(split_messages(path.read_bytes()))
-    found = (is_message(message, kind, file, archive.window, lead) for message in messages)
-    position = next((at for at, is_wanted in enumerate(found) if is_wanted), None)
-    if position is None:
-        raise ConfigError(f"{file.label} has no message for {variable!r} to drop: name one that was written")
-    del messages[position]
-    path.write_bytes(b"".join(messages))
-    if inventory_path.exists():
-        texts = [line.split(":", 2)[2] for line in inventory_path.read_text().splitlines()]
-        del texts[position]
-        inventory_path.write_text(_inventory(texts, [len(message) for message in messages]))
-
-
-def _inventory(texts: Iterable[str], sizes: Sequence[int]) -> str:
+def inventory_of(texts: Iterable[str], sizes: Sequence[int]) -> str:
     """Number the lines of an inventory, and write the offsets of messages of these sizes into them [B]."""
     offsets = [sum(sizes[:at]) for at in range(len(sizes))]
     return "".join(

@@ -1,4 +1,4 @@
-"""Damages the bytes of GRIB2 files and inventories: other run, other grid, truncated, inverted; pure functions.
+"""Damages GRIB2 files and inventories: their bytes (other run, other grid, truncated, inverted), or files of an archive.
 
 A damaged file keeps the number and the lengths of its messages. Its values differ, so that a reader that does not check
 the headers returns wrong ones.
@@ -6,6 +6,7 @@ the headers returns wrong ones.
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -13,8 +14,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from hrrr_dask.errors import ConfigError
+from hrrr_dask.records import GribFile
+from hrrr_dask.testing.archive import SyntheticArchive, inventory_of, message_of
+from hrrr_dask.testing.messages import is_message, lead_time_of
 
 __all__ = [
+    "delete",
+    "drop_message",
     "first_half",
     "inventory_beyond_file",
     "inventory_of_older_file",
@@ -22,7 +28,10 @@ __all__ = [
     "invert_bits",
     "move_to_other_grid",
     "move_to_other_run",
+    "remove_inventories",
     "split_messages",
+    "stale_inventory",
+    "truncate",
 ]
 
 EARLIER: Final = timedelta(hours=6)
@@ -151,3 +160,99 @@ def _changed(message: bytes, changes: dict[int, Callable[[bytearray], None]]) ->
             found[at : at + size] = section
         at += size
     return bytes(found)
+
+
+def remove_inventories(archive: SyntheticArchive) -> None:
+    """Delete every ``.idx`` file; the GRIB2 files stay.
+
+    Parameters
+    ----------
+    archive : SyntheticArchive
+        The archive.
+    """
+    for file in archive.files:
+        for leads in archive.objects(file):
+            archive.inventory_path(file, leads[-1]).unlink(missing_ok=True)
+
+
+def delete(archive: SyntheticArchive, file: GribFile) -> None:
+    """Delete a file and its inventory, as if it had never been published; with old names, those of each lead time.
+
+    Parameters
+    ----------
+    archive, file
+        As for :func:`drop_message`.
+    """
+    for leads in archive.objects(file):
+        archive.path(file, leads[-1]).unlink()
+        archive.inventory_path(file, leads[-1]).unlink(missing_ok=True)
+
+
+def truncate(archive: SyntheticArchive, file: GribFile, nbytes: int, lead_minutes: int | None = None) -> None:
+    """Truncate a file; its inventory still lists all messages, and its date stays.
+
+    Parameters
+    ----------
+    archive, file, lead_minutes
+        As for :func:`drop_message`.
+    nbytes : int
+        What is left of it [B].
+
+    Raises
+    ------
+    ConfigError
+        If it has no more than that.
+    """
+    path = archive.path(file, lead_minutes)
+    before = path.stat()
+    found = before.st_size
+    if not 0 <= nbytes < found:
+        raise ConfigError(f"cannot truncate {file.label} to {nbytes} bytes, it has {found}: give fewer")
+    os.truncate(path, nbytes)
+    os.utime(path, (before.st_atime, before.st_mtime))
+
+
+def stale_inventory(archive: SyntheticArchive, file: GribFile, lead_minutes: int | None = None) -> None:
+    """Replace the inventory of a file by one of the run six hours earlier.
+
+    Parameters
+    ----------
+    archive, file, lead_minutes
+        As for :func:`drop_message`.
+    """
+    path = archive.inventory_path(file, lead_minutes)
+    path.write_bytes(inventory_of_other_run(path.read_bytes()))
+
+
+def drop_message(archive: SyntheticArchive, file: GribFile, variable: str, lead_minutes: int | None = None) -> None:
+    """Remove the message of a variable from a file, and its line from the inventory if there is one.
+
+    Parameters
+    ----------
+    archive : SyntheticArchive
+        The archive.
+    file : GribFile
+        The file.
+    variable : str
+        Name of the message.
+    lead_minutes : int, optional
+        Lead time, by default the hour of the file [min].
+
+    Raises
+    ------
+    ConfigError
+        If the file has no such message.
+    """
+    lead, kind = lead_time_of(file, lead_minutes), message_of(file.product, variable)
+    path, inventory_path = archive.path(file, lead), archive.inventory_path(file, lead)
+    messages = list(split_messages(path.read_bytes()))
+    found = (is_message(message, kind, file, archive.window, lead) for message in messages)
+    position = next((at for at, is_wanted in enumerate(found) if is_wanted), None)
+    if position is None:
+        raise ConfigError(f"{file.label} has no message for {variable!r} to drop: name one that was written")
+    del messages[position]
+    path.write_bytes(b"".join(messages))
+    if inventory_path.exists():
+        texts = [line.split(":", 2)[2] for line in inventory_path.read_text().splitlines()]
+        del texts[position]
+        inventory_path.write_text(inventory_of(texts, [len(message) for message in messages]))

@@ -512,7 +512,7 @@ def test_the_version_is_the_packages():
 
 
 def test_the_demo_says_where_everything_is(monkeypatch, tmp_path):
-    report = replace(REPORT, gaps={"truncated": 1})
+    report = replace(REPORT, gaps={"truncated": 1}, first_files_with_gaps=("20240701T06-f03",))
 
     def run_demo(directory: str, **_: Any) -> DemoResult:
         return DemoResult(report, Path(directory) / "demo.zarr", Path(directory) / "demo.png")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise, product
 
 import cfgrib
@@ -25,6 +25,7 @@ from hrrr_dask.testing import (
     encode_file,
     expected_field,
     loopback_s3,
+    published_at,
     remove_inventories,
     stale_inventory,
     truncate,
@@ -528,3 +529,24 @@ def test_a_missing_moto_is_an_error_with_the_remedy(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "moto.server", None)
     with pytest.raises(ConfigError, match=r"pip install hrrr-dask\[test\]"), loopback_s3():
         pass
+
+
+@pytest.mark.parametrize(("product_", "old_names"), [("sfc", False), ("subh", False), ("subh", True)])
+def test_files_are_dated_as_noaa_publishes_them(tmp_path, product_, old_names):
+    archive = write_archive(
+        tmp_path, init_times=[datetime(2018, 1, 1, 12)], lead_hours=[0, 1, 18], product=product_, old_names=old_names
+    )
+    for file, minutes in zip(archive.files, (51, 53, 86), strict=True):
+        moment = datetime(2018, 1, 1, 12) + timedelta(minutes=minutes)
+        assert published_at(file) == moment
+        for leads in archive.objects(file):
+            for path in (archive.path(file, leads[-1]), archive.inventory_path(file, leads[-1])):
+                assert datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None) == moment
+
+
+def test_a_file_that_is_cut_keeps_its_date(tmp_path):
+    archive = write_archive(tmp_path, init_times=[INIT], lead_hours=[0], variables=["temperature_2m"])
+    truncate(archive, archive.files[0], 100)
+    assert (
+        archive.path(archive.files[0]).stat().st_mtime == published_at(archive.files[0]).replace(tzinfo=UTC).timestamp()
+    )
