@@ -234,6 +234,13 @@ def _checked_names(product: str, variables: Iterable[str] | None, decoys: bool) 
 
 
 def message_of(product: str, name: str) -> Message:
+    """Return a message of a product by its name.
+
+    Raises
+    ------
+    ConfigError
+        If the product has none of that name.
+    """
     found = messages_in(product)
     if name not in found:
         known = {*messages_in("sfc"), *messages_in("subh")}

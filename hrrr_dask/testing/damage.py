@@ -1,4 +1,4 @@
-"""Damages GRIB2 files and inventories: their bytes (other run, other grid, truncated, inverted), or files of an archive.
+"""Damages GRIB2 files and inventories: their bytes (another run or grid, truncated, inverted) or files of an archive.
 
 A damaged file keeps the number and the lengths of its messages. Its values differ, so that a reader that does not check
 the headers returns wrong ones.
