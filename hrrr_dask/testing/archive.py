@@ -178,6 +178,16 @@ def published_at(file: GribFile) -> datetime:
     for 18 hours and 120 for 48 hours, with straight lines between. The Solar Forecast Arbiter waits 45 minutes for the
     first file and 75 more for the last (``solarforecastarbiter/io/fetch/nwp.py``).
 
+    Parameters
+    ----------
+    file : GribFile
+        File of the archive.
+
+    Returns
+    -------
+    datetime
+        Time of its publication, UTC.
+
     Examples
     --------
     >>> published_at(GribFile(datetime(2024, 1, 1, 6), 0))
