@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from support.oracle import without_dask, write_points
 
 import hrrr_dask
 from benchmarks.two_versions import compare_stores, main
+from hrrr_dask.store.settings_attribute import SETTINGS, settings_in
 from hrrr_dask.testing import DEFAULT_WINDOW, write_archive
 
 
@@ -47,6 +49,17 @@ def test_stores_of_the_same_values_are_equal(stores):
     assert objects > 10
     assert rows == 4
     assert differences == []
+
+
+def test_settings_are_equal_as_an_object_and_as_a_string_and_a_changed_one_is_a_difference(stores, tmp_path):
+    before = shutil.copytree(stores[1], tmp_path / "before.zarr")
+    root = json.loads((before / "zarr.json").read_bytes())
+    root["attributes"][SETTINGS] = settings_in(root)
+    (before / "zarr.json").write_text(json.dumps(root, indent=1))
+    assert compare_stores(stores[0], before)[2] == []
+    root["attributes"][SETTINGS]["n_days"] += 1
+    (before / "zarr.json").write_text(json.dumps(root, indent=1))
+    assert compare_stores(stores[0], before)[2] == ["zarr.json: differs"]
 
 
 def test_a_changed_byte_a_missing_object_and_a_lost_ledger_are_differences(stores, tmp_path):
