@@ -185,7 +185,7 @@ class _Guard:
         extracts = []
         for reading in self._mixed(partition.readings):
             self._at("file")
-            extracts.append(extract_file(reading, job))
+            extracts += extract_file(reading, job)
         return write_partition(partition, self._mixed(extracts), job)
 
     def _mixed(self, things: Sequence[Any]) -> list[Any]:

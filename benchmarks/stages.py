@@ -164,7 +164,7 @@ def _one_after_the_other(job: Job, partitions: Iterator[Partition], meter: Meter
         for stage, name in STAGES.items():
             stack.enter_context(patch.object(pipeline, name, meter.metered(stage, getattr(pipeline, name))))
         for partition in partitions:
-            extracts = [extract(reading, job) for reading in partition.readings]
+            extracts = [each for reading in partition.readings for each in extract(reading, job)]
             yield write(partition, extracts, job)
 
 
