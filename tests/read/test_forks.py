@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import s3fs
 import xarray as xr
+from fsspec.registry import _registry
 from support import needs
 from support.forks import in_fork
 from support.specs import all_pieces, commit, make_points, make_spec, partition_outcomes
@@ -191,6 +192,8 @@ def test_a_process_forked_before_a_store_was_used_can_do_everything(tmp_path):
 
 def test_a_dependency_that_is_missing_is_named_in_the_forked_process_alone(bucket, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
+    for protocol in ("s3", "s3a"):  # an earlier test may have had it loaded
+        monkeypatch.delitem(_registry, protocol, raising=False)
     assert open_dataset(bucket).sizes["init_time"] == 8
     with pytest.raises(StoreAccessError, match="cannot read s3://: Install s3fs to access S3, or start it by mul"):
         in_fork(lambda: open_dataset(bucket))
