@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime
 from pathlib import Path
 
 import eccodes
+import numpy as np
 import pytest
+import xarray as xr
 from support import needs
+from support.oracle import as_bits, read_fields, without_dask
 from support.paths import SHARED_DATA
 
+from hrrr_dask.api import backfill
 from hrrr_dask.archive.index_scan import scan_messages
 from hrrr_dask.archive.inventory import parse_inventory, select
 from hrrr_dask.catalog.elements import parse_raw_element
+from hrrr_dask.catalog.products import object_key
 from hrrr_dask.catalog.selectors import INSTANT, Selector, Wanted, WindowSpec
 from hrrr_dask.catalog.spelling import parse_spelled
 from hrrr_dask.errors import AmbiguousMessageError, MessageNotFoundError
 from hrrr_dask.grib.sections import read_header
-from hrrr_dask.records import Record, Window
+from hrrr_dask.grid.points import Points
+from hrrr_dask.records import GribFile, Record, Window
 
 F00 = SHARED_DATA / "idx" / "hrrr.20221014.t01z.wrfsubhf00.grib2.idx"
 F09 = SHARED_DATA / "idx" / "hrrr.20221014.t03z.wrfsubhf09.grib2.idx"
@@ -155,3 +162,24 @@ def test_a_scan_of_the_file_finds_the_windows_of_its_headers():
     ]
     assert records[-1].byte_range.stop == len(data)
     assert {record.reference_time for record in records} == {datetime(2022, 10, 14, 1)}
+
+
+def test_values_at_points_are_those_of_eccodes_to_the_bit_15_minutes_ahead(tmp_path):
+    key = object_key(GribFile(datetime(2022, 10, 14, 1), 1, "subh"))
+    (tmp_path / key).parent.mkdir(parents=True)
+    shutil.copy(MESSAGES, tmp_path / key)
+    fields = read_fields(MESSAGES)
+    chosen = np.random.default_rng(15).choice(fields[0].values.size, 40, replace=False)
+    ids = tuple(f"p{k}" for k in range(len(chosen)))
+    places = np.column_stack([fields[0].latitude[chosen], fields[0].longitude[chosen]])
+    points = Points(ids, ids, places[:, 0].copy(), (places[:, 1] + 180) % 360 - 180)
+    wanted = ["dbz=REFC:entire atmosphere", "beam=VBDSF:surface:15 min ave"]
+    settings = {"product": "subh", "lead_times": "15min", "variables": wanted, "source": [str(tmp_path)]}
+    with without_dask() as client:
+        report = backfill(points, "2022-10-14T01", "2022-10-14T01", str(tmp_path / "x.zarr"), client=client, **settings)
+    assert (report.outcome, report.gaps) == ("done", {})
+    with xr.open_zarr(tmp_path / "x.zarr", chunks=None) as found:
+        here = found.sel(init_time="2022-10-14T01", lead_time="15min")
+        assert here.valid_time.item() == np.datetime64("2022-10-14T01:15", "ns").astype(int)
+        for name, field in zip(("dbz", "beam"), fields, strict=True):
+            assert np.array_equal(as_bits(here[name].to_numpy()), as_bits(field.values[chosen])), name
