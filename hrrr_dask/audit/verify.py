@@ -118,10 +118,7 @@ def verify(
             f"the ledger of {url} has no value in that period, so there is nothing to verify: widen the period"
         )
     files = files_of(candidates, existing.selection)
-    drawn = not every_file and len(files) > sample
-    seed = None if not drawn else secrets.randbelow(1_000_000) if seed is None else seed
-    chosen_files = files if seed is None else [files[k] for k in draw_sample(len(files), sample, seed)]
-    chosen = np.concatenate(chosen_files)
+    chosen, seed = (files, None) if every_file else _draw(files, sample, seed)
     findings = VerifyFindings()
     with (
         open_dataset(url, **settings["store-options"]) as dataset,
@@ -142,10 +139,11 @@ def verify(
         def read_status() -> NDArray[np.uint8]:
             return read_states(ledger, load_existing(url, settings["store-options"]), inits).status()
 
-        expected_files = _expected_files(ledger, existing, inits, chosen)
+        last_of_file = np.cumsum([len(leads) for leads in chosen])
+        expected_files = _expected_files(ledger, existing, inits, np.concatenate(chosen))
         for done in _compare_files(comparison, expected_files, states.status(), read_status):
-            show(done, len(chosen))
-    return make_report(findings, url, len(chosen_files), len(files), seed, time.perf_counter() - started)
+            show(int(np.searchsorted(last_of_file, done, side="right")), len(chosen))
+    return make_report(findings, url, len(chosen), len(files), seed, time.perf_counter() - started)
 
 
 def files_of(places: NDArray[np.int64], selection: Selection) -> list[NDArray[np.int64]]:
@@ -153,6 +151,14 @@ def files_of(places: NDArray[np.int64], selection: Selection) -> list[NDArray[np
     names = np.column_stack([places[:, 0], np.asarray(selection.file_hours)[places[:, 1]]])
     starts = np.flatnonzero((np.diff(names, axis=0) != 0).any(axis=1)) + 1
     return np.split(places, starts)
+
+
+def _draw(files: list[NDArray[np.int64]], sample: int, seed: int | None) -> tuple[list[NDArray[np.int64]], int | None]:
+    """Draw a sample of files; also return the seed, or None if there are no more files than that."""
+    if len(files) <= sample:
+        return files, None
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    return [files[k] for k in draw_sample(len(files), sample, seed)], seed
 
 
 def find_period(existing: Existing, start: str | datetime | None, end: str | datetime | None) -> slice:
@@ -208,7 +214,7 @@ def _compare_files(
     status: NDArray[np.uint8],
     read_status: Callable[[], NDArray[np.uint8]],
 ) -> Iterator[int]:
-    """Compare files one by one; yields the number of files done."""
+    """Compare files one by one, each lead time by itself; yields the number of lead times done."""
     silent, done = 0, 0
     unequal: list[tuple[tuple[int, int], Forecast]] = []
     error: ArchiveError | None = None
