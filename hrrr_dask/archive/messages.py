@@ -32,7 +32,7 @@ from hrrr_dask.records import ByteRange, GribFile, Record
 
 __all__ = ["FileMessages", "read_messages"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _MAGIC: Final = ByteRange(0, 4)
 
@@ -309,9 +309,9 @@ def _found(
     }
 
 
-def _by_lead(values: Mapping[Wanted, T]) -> dict[int, dict[Selector, T]]:
+def _by_lead(values: Mapping[Wanted, _T]) -> dict[int, dict[Selector, _T]]:
     """Group values by lead time."""
-    found: dict[int, dict[Selector, T]] = {}
+    found: dict[int, dict[Selector, _T]] = {}
     for wanted, value in values.items():
         found.setdefault(wanted.lead_minutes, {})[wanted.selector] = value
     return found
