@@ -165,3 +165,26 @@ def test_the_command_says_that_no_source_responds_and_exits_with_1(archive, poin
     assert "no source of the archive responds" in done.stderr
     assert "source http://127.0.0.1" in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
+
+
+def test_workers_never_read_a_source_that_the_command_has_found_slow(tmp_path, points):
+    window = GridWindow(288, 794, 60, 60)  # so that what the probe of the grid reads takes more than two seconds
+    init_times = [pd.Timestamp(f"2024-01-01T{hour:02}").to_pydatetime() for hour in ASKED["cycles"]]
+    own = write_archive(
+        tmp_path / "archive", init_times=init_times, lead_hours=[0, 1], window=window, variables=["temperature_2m"],
+        decoys=False,
+    )  # fmt: skip
+    slow = Script(dict.fromkeys(keys_of(own.root), ("slow", FOREVER)))
+    with (
+        FaultServer(own, slow) as bad,
+        FaultServer(own) as good,
+        LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=":0") as cluster,
+        Client(cluster) as processes,
+    ):
+        report = hrrr_dask.backfill(
+            points, "2024-01-01", "2024-01-01", str(tmp_path / "x.zarr"), client=processes, source=[bad.url, good.url],
+            **ASKED,
+        )  # fmt: skip
+        assert (report.files_read, report.gaps) == (8, {})
+        sources = set(to_dataframe(str(tmp_path / "x.zarr")).source)
+        assert all(source.startswith(good.url) for source in sources)
