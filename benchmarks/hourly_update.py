@@ -1,7 +1,7 @@
 """Measures one hourly update of a store on S3: bytes written over bytes of new values, requests and seconds.
 
 Run ``python -m benchmarks.hourly_update``. Values are synthetic and go directly to ``write_partition``: only the store
-is measured. The server is moto on this machine, behind a proxy that delays each request.
+is measured. The server is moto or a Ceph gateway on this machine, behind a proxy that delays each request.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.counting import run_proxy
+from benchmarks.gateway import Gateway, run_gateway
 from benchmarks.measuring import describe_machine, describe_versions
 from benchmarks.running import Answer, Row, make_parser, run_alone, say
 from hrrr_dask.testing import LoopbackS3, loopback_s3
@@ -45,6 +47,12 @@ class Contender:
     """Directory that holds the package."""
 
 
+SERVERS: Final[dict[str, tuple[str, Callable[[], AbstractContextManager[LoopbackS3 | Gateway]]]]] = {
+    "moto": ("moto in one process", loopback_s3),
+    "gateway": ("a Ceph gateway, objects in RAM", run_gateway),
+}
+"""Name to its description and what starts it."""
+
 BEFORE: Final = Contender("30 days, one shard after the other", partition_days=30, at_once=1)
 CONTENDERS: Final = (BEFORE, Contender("30 days, concurrent", partition_days=30), Contender("default"))
 
@@ -53,7 +61,7 @@ Update = dict[str, Any]
 """What a child says of one update: ``layout``, ``seconds``, ``bytes_written``, ``bytes_new``; and ``requests``."""
 
 
-def run_child(contender: Contender, server: LoopbackS3, n_points: int, **more: Any) -> Update:
+def run_child(contender: Contender, server: LoopbackS3 | Gateway, n_points: int, **more: Any) -> Update:
     """Run a child with the package of the contender's checkout."""
     prefix = f"{contender.name}-{n_points}".replace(" ", "-").replace(",", "")
     given = {
@@ -73,7 +81,12 @@ def run_child(contender: Contender, server: LoopbackS3, n_points: int, **more: A
 
 
 def measure(
-    contenders: Sequence[Contender], server: LoopbackS3, n_points: int, n_leads: int, latency_ms: float, repeats: int
+    contenders: Sequence[Contender],
+    server: LoopbackS3 | Gateway,
+    n_points: int,
+    n_leads: int,
+    latency_ms: float,
+    repeats: int,
 ) -> dict[str, dict[str, list[Update]]]:
     """Fill the stores of all contenders and update them in turn, with each filling of :data:`FILLS`."""
     found: dict[str, dict[str, list[Update]]] = {one.name: {fill: [] for fill in FILLS} for one in contenders}
@@ -95,12 +108,18 @@ def measure(
 
 
 def compare(
-    contenders: Sequence[Contender], sizes: Sequence[int], n_leads: int, latency_ms: float, repeats: int
+    contenders: Sequence[Contender],
+    sizes: Sequence[int],
+    n_leads: int,
+    latency_ms: float,
+    repeats: int,
+    kind: str = "moto",
 ) -> Answer:
     """Measure all contenders at all numbers of points."""
     found: dict[str, Any] = {}
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto's server logs each request
-    with loopback_s3() as server:
+    description, start = SERVERS[kind]
+    with start() as server:
         server.create_bucket(BUCKET)
         for n_points in sizes:
             every = measure(contenders, server, n_points, n_leads, latency_ms, repeats)
@@ -109,7 +128,7 @@ def compare(
             }
     about = {
         "values": f"one run of {n_leads} lead times and the default variables, compressing about as real ones do",
-        "server": f"moto in one process, {latency_ms:g} ms added to each request",
+        "server": f"{description}, {latency_ms:g} ms added to each request",
         "repeats": f"{repeats} consecutive runs, the contenders in turn; medians",
         "versions": describe_versions(("hrrr-dask", "zarr", "obstore", "numpy")),
         "machine": describe_machine(),
@@ -128,6 +147,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--points", type=int, nargs="+", default=[100, 1_000], metavar="N", help="default 100 1000")
     made.add_argument("--leads", type=int, default=12, metavar="N", help="lead times (default 12)")
     made.add_argument("--latency-ms", type=float, default=30.0, metavar="N", help="of each request (default 30)")
+    made.add_argument("--server", choices=tuple(SERVERS), default="moto", help="S3 on this machine (default moto)")
     made.add_argument("--checkout", type=Path, metavar="DIR", help="also the default layout of another checkout")
     return made
 
@@ -138,7 +158,7 @@ def collect(given: argparse.Namespace) -> Answer:
     if given.checkout:
         contenders.insert(0, Contender("default of the other checkout", checkout=given.checkout.resolve()))
     sizes, n_leads = ([10], 2) if given.quick else (given.points, given.leads)
-    return compare(contenders, sizes, n_leads, given.latency_ms, given.repeats)
+    return compare(contenders, sizes, n_leads, given.latency_ms, given.repeats, given.server)
 
 
 def show(answer: Answer) -> None:
