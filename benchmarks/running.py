@@ -35,6 +35,7 @@ BENCHMARKS: Final = (
     "fuzz",
     "hourly_update",
     "memory",
+    "notebook",
     "one_file",
     "race",
     "scale",

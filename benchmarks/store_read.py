@@ -187,7 +187,7 @@ def _medians(measurements: list[Measurement]) -> dict[str, float]:
 
 def compare_on_server(server: Server, case: Case, latencies_ms: Sequence[float], repeats: int) -> dict[str, Any]:
     """Write the layouts to a bucket and read them through the counting proxy, once for each latency."""
-    with _sent_to(server):
+    with sent_to(server):
         server.create_bucket(BUCKET)
         direct = Place(f"s3://{BUCKET}", {"endpoint": f"http://127.0.0.1:{server.port}"})
         values = synthetic_values(case)
@@ -318,7 +318,7 @@ def _answer(found: Found) -> dict[str, Any]:
 
 
 @contextmanager
-def _sent_to(server: Server) -> Iterator[None]:
+def sent_to(server: Server) -> Iterator[None]:
     """Let botocore's chain find the server's keys, and no others."""
     others = {name for name in os.environ if name.startswith("AWS_")}
     with patch.dict(os.environ, server.environment()):

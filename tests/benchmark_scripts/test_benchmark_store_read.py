@@ -14,7 +14,7 @@ from benchmarks.counting import Counts, RequestFraming, run_proxy
 from benchmarks.gateway import GatewayError, _Node
 from benchmarks.layouts import LAYOUTS, OURS, VARIABLE, Case, documents_of, encode, synthetic_values, write_layout
 from benchmarks.running import run_alone
-from benchmarks.store_read import BUCKET, Place, _sent_to, compare_on_server, measure, reads_of
+from benchmarks.store_read import BUCKET, Place, compare_on_server, measure, reads_of, sent_to
 from hrrr_dask.objects.backends import open_object_store
 from hrrr_dask.store.shards import encode_shard, shard_shape
 from hrrr_dask.testing import loopback_s3
@@ -54,7 +54,7 @@ def test_a_points_year_is_at_most_sixty_requests_with_the_default_layout(n_point
     case = Case(n_days=365, n_leads=12 if n_points < 1_000 else 1, n_points=n_points)
     assert case.spec().layout.partition_days == days
     read, values = reads_of(case)[0], synthetic_values(case)
-    with loopback_s3() as server, _sent_to(server):
+    with loopback_s3() as server, sent_to(server):
         server.create_bucket(BUCKET)
         direct = Place(f"s3://{BUCKET}", {"endpoint": server.endpoint})
         write_layout(direct.open(OURS, create=True), case.spec(), OURS, values)
