@@ -17,8 +17,8 @@ _LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 MUST_RUN_ALL = "HRRR_DASK_MUST_RUN_ALL_TESTS"
 """Environment variable: a skipped test is a failure. For CI, which has all that tests need."""
 
-LONG = ("tests/benchmark_scripts/", "tests/faults/")
-"""Tests of kills, races and measurements: half of the time of all tests."""
+LONG = ("tests/benchmark_scripts/", "tests/faults/", "tests/test_notebooks.py")
+"""Tests of kills, races and measurements, and the notebooks: half of the time of all tests."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
