@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from hrrr_dask.audit.checksums import verify_checksums
     from hrrr_dask.audit.status import compact, status
     from hrrr_dask.audit.verify import verify
+    from hrrr_dask.events.watch import watch
     from hrrr_dask.grid.points import read_points
     from hrrr_dask.read.opening import open_dataset
     from hrrr_dask.report.assessment import Assessment
     from hrrr_dask.report.differences import VerifyReport
     from hrrr_dask.report.results import Report, Status
+    from hrrr_dask.report.watched import WatchReport
 
 __version__ = "0.1.0"
 
@@ -24,6 +26,7 @@ __all__ = [
     "Report",
     "Status",
     "VerifyReport",
+    "WatchReport",
     "__version__",
     "add_points",
     "add_variables",
@@ -37,6 +40,7 @@ __all__ = [
     "update",
     "verify",
     "verify_checksums",
+    "watch",
 ]
 
 _HOMES = {
@@ -44,6 +48,7 @@ _HOMES = {
     "Report": "report.results",
     "Status": "report.results",
     "VerifyReport": "report.differences",
+    "WatchReport": "report.watched",
     "add_points": "api",
     "add_variables": "api",
     "assess": "audit.assess",
@@ -56,6 +61,7 @@ _HOMES = {
     "update": "api",
     "verify": "audit.verify",
     "verify_checksums": "audit.checksums",
+    "watch": "events.watch",
 }
 
 

@@ -1,8 +1,9 @@
-"""Reads the grid from the first file of the archive, and checks that the points lie on it."""
+"""Finds which files the archive has, reads the grid from the first one, and checks that the points lie on it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, product
 from typing import Final, NamedTuple
 
@@ -23,7 +24,7 @@ from hrrr_dask.grid.domains import refuse_outside
 from hrrr_dask.grid.points import Points
 from hrrr_dask.records import ByteRange, Cells, GribFile
 
-__all__ = ["ProbedFile", "find_file", "find_point_cells", "probe_grid", "read_grid_section"]
+__all__ = ["ProbedFile", "find_file", "find_point_cells", "find_published", "probe_grid", "read_grid_section"]
 
 MAX_PROBED_FILES: Final = 60
 """Maximum number of files to try."""
@@ -123,6 +124,23 @@ def find_file(files: Iterable[GribFile], sources: Sequence[Source], settings: Fe
         f"none of the first {len(tried)} files is in the archive, {tried[0] if tried else 'none'} being the first: "
         f"check the dates, and that the source is laid out like the bucket"
     )
+
+
+def find_published(files: Iterable[GribFile], sources: Sequence[Source], settings: FetchSettings) -> set[GribFile]:
+    """Return which of the files a source has now; one request of a few bytes for each, several at once."""
+
+    def is_there(file: GribFile) -> bool:
+        for source, key in product(sources, object_keys(file, [60 * file.lead_hours])):
+            try:
+                get_client(source, settings).read_range(key, ByteRange(0, 16), Tally())
+            except ArchiveError:
+                continue
+            return True
+        return False
+
+    files = list(files)
+    with ThreadPoolExecutor(settings.concurrency) as pool:
+        return {file for file, there in zip(files, pool.map(is_there, files), strict=True) if there}
 
 
 def _grid_section(client: Client, key: str) -> bytes:

@@ -20,6 +20,7 @@ from hrrr_dask.cli.options import (
     json_option,
     pairs,
     period_options,
+    queue_options,
     selection_options,
     settings,
     source_options,
@@ -155,7 +156,25 @@ def add_variables_command(*, as_json: bool, **given: Any) -> None:
     _run(add_variables, settings(given), as_json=as_json)
 
 
-def _run(action: Any, given: dict[str, Any], *, as_json: bool) -> None:
+@cli.command("watch")
+@store_options
+@queue_options
+@source_options
+@cluster_options
+@json_option
+def watch_command(*, as_json: bool, **given: Any) -> None:
+    """Read files as messages of an SQS queue tell of them. A signal commits what is read and ends it, with exit code 0.
+
+    A message is deleted after the values of its file are committed. Any number of watchers can share a queue.
+    """
+    from hrrr_dask.events.watch import watch  # noqa: PLC0415  --help should not wait for Dask
+
+    given["say"] = lambda line: click.echo(f"{datetime.now():%Y-%m-%dT%H:%M:%S} {line}", err=True)
+    given["queue_options"] = pairs("--queue-option", given.pop("queue_option"))
+    _run(watch, settings(given), as_json=as_json, progress=None)
+
+
+def _run(action: Any, given: dict[str, Any], *, as_json: bool, progress: bool | None = True) -> None:
     """Run a command that reads files: show its progress, print its report, exit with its code."""
     if given.pop("dry_run"):
         _print_manifest(given)
@@ -163,7 +182,7 @@ def _run(action: Any, given: dict[str, Any], *, as_json: bool) -> None:
     from hrrr_dask.cli.tables import print_tables  # noqa: PLC0415  --help should not wait for Dask
 
     with _silence_dask_client():
-        report = action(progress=True, **given)
+        report = action(progress=progress, **given)
     if as_json:
         click.echo(_json({"outcome": report.outcome, **dataclasses.asdict(report)}))
     else:

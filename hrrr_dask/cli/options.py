@@ -16,6 +16,7 @@ __all__ = [
     "json_option",
     "pairs",
     "period_options",
+    "queue_options",
     "selection_options",
     "settings",
     "source_options",
@@ -88,6 +89,33 @@ def source_options(command: _Command) -> _Command:
             "times for fail-over, in that order; an existing store has its own.  [default: aws]",
         ),
         click.option("--source-option", multiple=True, metavar="KEY=VALUE", help="Such as endpoint=…, anonymous=true."),
+    )
+    return _with(options, command)
+
+
+def queue_options(command: _Command) -> _Command:
+    """Options of the queue and of how it is watched."""
+    options = (
+        click.option(
+            "--queue", required=True, metavar="URL", help="SQS queue, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME."
+        ),
+        click.option(
+            "--queue-option",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="endpoint=…, region=…, or visibility=120s: when the messages of a killed watcher come again. "
+            "Credentials come from the environment.",
+        ),
+        click.option(
+            "--batch-wait", metavar="TIME", help="Longest wait for further files of a run, such as 60s.  [default: 60s]"
+        ),
+        click.option("--for", "run_for", metavar="TIME", help="End after this time, such as 10min.  [default: never]"),
+        click.option("--once", is_flag=True, help="End when the queue is empty."),
+        click.option(
+            "--sweep",
+            metavar="TIME",
+            help="Interval at which an update reads what no message told of; 0 for never.  [default: 1h]",
+        ),
     )
     return _with(options, command)
 

@@ -9,7 +9,7 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -55,6 +55,7 @@ def run_backfill(
     show: Show | None = None,
     retry_gaps: bool = False,
     only_attempted: bool = False,
+    only: Collection[GribFile] | None = None,
 ) -> Report:
     """Read what is missing of a request into its store.
 
@@ -70,6 +71,8 @@ def run_backfill(
         Read files with gaps again, however old.
     only_attempted : bool
         Read only files that the store has attempted before, for the points and variables that are new.
+    only : collection of GribFile, optional
+        Read no other files than these of the request.
 
     Returns
     -------
@@ -86,6 +89,8 @@ def run_backfill(
     if request.spec is None:
         warn_of_odd_cells(store.spec.points, store.spec.surface)
     missing_values = find_missing(request, store, retry_gaps=retry_gaps, only_attempted=only_attempted)
+    if only is not None:
+        missing_values = _keep_files(request, missing_values, only)
     to_read = _count_files(request, missing_values)
     result = RunResult((), interrupted=False)
     progress = Progress(files_total=to_read)
@@ -148,6 +153,15 @@ def find_missing(
     states = repair_status(store, inits)
     todo = find_missing_values(states, request.axis, inits, request.now, retry_gaps=retry_gaps)
     return replace(todo, wanted=todo.wanted & states.attempted[None]) if only_attempted else todo
+
+
+def _keep_files(request: Request, values: MissingValues, files: Collection[GribFile]) -> MissingValues:
+    """Leave out the values of all other files."""
+    kept = np.zeros(values.wanted.shape[1:], dtype=bool)
+    hours = np.asarray(request.plan.selection.file_hours)
+    for file in files:
+        kept[request.axis.index(file.init_time) - values.start, hours == file.lead_hours] = True
+    return replace(values, wanted=values.wanted & kept[None])
 
 
 def count_files_to_read(request: Request) -> int:

@@ -3,4 +3,4 @@
 Uses `ledger` and `quality`. Reads no store: functions take arrays.
 """
 
-__all__ = ["assessment", "differences", "findings", "flagmap", "heatmap", "quality_page", "results"]
+__all__ = ["assessment", "differences", "findings", "flagmap", "heatmap", "quality_page", "results", "watched"]

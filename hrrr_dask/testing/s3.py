@@ -41,12 +41,12 @@ class LoopbackS3:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    def client(self) -> Any:
-        """Return a botocore S3 client for this server."""
+    def client(self, service: str = "s3") -> Any:
+        """Return a botocore client for this server, which has ``sns`` and ``sqs``, too."""
         import botocore.session  # noqa: PLC0415  # slow to import
 
         return botocore.session.Session().create_client(
-            "s3",
+            service,
             region_name=REGION,
             endpoint_url=self.endpoint,
             aws_access_key_id="testing",
