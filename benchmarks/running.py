@@ -40,6 +40,7 @@ BENCHMARKS: Final = (
     "race",
     "scale",
     "store_read",
+    "watch_kills",
 )
 """Each is a module of this package, and a :class:`Benchmark`."""
 
