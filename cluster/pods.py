@@ -15,6 +15,7 @@ from hrrr_dask.errors import HrrrDaskError
 if TYPE_CHECKING:
     from hrrr_dask.display.progress import Progress
     from hrrr_dask.report.results import Report
+    from hrrr_dask.report.watched import WatchReport
 
 INTERVAL_S = 30.0
 """Interval between two lines of progress [s]."""
@@ -50,7 +51,7 @@ class LogLines:
         self._out.flush()
 
 
-def run_and_report(action: Callable[[], Report], *, gaps_are_done: bool) -> int:
+def run_and_report(action: Callable[[], Report | WatchReport], *, gaps_are_done: bool) -> int:
     """Run an action, print its report as JSON, and return the exit code.
 
     Parameters

@@ -154,6 +154,23 @@ def test_update_passes_its_options_on(script, monkeypatch, report):
     assert isinstance(show, script("pods").LogLines)
 
 
+def test_watch_passes_its_options_on(script, monkeypatch, report):
+    seen = {}
+
+    def watch(store, queue, **given):
+        seen.update(given, store=store, queue=queue)
+        return report
+
+    monkeypatch.setattr(hrrr_dask, "watch", watch)
+    monkeypatch.setattr(sys, "argv", ["watch.py", "s3://b/x.zarr", "https://q", "--sweep=0", "--setting=engine=numba"])
+    assert script("watch").main() == report.exit_code
+    show, say = seen.pop("progress"), seen.pop("say")
+    expected = {"store": "s3://b/x.zarr", "queue": "https://q", "workers": 1, "engine": "numba"}
+    assert seen == expected | {"batch_wait": "60s", "sweep": "0"}
+    assert isinstance(show, script("pods").LogLines)
+    assert callable(say)
+
+
 @pytest.fixture
 def page():
     """Port of a server that serves /health only."""

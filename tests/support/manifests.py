@@ -20,7 +20,7 @@ import yaml
 from support.paths import ROOT
 
 CLUSTER = ROOT / "cluster"
-CUSTOM = ("kubernetes.dask.org", "monitoring.coreos.com")
+CUSTOM = ("kubernetes.dask.org", "monitoring.coreos.com", "keda.sh")
 TOOLS = ("eksctl.io", "kind.x-k8s.io", "kustomize.config.k8s.io")
 """API groups of tools: their files are not applied to Kubernetes."""
 OPERATOR = Path(importlib.util.find_spec("dask_kubernetes").submodule_search_locations[0]) / "operator"
@@ -188,6 +188,8 @@ def pods(among: list[Document] | None = None) -> Iterator[Pod]:
         )
     for cron in of_kind("CronJob", among=among):
         yield _pod("update", cron["spec"]["jobTemplate"]["spec"]["template"])
+    for deployment in of_kind("Deployment", among=among):
+        yield _pod("watch", deployment["spec"]["template"])
 
 
 def _pod(role: str, template: Document) -> Pod:
