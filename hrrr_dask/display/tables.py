@@ -17,19 +17,19 @@ MAX_TEXT_WIDTH: Final = 88
 
 STYLE: Final = (
     "<style>"
-    ".hrrr-dask table{border-collapse:collapse;margin:0.2em 0 0.6em 0;font-size:inherit;color:inherit}"
-    ".hrrr-dask table tr,.hrrr-dask table tbody tr:nth-child(odd){background:transparent}"
-    ".hrrr-dask table th,.hrrr-dask table td{border:0;border-top:1px solid rgba(128,128,128,0.35);"
+    ".hrrr-dask.hrrr-dask table{border-collapse:collapse;margin:0.2em 0 0.6em 0;font-size:inherit;color:inherit}"
+    ".hrrr-dask.hrrr-dask table tr,.hrrr-dask.hrrr-dask table tbody tr:nth-child(odd){background:transparent}"
+    ".hrrr-dask.hrrr-dask table th,.hrrr-dask.hrrr-dask table td{border:0;border-top:1px solid rgba(128,128,128,0.35);"
     "padding:0.2em 1.2em 0.2em 0;text-align:left;vertical-align:top;white-space:normal;overflow-wrap:anywhere;"
     "max-width:50em;color:inherit}"
-    ".hrrr-dask table th{font-weight:bold;white-space:nowrap;opacity:0.75}"
-    ".hrrr-dask table .right{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}"
-    ".hrrr-dask table .whole{white-space:nowrap}"
+    ".hrrr-dask.hrrr-dask table th{font-weight:bold;white-space:nowrap;opacity:0.75}"
+    ".hrrr-dask.hrrr-dask table .right{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}"
+    ".hrrr-dask.hrrr-dask table .whole{white-space:nowrap}"
     ".hrrr-dask .title,.hrrr-dask summary{font-weight:bold}.hrrr-dask summary{cursor:pointer;display:list-item}"
     "</style>"
 )
-"""Colours are those of the page, which may be light or dark, and lines are grey. The names are more specific than
-those of notebooks, which give tables stripes."""
+"""Colours are those of the page, which may be light or dark, and lines are grey. The class stands twice, because
+notebooks stripe tables and align their cells to the right by selectors of two classes."""
 
 
 @dataclass(frozen=True, slots=True)
