@@ -72,6 +72,12 @@ def plan(
     ------
     UsageError
         If the request cannot be met.
+
+    Examples
+    --------
+    >>> plan = hrrr_dask.plan("points.csv", "2024-07-01", "2024-07-02")
+    >>> plan.n_runs, plan.n_files, plan.n_points
+    (4, 20, 3)
     """
     request = check_request(points, start, end, os.fspath(store), settings)
     return replace(request.plan, n_done=request.plan.n_files - count_files_to_read(request))
@@ -129,7 +135,11 @@ def backfill(
 
     Examples
     --------
-    >>> report = backfill("farms.csv", "2024-01-01", "2024-01-31", "s3://my-bucket/farms.zarr")  # doctest: +SKIP
+    >>> report = hrrr_dask.backfill("points.csv", "2024-07-01", "2024-07-01", "new.zarr", variables="temperature_2m")
+    >>> report.outcome, report.files_read
+    ('done-with-gaps', 10)
+    >>> report.gaps
+    {'not-published': 1}
     """
     connected = resolve_client(client, settings)
     request = check_request(points, start, end, url_of(store), settings)
@@ -168,6 +178,13 @@ def update(
     ------
     StoreMismatchError
         If there is no store.
+
+    Examples
+    --------
+    >>> hrrr_dask.backfill("points.csv", "2024-07-01", "2024-07-01", "new.zarr").files_read
+    0
+    >>> hrrr_dask.update("new.zarr", end="2024-07-02T12").files_read
+    10
     """
     url = url_of(store)
     target = open_store(url, settings)
@@ -214,6 +231,15 @@ def add_points(
     PointsError
         If a point is outside the grid, or at other coordinates in the store, or a column has values of another type
         than in the store, even if added just now. Nothing was written.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> more = pd.DataFrame({"point_id": ["maryneal"], "latitude": [32.24], "longitude": [-100.45]})
+    >>> hrrr_dask.add_points("farms.zarr", more).files_read
+    18
+    >>> hrrr_dask.open_dataset("farms.zarr").sizes["point"]
+    4
     """
     url, new = url_of(store), read_points(points)
     spec, growth = open_store(url, settings).spec, Growth(points=new)
@@ -253,6 +279,13 @@ def add_variables(
     ConfigError
         If a variable is unknown or not in the product's files, or the store has another one by that name, even if added
         just now. Nothing was written.
+
+    Examples
+    --------
+    >>> hrrr_dask.add_variables("farms.zarr", "wind_gust_surface").files_read
+    20
+    >>> "wind_gust_surface" in hrrr_dask.open_dataset("farms.zarr")
+    True
     """
     url = url_of(store)
     growth = Growth(variables=parse_variables(resolve_settings(variables=variables)["variables"]))

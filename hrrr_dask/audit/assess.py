@@ -85,6 +85,14 @@ def assess(
         If the directory of `markdown` or `plot` does not exist.
     StoreError
         If the ledger cannot be read.
+
+    Examples
+    --------
+    >>> found = hrrr_dask.assess("farms.zarr", markdown="quality.md")
+    >>> found.files, found.values, found.flagged
+    (18, 594, 0)
+    >>> found.variables[0].name, round(found.variables[0].maximum, 1)
+    ('surface_pressure', 95076.0)
     """
     url, options = os.fspath(store), {**resolve_settings()["store-options"], **options}
     for path in (markdown, plot):

@@ -96,6 +96,12 @@ def verify_checksums(
         If there is no store of hrrr_dask at the URL.
     StoreError
         If the ledger or the steps of growth cannot be read.
+
+    Examples
+    --------
+    >>> report = hrrr_dask.verify_checksums("farms.zarr")
+    >>> report.outcome, report.values_differing
+    ('equal', 0)
     """
     started, url = time.perf_counter(), os.fspath(store)
     options = resolve_settings(store_options=store_options)["store-options"]

@@ -56,6 +56,16 @@ def status(
         If there is no store of hrrr_dask at the URL.
     StoreError
         If the ledger cannot be read.
+
+    Examples
+    --------
+    >>> status = hrrr_dask.status("farms.zarr", gaps=True)
+    >>> status.files_complete, status.files_with_gaps, status.files_to_do
+    (18, 2, 0)
+    >>> for gap in status.gap_list:
+    ...     print(gap.init_time, gap.lead_minutes // 60, gap.reason, len(gap.variables))
+    2024-07-01 12:00:00 18 not-published 11
+    2024-07-02 00:00:00 6 truncated 11
     """
     url, options = os.fspath(store), _options(options)
     existing = load_existing(url, options)
@@ -119,6 +129,12 @@ def compact(store: str | os.PathLike[str], /, **options: str) -> tuple[int, int]
     ------
     StoreMismatchError
         If there is no store of hrrr_dask at the URL.
+
+    Examples
+    --------
+    >>> before, after = hrrr_dask.compact("farms.zarr")
+    >>> after
+    1
     """
     url, options = os.fspath(store), _options(options)
     load_existing(url, options)

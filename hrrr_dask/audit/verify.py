@@ -104,6 +104,12 @@ def verify(
         If there is nothing to verify.
     ArchiveError
         If no source responds for any of the first files.
+
+    Examples
+    --------
+    >>> report = hrrr_dask.verify("farms.zarr", sample=5, seed=1)
+    >>> report.outcome, report.files, report.files_in_store
+    ('equal', 5, 18)
     """
     started, url = time.perf_counter(), os.fspath(store)
     if sample < 1:

@@ -58,6 +58,18 @@ class Points:
     PointsError
         If there are no points, lengths differ, a coordinate is out of range, an id is empty, unprintable or used
         twice, or a column has the name of a coordinate of every store.
+
+    Examples
+    --------
+    >>> points = hrrr_dask.read_points("points.csv")
+    >>> points.point_id, points.columns["hub_height"].values
+    (('roscoe', 'sweetwater', 'champion'), (90.0, 120.0, 105.0))
+    >>> points.coordinates()["roscoe"]
+    (32.265, -100.345)
+    >>> points.take([1]).concat(points.take([0])).point_id
+    ('sweetwater', 'roscoe')
+    >>> points.digest()
+    '9227b54e9abbe4cc'
     """
 
     point_id: tuple[str, ...]

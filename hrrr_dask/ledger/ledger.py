@@ -263,6 +263,13 @@ def to_dataframe(url: str | os.PathLike[str], /, **options: str) -> pd.DataFrame
         If there is no ledger at the URL.
     StoreError
         If the ledger cannot be read.
+
+    Examples
+    --------
+    >>> from hrrr_dask.ledger import to_dataframe
+    >>> rows = to_dataframe("farms.zarr")
+    >>> rows.outcome.value_counts().to_dict()
+    {'complete': 198, 'not-published': 11, 'truncated': 11}
     """
     blobs = open_blobs(os.fspath(url), options)
     rows = Ledger(blobs).read()

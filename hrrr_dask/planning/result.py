@@ -25,7 +25,20 @@ __all__ = ["Plan"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan(Displayed):
-    """Files, partitions and sizes of a backfill."""
+    """Files, partitions and sizes of a backfill.
+
+    Examples
+    --------
+    >>> plan = hrrr_dask.plan("points.csv", "2024-07-01", "2024-07-02", variables="temperature_2m")
+    >>> plan.n_files, plan.leads_to_read, plan.requests
+    (20, 20, 40)
+    >>> plan.bytes_to_read, plan.shard_bytes, plan.partition_bytes, plan.worker_bytes
+    (30000000, 12800, 12800, 491999992)
+    >>> plan.n_partitions, plan.partition_files
+    (1, 320)
+    >>> [table.title for table in plan.tables()]
+    ['plan']
+    """
 
     selection: Selection
     """Variables, lead times and cycles of every run."""

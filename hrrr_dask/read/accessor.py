@@ -72,7 +72,26 @@ def _parameters(method: Callable[..., Any]) -> list[str]:
 
 @xr.register_dataset_accessor("hrrr")  # type: ignore[no-untyped-call]
 class HrrrAccessor(_Listed):
-    """Functions of :mod:`hrrr_dask.read` as methods of a dataset: ``ds.hrrr.fixed_lead(24)``."""
+    """Functions of :mod:`hrrr_dask.read` as methods of a dataset: ``ds.hrrr.fixed_lead(24)``.
+
+    Examples
+    --------
+    >>> ds.hrrr
+    Methods of ds.hrrr; more by help(ds.hrrr.fixed_lead):
+      fixed_lead(lead=24)                      One lead time of every run, or several, along valid time.
+      by_valid_time(point=None)                All forecasts for each valid time, by lead time.
+      latest(as_of)                            What was known at a time: the newest forecasts published by then.
+      best_estimate()                          The shortest available lead time of each valid time.
+      lagged(n=6)                              The newest n runs for each valid time, as members of an ensemble.
+      nearest(latitude, longitude, n=1)        The n stored points nearest to a place, with their distance.
+      wind(height=80, shear=None)              Wind speed and direction at a height above ground [m].
+      solar(mean=None)                         Irradiance for pvlib, as instants or as averages.
+      errors(truth=None, …)                    Errors by lead time, against the analysis or observations.
+      to_frame(point=None, variables=None, …)  A tidy pandas table: a row for each forecast and point.
+      to_netcdf(path)                          Write a netCDF file that follows CF.
+      plot_runs(variable, point=None, …)       A picture of one place: each run a line along valid time.
+      plot_leads(variable, point=None, …)      A picture of one place: values or errors by lead time.
+    """
 
     _name = "ds.hrrr"
 
@@ -171,7 +190,21 @@ class HrrrAccessor(_Listed):
 
 @xr.register_dataarray_accessor("hrrr")  # type: ignore[no-untyped-call]
 class HrrrArrayAccessor(_Listed):
-    """The same for a variable: ``ds.temperature_2m.hrrr.fixed_lead(24)`` gives an array of the same name."""
+    """The same for a variable: ``ds.temperature_2m.hrrr.fixed_lead(24)`` gives an array of the same name.
+
+    Examples
+    --------
+    >>> ds.temperature_2m.hrrr
+    Methods of da.hrrr; more by help(da.hrrr.fixed_lead):
+      fixed_lead(lead=24)                One lead time of every run, or several, along valid time.
+      by_valid_time(point=None)          All forecasts for each valid time, by lead time.
+      latest(as_of)                      What was known at a time: the newest forecasts published by then.
+      best_estimate()                    The shortest available lead time of each valid time.
+      lagged(n=6)                        The newest n runs for each valid time, as members of an ensemble.
+      nearest(latitude, longitude, n=1)  The n stored points nearest to a place, with their distance.
+      to_frame(point=None, …)            A tidy pandas table: a row for each forecast and point.
+      to_netcdf(path)                    Write a netCDF file that follows CF.
+    """
 
     _name = "da.hrrr"
 

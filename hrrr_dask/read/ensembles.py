@@ -48,6 +48,13 @@ def lagged(ds: xr.Dataset, n: int = 6) -> xr.Dataset:
         If ``n`` is not a whole number of at least 1.
     UsageError
         If the dataset has no runs and lead times, or no ``status``.
+
+    Examples
+    --------
+    >>> ensemble = ds.temperature_2m.hrrr.lagged(n=3)
+    >>> ensemble.sel(point_id="roscoe", valid_time="2024-07-02T12").values.round(1)
+    array([278.8, 279.2, 278.9], dtype=float32)
+    >>> spread = ensemble.std("member")
     """
     n = _parse_number(n)
     runs = Runs.of(ds)

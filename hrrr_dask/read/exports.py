@@ -63,6 +63,17 @@ def to_frame(
         If a point is not in the dataset.
     UsageError
         If a variable is not in the dataset, or there is none.
+
+    Examples
+    --------
+    >>> table = ds.hrrr.to_frame(point="roscoe", variables=["temperature_2m"])
+    >>> table.head(3)
+               valid_time  init_time  lead_hours point_id  temperature_2m
+    0 2024-07-01 00:00:00 2024-07-01           0   roscoe        285.6250
+    1 2024-07-01 06:00:00 2024-07-01           6   roscoe        285.5625
+    2 2024-07-01 12:00:00 2024-07-01          12   roscoe        287.0625
+    >>> table.attrs["units"]
+    {'lead_hours': 'h', 'temperature_2m': 'K'}
     """
     names = _find_variables(ds, variables)
     if point is not None:
@@ -144,6 +155,12 @@ def to_netcdf(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
     ------
     ConfigError
         If no library that writes netCDF is installed.
+
+    Examples
+    --------
+    >>> ds.sel(point_id=["roscoe"]).hrrr.to_netcdf("roscoe.nc")
+    >>> xr.open_dataset("roscoe.nc").sizes["point"]
+    1
     """
     ready = ds.copy()
     if "point_id" in ready.xindexes:

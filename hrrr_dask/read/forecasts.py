@@ -80,6 +80,19 @@ def fixed_lead(ds: xr.Dataset, lead: Duration | Iterable[Duration] = 24) -> xr.D
         If it is not a lead time, or the dataset has no such lead time, or the list is empty.
     UsageError
         If it has no runs and lead times.
+
+    Examples
+    --------
+    >>> day_ahead = ds.hrrr.fixed_lead(24)
+    >>> day_ahead.temperature_2m.sel(point_id="roscoe").to_series()
+    valid_time
+    2024-07-02 00:00:00    287.8125
+    2024-07-02 12:00:00    278.9375
+    2024-07-03 00:00:00    285.6875
+    2024-07-03 12:00:00    283.3125
+    Name: temperature_2m, dtype: float32
+    >>> ds.temperature_2m.hrrr.fixed_lead(["6h", "24h"]).dims
+    ('valid_time', 'lead_time', 'point')
     """
     runs = Runs.of(ds)
     found = find_lead_times(runs, lead)
@@ -118,6 +131,12 @@ def by_valid_time(ds: xr.Dataset, point: str | Sequence[str] | None = None) -> x
         If a point is not in the dataset.
     UsageError
         If it has no runs and lead times.
+
+    Examples
+    --------
+    >>> everything = ds.temperature_2m.hrrr.by_valid_time(point="roscoe")
+    >>> everything.sel(valid_time="2024-07-02T00").values.round(1)
+    array([288.5,   nan, 288.2,   nan, 287.8], dtype=float32)
     """
     runs = Runs.of(ds)
     result = _table(ds, runs, np.arange(len(runs.leads)))
@@ -153,6 +172,16 @@ def latest(ds: xr.Dataset, as_of: str | date | np.datetime64) -> xr.Dataset:
         If ``as_of`` is not a time.
     UsageError
         If the dataset has no runs and lead times, or no times of publication.
+
+    Examples
+    --------
+    >>> known = ds.hrrr.latest(as_of="2024-07-02T07:15")
+    >>> known.lead_time.to_series()
+    valid_time
+    2024-07-02 12:00:00   0 days 12:00:00
+    2024-07-02 18:00:00   0 days 18:00:00
+    2024-07-03 00:00:00   1 days 00:00:00
+    Name: lead_time, dtype: timedelta64[ns]
     """
     runs = Runs.of(ds)
     moment = parse_time(as_of)
@@ -193,6 +222,16 @@ def best_estimate(ds: xr.Dataset) -> xr.Dataset:
     ------
     UsageError
         If the dataset has no runs and lead times, or no ``status``.
+
+    Examples
+    --------
+    >>> best = ds.temperature_2m.hrrr.best_estimate()
+    >>> best.sel(point_id="roscoe").to_series().head(3)
+    valid_time
+    2024-07-01 00:00:00    285.6250
+    2024-07-01 06:00:00    285.5625
+    2024-07-01 12:00:00    287.3750
+    Name: temperature_2m, dtype: float32
     """
     runs = Runs.of(ds)
     ds, tiers = read_tiers(ds, runs)

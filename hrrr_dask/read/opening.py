@@ -57,6 +57,14 @@ def open_dataset(
         If Icechunk is needed and not installed, or a snapshot of a plain store is requested.
     StoreAccessError
         If the URL cannot be read.
+
+    Examples
+    --------
+    >>> ds = hrrr_dask.open_dataset("farms.zarr")
+    >>> dict(ds.sizes)
+    {'init_time': 4, 'lead_time': 5, 'point': 3}
+    >>> ds.temperature_2m.sel(point_id="roscoe", init_time="2024-07-01T12", lead_time="6h").item()
+    290.125
     """
     url = os.fspath(url)
     blobs = open_existing_blobs(url, options, snapshot)

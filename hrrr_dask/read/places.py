@@ -45,6 +45,12 @@ def nearest(ds: xr.Dataset, latitude: float, longitude: float, n: int = 1) -> xr
     ------
     PointsError
         If it is not a place, or the dataset has fewer points, or no latitude and longitude.
+
+    Examples
+    --------
+    >>> near = ds.hrrr.nearest(32.4, -100.4, n=2)
+    >>> near.point_id.values.tolist(), near.distance.values.round().tolist()
+    (['sweetwater', 'champion'], [7804.0, 11485.0])
     """
     _check_place(latitude, longitude)
     if not {"latitude", "longitude"} <= set(ds.coords):

@@ -90,6 +90,11 @@ def plot_runs(
         If the point is not in the dataset, or needed and not given.
     UsageError
         If there is no such variable, or no such runs.
+
+    Examples
+    --------
+    >>> ax = ds.hrrr.plot_runs("temperature_2m", "roscoe", units="degC")
+    >>> ax.figure.savefig("runs.png")
     """
     one, times = _one(ds, variable, point)
     chosen = _choose(ds, times.inits, runs)
@@ -165,6 +170,11 @@ def plot_leads(
         If the point is not in the dataset, or needed and not given.
     UsageError
         If there is no such variable, no such runs, or nothing to compare with.
+
+    Examples
+    --------
+    >>> ax = ds.hrrr.plot_leads("temperature_2m", "roscoe", kind="errors")
+    >>> ax.figure.savefig("errors.png")
     """
     kind = kind or ("values" if truth is None else "errors")
     if kind not in ("values", "errors") or (kind == "values" and truth is not None):

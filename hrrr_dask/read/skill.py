@@ -87,6 +87,17 @@ def errors(ds: xr.Dataset, truth: Truth | None = None, *, members: int = 6) -> x
 
     by ``scores.probability.crps_for_ensemble(method="ecdf")``; see Gneiting and Raftery 2007, J. Amer. Statist. Assoc.
     102, 359-378, and Wilks, Statistical Methods in the Atmospheric Sciences, chapter "Forecast verification".
+
+    Examples
+    --------
+    >>> scores = ds[["temperature_2m"]].hrrr.errors()
+    >>> scores[["mae", "n"]].sel(point_id="roscoe").to_dataframe()[["mae", "n"]].round(2)
+                      mae  n
+    lead_time
+    0 days 06:00:00   NaN  0
+    0 days 12:00:00  0.35  3
+    0 days 18:00:00   NaN  0
+    1 days 00:00:00  0.41  2
     """
     if members < 0:
         raise ConfigError(f"members={members} is not a size of an ensemble: give 1 or more, or 0 to leave it out")

@@ -101,6 +101,12 @@ def solar(ds: xr.Dataset, mean: Duration | None = None) -> xr.Dataset:
     Sources: ``pvlib.irradiance.clearsky_index`` for the index; Ineichen 2008, Solar Energy 82, 758-762, for the clear
     sky; the Solar Forecast Arbiter, whose ``reference_forecasts.models`` interpolate what a weather model says of the
     sky to 5 min, compute irradiance, and average it to hours.
+
+    Examples
+    --------
+    >>> sun = ds.hrrr.solar()
+    >>> sun.dni.sel(init_time="2024-07-01T12", lead_time="6h").values
+    array([872., 870., 859.], dtype=float32)
     """
     parts = {name: _find(ds, element) for name, element in _ELEMENTS.items()}
     missing = [_name_of(f"{_ELEMENTS[name]}:surface:instant") for name in ("dni", "dhi") if parts[name] is None]

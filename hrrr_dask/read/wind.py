@@ -89,6 +89,14 @@ def wind(ds: xr.Dataset, height: float | xr.DataArray = 80, shear: float | xr.Da
     .. [1] Justus and Mikhail (1976), https://doi.org/10.1029/GL003i005p00261
     .. [2] Touma (1977), https://doi.org/10.1080/00022470.1977.10470503
     .. [3] Kaltschmitt, Streicher and Wiese (2007), https://doi.org/10.1007/3-540-70949-5
+
+    Examples
+    --------
+    >>> hubs = ds.hrrr.wind(ds.hub_height)
+    >>> hubs.wind_speed.sel(init_time="2024-07-01T12", lead_time="6h").values.round(1)
+    array([4.2, 5.7, 5.6], dtype=float32)
+    >>> ds.hrrr.wind(100, shear=0.14).wind_speed.attrs["long_name"]
+    'wind speed at 100 m'
     """
     at = _parse(ds, height, "height")
     if not bool((at > 0).all()):

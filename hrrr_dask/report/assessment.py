@@ -150,7 +150,18 @@ class LeadFinding:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Assessment(Displayed):
-    """Plausibility of a store's values. Flags mark values for review; no value is changed."""
+    """Plausibility of a store's values. Flags mark values for review; no value is changed.
+
+    Examples
+    --------
+    >>> found = hrrr_dask.assess("farms.zarr")
+    >>> found.values, found.missing, found.flagged, found.hourly
+    (594, 66, 0, True)
+    >>> found.found(["above-limits", "solar-closure"])
+    ()
+    >>> [table.title for table in found.tables()]
+    ['quality', 'variables']
+    """
 
     store: str
     """URL of the store."""

@@ -99,7 +99,16 @@ class Healed:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class VerifyReport(Displayed):
-    """Result of comparing a store with the archive, or with its own ledger."""
+    """Result of comparing a store with the archive, or with its own ledger.
+
+    Examples
+    --------
+    >>> report = hrrr_dask.verify_checksums("farms.zarr")
+    >>> report.outcome, report.exit_code, report.values_differing
+    ('equal', 0, 0)
+    >>> [table.title for table in report.tables()]
+    ['equal']
+    """
 
     store: str
     """URL of the store."""

@@ -21,7 +21,18 @@ MAX_SHOWN_GAPS: Final = 50
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Report(Displayed):
-    """Result of a backfill, and the gaps of its period."""
+    """Result of a backfill, and the gaps of its period.
+
+    Examples
+    --------
+    >>> report = hrrr_dask.backfill(None, "2024-07-01", "2024-07-02", "farms.zarr")
+    >>> report.outcome, report.exit_code, report.files_done_before, report.files_read
+    ('done-with-gaps', 3, 20, 0)
+    >>> report.gaps
+    {'truncated': 11, 'not-published': 11}
+    >>> [table.title for table in report.tables()]
+    ['done-with-gaps']
+    """
 
     store: str
     """URL of the store."""
@@ -97,7 +108,16 @@ class Report(Displayed):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Status(Displayed):
-    """Status of a store, from its ledger."""
+    """Status of a store, from its ledger.
+
+    Examples
+    --------
+    >>> status = hrrr_dask.status("farms.zarr")
+    >>> status.n_points, status.files_complete, status.gaps
+    (3, 18, {'truncated': 11, 'not-published': 11})
+    >>> [table.title for table in status.tables()]
+    ['status', 'by init_time']
+    """
 
     store: str
     """URL of the store."""

@@ -52,7 +52,21 @@ STATIC: Final = ("hgt_surface", "land_surface")
 
 @dataclass(frozen=True, slots=True)
 class SyntheticArchive:
-    """A synthetic archive in a directory."""
+    """A synthetic archive in a directory.
+
+    Examples
+    --------
+    >>> archive = write_archive("new", init_times=[datetime(2024, 7, 1, 6)], lead_hours=[5], decoys=False)
+    >>> (file,) = archive.files
+    >>> archive.path(file).as_posix()
+    'new/hrrr.20240701/conus/hrrr.t06z.wrfsfcf05.grib2'
+    >>> archive.inventory_path(file).name
+    'hrrr.t06z.wrfsfcf05.grib2.idx'
+    >>> archive.objects(file)
+    ((300,),)
+    >>> archive.expected("temperature_2m", file)[:1, :3]
+    array([[283.875 , 284.5   , 284.3125]], dtype=float32)
+    """
 
     root: Path
     """Directory that represents the bucket."""
@@ -147,6 +161,12 @@ def write_archive(
     ------
     ConfigError
         If the product does not have a variable or the old names, or no file would be written.
+
+    Examples
+    --------
+    >>> archive = write_archive("new", init_times=[datetime(2024, 7, 1, 6)], lead_hours=[1, 5], decoys=False)
+    >>> [file.label for file in archive.files]
+    ['20240701T06-f01', '20240701T06-f05']
     """
     names = _checked_names(product, variables, decoys)
     if old_names and product != "subh":
@@ -224,6 +244,12 @@ def encode_file(
         Concatenated GRIB2 messages.
     inventory : str
         Text of the ``.idx`` file.
+
+    Examples
+    --------
+    >>> content, inventory = encode_file(GribFile(datetime(2024, 7, 1, 6), 5), DEFAULT_WINDOW, ["temperature_2m"])
+    >>> content[:4], inventory.splitlines()
+    (b'GRIB', ['1:0:d=2024070106:TMP:2 m above ground:5 hour fcst:'])
     """
     wanted = frozenset(names)
     content: list[bytes] = []

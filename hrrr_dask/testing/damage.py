@@ -169,6 +169,14 @@ def remove_inventories(archive: SyntheticArchive) -> None:
     ----------
     archive : SyntheticArchive
         The archive.
+
+    Examples
+    --------
+    >>> from hrrr_dask.testing import write_archive
+    >>> archive = write_archive("new", init_times=[datetime(2024, 7, 1)], lead_hours=[1], variables=["temperature_2m"])
+    >>> remove_inventories(archive)
+    >>> archive.inventory_path(archive.files[0]).exists()
+    False
     """
     for file in archive.files:
         for leads in archive.objects(file):
@@ -182,6 +190,14 @@ def delete(archive: SyntheticArchive, file: GribFile) -> None:
     ----------
     archive, file
         As for :func:`drop_message`.
+
+    Examples
+    --------
+    >>> from hrrr_dask.testing import write_archive
+    >>> archive = write_archive("new", init_times=[datetime(2024, 7, 1)], lead_hours=[1], variables=["temperature_2m"])
+    >>> delete(archive, archive.files[0])
+    >>> archive.path(archive.files[0]).exists()
+    False
     """
     for leads in archive.objects(file):
         archive.path(file, leads[-1]).unlink()
@@ -202,6 +218,14 @@ def truncate(archive: SyntheticArchive, file: GribFile, nbytes: int, lead_minute
     ------
     ConfigError
         If it has no more than that.
+
+    Examples
+    --------
+    >>> from hrrr_dask.testing import write_archive
+    >>> archive = write_archive("new", init_times=[datetime(2024, 7, 1)], lead_hours=[1], variables=["temperature_2m"])
+    >>> truncate(archive, archive.files[0], 1000)
+    >>> archive.path(archive.files[0]).stat().st_size
+    1000
     """
     path = archive.path(file, lead_minutes)
     before = path.stat()
@@ -219,6 +243,14 @@ def stale_inventory(archive: SyntheticArchive, file: GribFile, lead_minutes: int
     ----------
     archive, file, lead_minutes
         As for :func:`drop_message`.
+
+    Examples
+    --------
+    >>> from hrrr_dask.testing import write_archive
+    >>> archive = write_archive("new", init_times=[datetime(2024, 7, 1)], lead_hours=[1], variables=["temperature_2m"])
+    >>> stale_inventory(archive, archive.files[0])
+    >>> archive.inventory_path(archive.files[0]).read_text()[:16]
+    '1:0:d=2024063018'
     """
     path = archive.inventory_path(file, lead_minutes)
     path.write_bytes(inventory_of_other_run(path.read_bytes()))
@@ -242,6 +274,14 @@ def drop_message(archive: SyntheticArchive, file: GribFile, variable: str, lead_
     ------
     ConfigError
         If the file has no such message.
+
+    Examples
+    --------
+    >>> from hrrr_dask.testing import write_archive
+    >>> archive = write_archive("new", init_times=[datetime(2024, 7, 1)], lead_hours=[1], decoys=False)
+    >>> drop_message(archive, archive.files[0], "temperature_2m")
+    >>> "TMP:2 m" in archive.inventory_path(archive.files[0]).read_text()
+    False
     """
     lead, kind = lead_time_of(file, lead_minutes), message_of(file.product, variable)
     path, inventory_path = archive.path(file, lead), archive.inventory_path(file, lead)

@@ -47,6 +47,7 @@ class Script:
     (['503', 'ok', 'cut', 'cut', 'cut'], 'ok')
     >>> script.heals("a.grib2"), script.heals("b.grib2"), script.n_faults
     (False, True, 3)
+    >>> script.check_keys(["a.grib2", "b.grib2"])
     """
 
     modes: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -77,6 +78,12 @@ class Script:
         ------
         ConfigError
             If the file cannot be read, or is not a script.
+
+        Examples
+        --------
+        >>> _ = Path("script.json").write_text(Script.of({"a.grib2": ["503", "cut"]}).as_json())
+        >>> Script.read("script.json").modes["a.grib2"]
+        ('503', 'cut')
         """
         try:
             found = json.loads(Path(path).read_bytes())
@@ -185,6 +192,12 @@ def random_script(
     ------
     ConfigError
         If the archive has no files, or `n_faults` or `lasting` is out of range.
+
+    Examples
+    --------
+    >>> script = random_script("archive", n_faults=30, seed=7, lasting=0.1)
+    >>> script.n_faults, sum(not script.heals(key) for key in script.modes)
+    (30, 3)
     """
     if n_faults < 0 or not 0 <= lasting <= 1:
         raise ConfigError(f"a script has 0 or more faults, a share of 0 to 1 lasting; found {n_faults} and {lasting}")

@@ -68,6 +68,22 @@ class FaultServer(ThreadedServer):
     ------
     ConfigError
         If a mode of the script does not exist, or the directory does not.
+
+    Examples
+    --------
+    >>> key = "hrrr.20240701/conus/hrrr.t00z.wrfsfcf06.grib2"
+    >>> with FaultServer("archive", {key: ["reset"]}) as server:
+    ...     report = hrrr_dask.backfill("points.csv", "2024-07-01", "2024-07-01", "new.zarr", source=[server.url])
+    >>> report.gaps, server.served["reset"]
+    ({'not-published': 11}, 1)
+
+    What it sends, by its script:
+
+    >>> with FaultServer({"/a": b"0123456789"}, {"a": ["cut", "..."]}) as server:
+    ...     path = server.path_of("/a?x=1")
+    ...     mode = server.begin(path, "bytes=0-9")
+    ...     print(mode, server.last_mode(path), server.content(path, mode), sorted(server.validators(path, b"", mode)))
+    cut cut b'01234' ['ETag', 'Last-Modified']
     """
 
     def __init__(

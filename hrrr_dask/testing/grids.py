@@ -38,6 +38,8 @@ class GridWindow:
     >>> latitude, longitude = GridWindow(0, 0, 2, 2).latlon(0, 0)
     >>> round(float(latitude), 6), round(float(longitude), 6)
     (21.138123, 237.280472)
+    >>> len(GridWindow(0, 0, 2, 2).section3())
+    81
     """
 
     row: int

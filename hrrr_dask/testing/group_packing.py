@@ -2,6 +2,14 @@
 
 ecCodes packs the synthetic fields, whose texture repeats, into a few very long groups, which take a fraction of the
 usual time to decode. Here the same integers are repacked into groups with the lengths of those in NOAA's messages.
+
+>>> from datetime import datetime
+>>> from hrrr_dask.records import GribFile
+>>> from hrrr_dask.testing import DEFAULT_WINDOW, encode_file
+>>> message, _ = encode_file(GribFile(datetime(2024, 7, 1), 0), DEFAULT_WINDOW, ["temperature_2m"])
+>>> packed = repack_in_short_groups(message, np.random.default_rng(0))
+>>> GroupStatistics.of([packed]).length < GroupStatistics.of([message]).length
+True
 """
 
 from __future__ import annotations

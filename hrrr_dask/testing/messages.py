@@ -2,6 +2,16 @@
 
 Sections 0 to 4 are encoded byte by byte as NCEP does (WMO Manual on Codes I.2, FM 92 GRIB edition 2); ecCodes packs the
 values. Constant fields are encoded as by NCEP: simple packing, no bits per value, 188 bytes.
+
+>>> file = GribFile(datetime(2024, 7, 1, 6), 5)
+>>> [message] = messages_of(file, frozenset(["precipitation_1h"]))
+>>> isinstance(message, Message), messages_in("sfc")[message.name] is message
+(True, True)
+>>> message.interval(lead_time_of(file)), message.inventory_text(file)
+((240, 300), 'd=2024070106:APCP:surface:4-5 hour acc fcst:')
+>>> encoded = encode_message(message, file, GridWindow(288, 794, 2, 3))
+>>> len(encoded), is_message(encoded, message, file, GridWindow(288, 794, 2, 3), 300)
+(254, True)
 """
 
 from __future__ import annotations

@@ -19,7 +19,17 @@ LOOPBACK: Final = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class LoopbackS3:
-    """A running S3 server; its content is deleted when the context exits."""
+    """A running S3 server; its content is deleted when the context exits.
+
+    Examples
+    --------
+    >>> with loopback_s3() as s3:
+    ...     s3.create_bucket("hrrr")
+    ...     keys = s3.upload("archive/hrrr.20240702", "hrrr")
+    ...     listed = s3.client().list_objects_v2(Bucket="hrrr")["KeyCount"]
+    >>> len(keys) == listed, s3.environment()["AWS_ENDPOINT_URL"] == s3.endpoint
+    (True, True)
+    """
 
     port: int
     """TCP port on 127.0.0.1."""
@@ -96,6 +106,12 @@ def loopback_s3() -> Iterator[LoopbackS3]:
     ------
     ConfigError
         If moto is not installed.
+
+    Examples
+    --------
+    >>> with loopback_s3() as s3:
+    ...     s3.endpoint.startswith("http://127.0.0.1:")
+    True
     """
     try:
         from moto.server import ThreadedMotoServer  # noqa: PLC0415  # an optional dependency

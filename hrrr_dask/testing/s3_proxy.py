@@ -68,6 +68,9 @@ class Rule:
     --------
     >>> Rule("503", method="PUT", key="/c/", after=2, times=3)  # the third to the fifth PUT of a shard
     Rule(refusal='503', method='PUT', key='/c/', after=2, times=3, each=False)
+    >>> rule = Rule("503", method="PUT", times=1)
+    >>> rule.matches("PUT", "/a"), rule.matches("GET", "/a"), rule.fails(0), rule.fails(1)
+    (True, False, True, False)
     """
 
     refusal: str
@@ -153,6 +156,14 @@ class StoreProxy(ThreadedServer):
     ------
     ConfigError
         If the endpoint is not an ``http://`` URL.
+
+    Examples
+    --------
+    >>> from hrrr_dask.testing import loopback_s3
+    >>> with loopback_s3() as s3, StoreProxy(s3.endpoint) as proxy:
+    ...     proxy.follow(Rule("503", method="PUT"))
+    ...     print(proxy.url != s3.endpoint, proxy.begin("PUT", "/stores/a"), proxy.begin("GET", "/stores/a"))
+    True 503 ok
     """
 
     def __init__(
