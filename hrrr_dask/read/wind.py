@@ -103,7 +103,9 @@ def wind(ds: xr.Dataset, height: float | xr.DataArray = 80, shear: float | xr.Da
         raise ConfigError(f"height={height!r} is not a height above ground: give a positive number [m], such as 100")
     exponent = None if shear is None else _parse(ds, shear, "shear")
     levels = _choose_levels(ds, at, exponent)
-    components = [ds.variables[name] for level in levels for name in _find_components(ds, level)]
+    order = sorted(levels, key=lambda level: len(_missing(ds, level)) != 1)  # one of two is said first
+    names = {level: _find_components(ds, level, levels) for level in order}
+    components = [ds.variables[name] for level in levels for name in names[level]]
     if exponent is None and len(levels) == 1:
         exponent = xr.Variable((), 0.0)
     if exponent is None:
@@ -151,18 +153,24 @@ def _choose_levels(ds: xr.Dataset, height: xr.Variable, shear: xr.Variable | Non
     """Return which of the stored heights are needed [m]."""
     if shear is None:
         return [int(height.values)] if height.ndim == 0 and height.values in _LEVELS else [*_LEVELS]
-    known = [level for level in _LEVELS if not _missing(ds, level)] or [*_LEVELS]
+    known = [level for level in _LEVELS if not _missing(ds, level)]
+    known = known or [level for level in _LEVELS if len(_missing(ds, level)) == 1] or [*_LEVELS]
     return sorted({min(known, key=lambda level: abs(np.log(h / level))) for h in height.values.ravel()})
 
 
-def _find_components(ds: xr.Dataset, level: int) -> list[str]:
-    if missing := _missing(ds, level):
-        raise UsageError(
-            f"the wind at {level} m needs {' and '.join(missing)}, which this dataset does not have: keep it when "
-            "variables are selected, or add it with hrrr-dask add-variables"
-            + ("" if level == _HIGH else "; a constant exponent such as shear=0.14 needs one height only")
-        )
-    return _names(level)
+def _find_components(ds: xr.Dataset, level: int, levels: Sequence[int]) -> list[str]:
+    """Return the names of the components at a height, one of those that are needed [m]."""
+    missing = _missing(ds, level)
+    if not missing:
+        return _names(level)
+    there = [name for name in _names(level) if name not in missing]
+    found = f"and this dataset has only {there[0]}" if there else "which this dataset does not have"
+    other = [each for each in levels if not _missing(ds, each)]
+    raise UsageError(
+        f"the wind at {level} m needs {' and '.join(missing)}, {found}: keep both components when variables are "
+        "selected, or add what is missing to the store with hrrr-dask add-variables"
+        + ("; a constant exponent such as shear=0.14 needs one height only" if other else "")
+    )
 
 
 def _missing(ds: xr.Dataset, level: int) -> list[str]:

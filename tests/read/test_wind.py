@@ -138,6 +138,27 @@ def test_a_constant_exponent_needs_one_height_only():
         wind(ds.drop_vars(NAMES), 100, 0.2)
 
 
+
+@pytest.mark.parametrize(
+    ("names", "given", "expected"),
+    [
+        (["u10"], (10,), r"at 10 m needs v_component_wind_10m, and this dataset has only u_component_wind_10m: .*"),
+        (["u10"], (100, 0.14), r"at 10 m needs v_component_wind_10m, and .* only u_component_wind_10m: .*"),
+        (["v80"], (10, 0.14), r"at 80 m needs u_component_wind_80m, and .* only v_component_wind_80m: .*"),
+        (["u80"], (100,), r"at 80 m needs v_component_wind_80m, and .* only u_component_wind_80m: .*"),
+        (["u10", "u80", "v80"], (100,), r"at 10 m needs v_.* only u_component_wind_10m: .*shear=0\.14 needs one height.*"),
+        (["u10", "v10", "u80"], (100,), r"at 80 m needs v_.* only u_component_wind_80m: .*shear=0\.14 needs one height.*"),
+        (["u10", "u80", "v80"], (10,), r"at 10 m needs v_component_wind_10m, and .* only u_component_wind_10m: .*"),
+    ],
+)
+def test_one_component_without_the_other_is_named_and_only_what_helps_is_advised(names, given, expected):
+    ds = at_one_point(3, 4, 0, -8)[[f"{name[0]}_component_wind_{name[1:]}m" for name in names]]
+    with pytest.raises(UsageError, match=f"^the wind {expected}$") as caught:
+        wind(ds, *given)
+    assert "hrrr-dask add-variables" in str(caught.value)
+    assert ("shear" in str(caught.value)) == ("shear" in expected)
+
+
 @pytest.mark.parametrize("shear", [None, 0.14, "of each point"])
 def test_each_point_may_have_its_own_height(shear):
     components = np.random.default_rng(0).normal(0, 8, (4, 6)).astype(np.float32)
