@@ -22,8 +22,7 @@ from hrrr_dask.read.opening import load_existing
 from hrrr_dask.report.heatmap import plot_status
 from hrrr_dask.report.results import Status
 from hrrr_dask.store.existing import Existing, read_step
-from hrrr_dask.store.point_rows import surface_of
-from hrrr_dask.store.spec import points_of
+from hrrr_dask.store.point_rows import point_steps, points_of, surface_of
 from hrrr_dask.store.store import partitions_of, read_states
 
 __all__ = ["compact", "status"]
@@ -98,7 +97,7 @@ def _describe_odd_cells(blobs: Blobs, existing: Existing) -> list[str]:
     if "cell_elevation" not in existing.documents:  # made by an earlier version
         return []
     try:
-        steps = [read_step(blobs, cohort["growth"]) for cohort in existing.settings["cohorts"]]
+        steps = [read_step(blobs, number) for number in point_steps(existing.settings)]
     except StoreMismatchError:  # a step is lost, which does not concern readers
         return []
     surface = surface_of(steps)

@@ -47,6 +47,18 @@ class CellSurface:
             np.concatenate([self.elevation, more.elevation]), np.concatenate([self.is_land, more.is_land])
         )
 
+    def fill(self, known: CellSurface) -> CellSurface:
+        """Return the surface with what is known of the first points where it is unknown; itself if nothing is new."""
+        filled = []
+        for own, more in ((self.elevation, known.elevation), (self.is_land, known.is_land)):
+            first = own[: len(more)]
+            filled.append(np.concatenate([np.where(np.isnan(first), more, first), own[len(more) :]]))
+        same = all(
+            np.array_equal(new, own, equal_nan=True)
+            for new, own in zip(filled, (self.elevation, self.is_land), strict=True)
+        )
+        return self if same else CellSurface(*filled)
+
 
 def describe_odd_cells(points: Points, surface: CellSurface) -> list[str]:
     """Describe points whose nearest cell is water, or far higher or lower than their column ``elevation``.

@@ -28,7 +28,7 @@ from hrrr_dask.grid.definition import read_grid
 from hrrr_dask.job.batching import parse_files_per_task
 from hrrr_dask.job.loop import RunResult, run
 from hrrr_dask.job.pipeline import Job
-from hrrr_dask.job.probe import probe_files, read_surface, warn_of_odd_cells
+from hrrr_dask.job.probe import probe_files, read_surface, read_unknown_surface, warn_of_odd_cells
 from hrrr_dask.job.request import Request
 from hrrr_dask.ledger.state import ValueStates, count_gaps, find_missing_values, missing
 from hrrr_dask.objects.forks import refuse_if_lost
@@ -97,7 +97,8 @@ def run_backfill(
     if to_read:
         with _cluster(client, request.settings) as connected:
             first_day, n_days = request.days
-            store = store.make_or_grow(Growth(asked_from=first_day, n_days=n_days))
+            surface = read_unknown_surface(request)
+            store = store.make_or_grow(Growth(asked_from=first_day, n_days=n_days, known=surface))
             progress.dashboard = connected.dashboard_link or ""
             partitions = iter_partitions(request.plan, request.axis, missing_values)
             show = show or _LogNotices()

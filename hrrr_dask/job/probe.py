@@ -28,9 +28,9 @@ from hrrr_dask.grid.projection import Grid
 from hrrr_dask.job.request import Request
 from hrrr_dask.planning.plan import all_values_of, iter_partitions
 from hrrr_dask.records import Cells, GribFile
-from hrrr_dask.store.spec import Growth
+from hrrr_dask.store.spec import Growth, StoreSpec
 
-__all__ = ["add_surface", "probe_files", "read_surface", "warn_of_odd_cells"]
+__all__ = ["add_surface", "probe_files", "read_surface", "read_unknown_surface", "warn_of_odd_cells"]
 
 _log = logging.getLogger("hrrr_dask")
 
@@ -114,15 +114,47 @@ def add_surface(growth: Growth, request: Request) -> Growth:
     new = [at for at, point_id in enumerate(points.point_id) if point_id not in known]
     if not new:
         return growth
+    cells = find_point_cells(points, spec.grid_section, spec.selection.method)
+    surface = _read_from_one_file(spec, cells, request)
+    if surface is None:
+        return growth
+    warn_of_odd_cells(points.take(new), surface.take(new))
+    return replace(growth, surface=surface)
+
+
+def read_unknown_surface(request: Request) -> CellSurface | None:
+    """Read the surface of the cells of a store's points from one file, if that of some could not be read before.
+
+    Warns of points in water, or far higher or lower than their cells, of which nothing was known.
+
+    Parameters
+    ----------
+    request : Request
+        Of an existing store.
+
+    Returns
+    -------
+    CellSurface or None
+        None if it is known, cannot be read this time either, or the store was made without.
+    """
+    spec = request.spec
+    if spec is None or spec.surface is None or not np.isnan(spec.surface.elevation).any():
+        return None
+    surface = _read_from_one_file(spec, spec.cells, request)
+    unknown = np.flatnonzero(np.isnan(spec.surface.elevation)).tolist()
+    if surface is not None:
+        warn_of_odd_cells(spec.points.take(unknown), surface.take(unknown))
+    return surface
+
+
+def _read_from_one_file(spec: StoreSpec, cells: Cells, request: Request) -> CellSurface | None:
+    """Read the surface from the first of some files that the archive has; None if it has none of them."""
     try:
         probed = find_file(islice(probe_files(request), MAX_PROBED_FILES), request.sources, request.fetch)
     except ArchiveError as error:
         _log.info("elevation and land mask of the cells are unknown: %s", error)
-        return growth
-    cells = find_point_cells(points, spec.grid_section, spec.selection.method)
-    surface = read_surface(probed, spec.grid, cells, request)
-    warn_of_odd_cells(points.take(new), surface.take(new))
-    return replace(growth, surface=surface)
+        return None
+    return read_surface(probed, spec.grid, cells, request)
 
 
 def warn_of_odd_cells(points: Points, surface: CellSurface | None) -> None:

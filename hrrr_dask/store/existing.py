@@ -15,7 +15,7 @@ from hrrr_dask.objects.locations import ICECHUNK, local_path, normal_url
 from hrrr_dask.objects.objects import Blobs
 from hrrr_dask.objects.transactions import check_installed, open_blobs
 from hrrr_dask.planning.layout import Axis, Layout
-from hrrr_dask.store.point_rows import surface_of
+from hrrr_dask.store.point_rows import point_steps, points_of, surface_of
 from hrrr_dask.store.settings_attribute import settings_in
 from hrrr_dask.store.spec import (
     FORMAT_VERSION,
@@ -23,7 +23,6 @@ from hrrr_dask.store.spec import (
     apply_growth,
     axis_of,
     identity,
-    points_of,
     selection_of,
     spec_of,
 )
@@ -239,7 +238,7 @@ def load_spec(blobs: Blobs) -> StoreSpec | None:
     existing, spec = find_store(blobs), None
     if existing is not None:
         refuse_copy(blobs)
-        steps = [read_step(blobs, cohort["growth"]) for cohort in existing.settings["cohorts"]]
+        steps = [read_step(blobs, number) for number in point_steps(existing.settings)]
         spec = spec_of(existing.settings, points_of(steps), surface_of(steps))
     for number in later_steps(blobs, spec.growth if spec else -1):
         spec = apply_growth(spec, read_step(blobs, number), number)

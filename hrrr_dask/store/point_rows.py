@@ -13,7 +13,15 @@ from hrrr_dask.grid.cell_surface import CellSurface
 from hrrr_dask.grid.point_columns import PointColumn
 from hrrr_dask.grid.points import Points
 
-__all__ = ["decode_points", "decode_surface", "encode_points", "surface_of"]
+__all__ = [
+    "decode_points",
+    "decode_surface",
+    "encode_points",
+    "encode_surface",
+    "point_steps",
+    "points_of",
+    "surface_of",
+]
 
 
 def encode_points(points: Points, surface: CellSurface | None) -> dict[str, Any]:
@@ -27,8 +35,13 @@ def encode_points(points: Points, surface: CellSurface | None) -> dict[str, Any]
     if points.columns:
         rows["columns"] = {name: asdict(column) for name, column in points.columns.items()}
     if surface is not None:
-        rows |= {"cell_elevation": _nulls(surface.elevation), "cell_is_land": _nulls(surface.is_land)}
+        rows |= encode_surface(surface)
     return rows
+
+
+def encode_surface(surface: CellSurface) -> dict[str, Any]:
+    """Encode the surface of the cells of points."""
+    return {"cell_elevation": _nulls(surface.elevation), "cell_is_land": _nulls(surface.is_land)}
 
 
 def decode_points(rows: Mapping[str, Any]) -> Points:
@@ -48,13 +61,30 @@ def decode_surface(rows: Mapping[str, Any]) -> CellSurface | None:
     return CellSurface(elevation, is_land)
 
 
+def points_of(steps: Sequence[Mapping[str, Any]]) -> Points:
+    """Return all points that steps added, in their order."""
+    first, *later = (decode_points(step["points"]) for step in steps if "points" in step)
+    for more in later:
+        first = first.concat(more)
+    return first
+
+
 def surface_of(steps: Sequence[Mapping[str, Any]]) -> CellSurface | None:
     """Return the surface of the cells of all points that steps added; None if the first step has none."""
-    first, *later = (step["points"] for step in steps)
-    surface = decode_surface(first)
-    for rows in later:
-        surface = surface and surface.concat(decode_surface(rows) or CellSurface.unknown(len(rows["point_id"])))
+    first, *later = steps
+    surface = decode_surface(first["points"])
+    for step in later:
+        if surface is not None and "surface" in step:
+            surface = surface.fill(decode_surface(step["surface"]) or CellSurface.unknown(0))
+        if surface is not None and "points" in step:
+            rows = step["points"]
+            surface = surface.concat(decode_surface(rows) or CellSurface.unknown(len(rows["point_id"])))
     return surface
+
+
+def point_steps(settings: Mapping[str, Any]) -> list[int]:
+    """Return the numbers of the steps that say something of points: that added some, or the last with the surface."""
+    return sorted({cohort["growth"] for cohort in settings["cohorts"]} | {settings.get("surface_step", 0)})
 
 
 def _nulls(values: NDArray[np.float32]) -> list[float | None]:

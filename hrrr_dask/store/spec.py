@@ -19,7 +19,7 @@ from hrrr_dask.grid.points import Points
 from hrrr_dask.grid.projection import Grid
 from hrrr_dask.planning.layout import Axis, Layout
 from hrrr_dask.records import Cells
-from hrrr_dask.store.point_rows import decode_points, decode_surface, encode_points
+from hrrr_dask.store.point_rows import decode_points, decode_surface, encode_points, encode_surface
 
 __all__ = [
     "FORMAT_VERSION",
@@ -32,7 +32,6 @@ __all__ = [
     "encode_step",
     "first_step",
     "identity",
-    "points_of",
     "selection_of",
     "settings_of",
     "spec_of",
@@ -88,6 +87,8 @@ class StoreSpec:
     """Number of the last step of growth."""
     surface: CellSurface | None = None
     """Surface of the points' cells; None in a store that was made without."""
+    surface_step: int = 0
+    """Number of the last step that has the surface of cells that was unknown before; 0 if there is none."""
 
     @property
     def grid(self) -> Grid:
@@ -124,6 +125,8 @@ class Growth:
     """Points, whether or not the store has them."""
     surface: CellSurface | None = None
     """Surface of the cells of these points; None if it is unknown."""
+    known: CellSurface | None = None
+    """Surface of the cells of the store's first points, which may be unknown in the store."""
 
     def check(self, spec: StoreSpec, url: str) -> None:
         """Refuse points that the store has at other coordinates, and variables that it has with another selector.
@@ -179,6 +182,10 @@ class Growth:
         names = {variable.name for variable in spec.selection.variables}
         if new := [variable for variable in self.variables if variable.name not in names]:
             step["variables"] = _spelled(new)
+        if spec.surface is not None and self.known is not None:
+            filled = spec.surface.fill(self.known)
+            if filled is not spec.surface:
+                step["surface"] = encode_surface(filled)
         if self.points is not None and (later := self._new(spec)):
             _refuse_too_many(spec)
             surface = None
@@ -230,13 +237,16 @@ def apply_growth(spec: StoreSpec | None, step: Mapping[str, Any], number: int) -
         asked_from=step.get("asked_from", spec.asked_from),
         n_days=step.get("n_days", spec.n_days),
         growth=number,
+        surface_step=number if "surface" in step else spec.surface_step,
     )
+    if spec.surface is not None and "surface" in step:
+        after = replace(after, surface=spec.surface.fill(decode_surface(step["surface"]) or CellSurface.unknown(0)))
     if points is None:
         return after
     together = spec.points.concat(points)
     cohort = Cohort(len(together), together.digest(), number)
     cells = find_point_cells(together, spec.grid_section, selection.method)
-    surface = spec.surface
+    surface = after.surface
     if surface is not None:
         surface = surface.concat(decode_surface(step["points"]) or CellSurface.unknown(len(points)))
     return replace(after, points=together, cells=cells, cohorts=(*spec.cohorts, cohort), surface=surface)
@@ -261,6 +271,7 @@ def settings_of(spec: StoreSpec) -> dict[str, Any]:
         "n_days": spec.n_days,
         "cohorts": [asdict(cohort) for cohort in spec.cohorts],
         "growth": spec.growth,
+        **({"surface_step": spec.surface_step} if spec.surface_step else {}),
         "grid": spec.grid.describe(),
         "grid_section": spec.grid_section.hex(),
     }
@@ -300,6 +311,7 @@ def spec_of(settings: Mapping[str, Any], points: Points, surface: CellSurface | 
         cohorts=tuple(Cohort(**cohort) for cohort in settings["cohorts"]),
         growth=int(settings["growth"]),
         surface=surface,
+        surface_step=int(settings.get("surface_step", 0)),
     )
 
 
@@ -317,14 +329,6 @@ def identity(selection: Selection) -> dict[str, Any]:
 def encode_step(step: Mapping[str, Any]) -> bytes:
     """Encode a step as an object."""
     return json.dumps(step, indent=1).encode()
-
-
-def points_of(steps: Sequence[Mapping[str, Any]]) -> Points:
-    """Return all points that steps added, in their order."""
-    first, *later = (decode_points(step["points"]) for step in steps)
-    for more in later:
-        first = first.concat(more)
-    return first
 
 
 def _leads(selection: Selection) -> dict[str, list[int]]:

@@ -262,6 +262,37 @@ def test_an_unknown_surface_fails_nothing(fill, tmp_path, monkeypatch, lacks):
     assert hrrr_dask.status(str(tmp_path / "x.zarr")).odd_cells == ((water,) if known else ())
 
 
+@pytest.mark.parametrize("by", ["backfill", "add_points"])
+def test_a_surface_that_could_not_be_read_is_read_by_the_next_command_that_reads_files(
+    fill, add, tmp_path, monkeypatch, caplog, by
+):
+    def fail(*arguments):
+        raise UnreachableError("the source does not respond")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(probe, "read_messages", fail)
+        fill(places(0, 1), end="2024-01-01T00")
+    assert hrrr_dask.open_dataset(str(tmp_path / "x.zarr")).cell_elevation.isnull().all()
+    caplog.clear()
+    fill(None) if by == "backfill" else add(places(2))
+    points = (0, 1) if by == "backfill" else (0, 1, 2)
+    water = "1 point whose nearest cell is water (LAND:surface is 0): p0"
+    assert f"{water}; check their coordinates" in [record.getMessage() for record in caplog.records]
+    for command in (lambda: None, lambda: fill(None), lambda: add(places(0, 3))):  # and later ones keep it
+        command()
+        found = hrrr_dask.open_dataset(str(tmp_path / "x.zarr")).isel(point=slice(len(points)))
+        assert found.cell_elevation.values.tolist() == surface(points, "hgt_surface")
+        assert found.cell_is_land.values.tolist() == surface(points, "land_surface")
+        assert hrrr_dask.status(str(tmp_path / "x.zarr")).odd_cells == (water,)
+        assert verify_checksums(str(tmp_path / "x.zarr")).differences == ()
+
+
+def test_a_known_surface_is_not_read_again(fill, tmp_path, monkeypatch):
+    fill(places(0, 1), end="2024-01-01T00")
+    monkeypatch.setattr(probe, "read_messages", lambda *_: pytest.fail("it was read again"))
+    assert fill(None).files_read
+
+
 def test_a_subhourly_store_has_elevations_and_an_unknown_land_mask(fill, tmp_path):
     own = write_archive(
         tmp_path / "own",

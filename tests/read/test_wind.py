@@ -138,7 +138,6 @@ def test_a_constant_exponent_needs_one_height_only():
         wind(ds.drop_vars(NAMES), 100, 0.2)
 
 
-
 @pytest.mark.parametrize(
     ("names", "given", "expected"),
     [
@@ -146,8 +145,16 @@ def test_a_constant_exponent_needs_one_height_only():
         (["u10"], (100, 0.14), r"at 10 m needs v_component_wind_10m, and .* only u_component_wind_10m: .*"),
         (["v80"], (10, 0.14), r"at 80 m needs u_component_wind_80m, and .* only v_component_wind_80m: .*"),
         (["u80"], (100,), r"at 80 m needs v_component_wind_80m, and .* only u_component_wind_80m: .*"),
-        (["u10", "u80", "v80"], (100,), r"at 10 m needs v_.* only u_component_wind_10m: .*shear=0\.14 needs one height.*"),
-        (["u10", "v10", "u80"], (100,), r"at 80 m needs v_.* only u_component_wind_80m: .*shear=0\.14 needs one height.*"),
+        (
+            ["u10", "u80", "v80"],
+            (100,),
+            r"at 10 m needs v_.* only u_component_wind_10m: .*shear=0\.14 needs one.*",
+        ),
+        (
+            ["u10", "v10", "u80"],
+            (100,),
+            r"at 80 m needs v_.* only u_component_wind_80m: .*shear=0\.14 needs one.*",
+        ),
         (["u10", "u80", "v80"], (10,), r"at 10 m needs v_component_wind_10m, and .* only u_component_wind_10m: .*"),
     ],
 )

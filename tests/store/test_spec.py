@@ -17,8 +17,10 @@ from zarr.storage import MemoryStore
 
 from hrrr_dask.catalog.variables import parse_variables
 from hrrr_dask.errors import ConfigError, PlanError, PointsError
+from hrrr_dask.grid.cell_surface import CellSurface
 from hrrr_dask.grid.points import Points
 from hrrr_dask.planning.layout import Axis
+from hrrr_dask.store.point_rows import point_steps, points_of, surface_of
 from hrrr_dask.store.spec import (
     MAX_COHORTS,
     Cohort,
@@ -29,7 +31,6 @@ from hrrr_dask.store.spec import (
     encode_step,
     first_step,
     identity,
-    points_of,
     selection_of,
     settings_of,
     spec_of,
@@ -274,3 +275,32 @@ def test_an_axis_is_found_again_in_settings():
     settings_ = {"first_day": "2014-07-30", "cycles": [0, 6]}
     assert axis_of(settings_) == Axis(datetime(2014, 7, 30), (0, 6))
     assert axis_of(settings_of(SPEC)) == AXIS
+
+
+def test_a_surface_that_was_unknown_is_found_again_in_what_the_store_says_of_itself():
+    nan = np.nan
+
+    def surface(*values: float) -> CellSurface:
+        return CellSurface(np.array(values, np.float32), np.array(values, np.float32) * 0)
+
+    steps = [first_step(replace(make_spec(n_points=2), surface=surface(nan, nan)))]
+    spec = apply_growth(None, steps[0], 0)
+    for growth in (
+        Growth(points=make_points([2])),  # its surface could not be read either
+        Growth(n_days=40, known=surface(1, nan)),
+        Growth(points=make_points([3]), surface=surface(4), known=surface(9, 2, 3)),  # in one step
+        Growth(n_days=44),
+    ):
+        steps.append(json.loads(encode_step(growth.step_from(spec))))
+        spec = apply_growth(spec, steps[-1], len(steps) - 1)
+        again = json.loads(json.dumps(settings_of(spec)))
+        numbers = point_steps(again)
+        read = surface_of([steps[number] for number in numbers])
+        assert np.array_equal(read.elevation, spec.surface.elevation, equal_nan=True)
+        assert np.array_equal(read.is_land, spec.surface.is_land, equal_nan=True)
+        assert points_of([steps[number] for number in numbers]) == spec.points
+        assert settings_of(spec_of(again, spec.points, read)) == settings_of(spec)
+    assert numbers == [0, 1, 3]
+    assert spec.surface.elevation.tolist() == [1, 2, 3, 4]
+    assert Growth(known=surface(7, 7, 7)).step_from(spec) == {}
+    assert "surface_step" not in settings_of(as_created(make_spec()))
