@@ -12,6 +12,7 @@ from distributed import Client
 
 from hrrr_dask.archive.grid_probe import find_point_cells
 from hrrr_dask.catalog.variables import check_product, parse_variables
+from hrrr_dask.config.period import parse_duration, parse_period
 from hrrr_dask.config.settings import resolve_settings
 from hrrr_dask.display.watching import accept_show, show_run
 from hrrr_dask.grid.points import read_points
@@ -26,6 +27,7 @@ from hrrr_dask.job.request import (
     utc_now,
     warn_of_other_columns,
 )
+from hrrr_dask.job.until_complete import newest_run, run_until_complete
 from hrrr_dask.ledger.state import HEALING_DAYS
 from hrrr_dask.planning.plan import Plan
 from hrrr_dask.report.results import Report
@@ -154,6 +156,7 @@ def update(
     client: Client | str | None = None,
     progress: bool | Show | None = None,
     end: str | datetime | None = None,
+    until_complete: bool = False,
     **settings: Any,
 ) -> Report:
     """Read the newest runs, retry gaps of the days before them, and compact the ledger if needed.
@@ -166,13 +169,18 @@ def update(
         As for :func:`backfill`.
     end : str or datetime, optional
         Last init time; by default now.
+    until_complete : bool
+        Wait for the files of the newest runs that are not published yet, and read them in batches as they come; the
+        last run is then the newest one of which a wanted file should be published by now. The wait ends when every file
+        is there, after the setting ``deadline`` (``"2h"``), or when what is missing is overdue by two hours.
     **settings
         As for :func:`backfill`, except settings that are fixed in the store.
 
     Returns
     -------
     Report
-        What was read, and the gaps of the period.
+        What was read, and the gaps of the period; with `until_complete` also when each file came. A file that did not
+        come is a gap, and the next update tries it again.
 
     Raises
     ------
@@ -185,6 +193,7 @@ def update(
     0
     >>> hrrr_dask.update("new.zarr", end="2024-07-02T12").files_read
     10
+    >>> report = update("s3://my-bucket/farms.zarr", until_complete=True, deadline="50min")  # doctest: +SKIP
     """
     url = url_of(store)
     target = open_store(url, settings)
@@ -195,10 +204,31 @@ def update(
     begin = spec.axis.init_time(spec.asked_from * cycles + int(attempted[-1])) if attempted.size else None
     start = period.start if begin is None else max(period.start, begin - timedelta(days=HEALING_DAYS))
     last = end or utc_now().replace(minute=0, second=0, microsecond=0)
-    report = backfill(None, start, last, url, client=client, progress=progress, **settings)
+    newest = newest_run(spec.selection, utc_now()) if until_complete else None
+    if newest is None:
+        report = backfill(None, start, last, url, client=client, progress=progress, **settings)
+    else:
+        last = min(newest, parse_period(start, last, spec.axis.cycles).end) if newest >= start else last
+        report = _wait(url, start, last, client, progress, settings)
     if target.ledger.n_entries() > MAX_ENTRIES:
         target.ledger.compact(utc_now())
     return report
+
+
+def _wait(
+    url: str,
+    start: datetime,
+    last: str | datetime,
+    client: Client | str | None,
+    progress: bool | Show | None,
+    settings: dict[str, Any],
+) -> Report:
+    deadline = parse_duration("deadline", resolve_settings(deadline=settings.get("deadline"))["deadline"])
+    connected = resolve_client(client, settings)
+    with show_run(progress) as show:
+        return run_until_complete(
+            lambda: check_request(None, start, last, url, settings), deadline, client=connected, show=show
+        )
 
 
 @accept_show

@@ -32,7 +32,7 @@ from hrrr_dask.archive.responses import (
 )
 from hrrr_dask.archive.retry_after import RetryAfter
 from hrrr_dask.archive.sources import Source
-from hrrr_dask.errors import AccessDeniedError, ArchiveError, UnreachableError
+from hrrr_dask.errors import AccessDeniedError, ArchiveError, NotPublishedError, UnreachableError
 from hrrr_dask.objects.backends import open_object_store
 from hrrr_dask.objects.forks import refuse_if_lost
 from hrrr_dask.objects.locations import local_path
@@ -202,6 +202,55 @@ class Client:
         if len({(response.etag, response.size) for response in responses}) > 1:
             raise replaced_error(requests[0])
         return responses
+
+    def list_sizes(self, prefix: str, tally: Tally) -> dict[str, int] | None:
+        """List objects with one request, or one a thousand keys of its folder where the source has no better way.
+
+        Parameters
+        ----------
+        prefix : str
+            Beginning of the keys: a folder, and the beginning of the names in it.
+        tally : Tally
+            Counts the request.
+
+        Returns
+        -------
+        dict of str to int, optional
+            Key to size [B]; None if the source cannot be listed: a web server, or a bucket that does not allow it.
+
+        Raises
+        ------
+        UnreachableError
+            If the source gave no answer, or is down. It is not asked again: the caller looks once more later.
+        """
+        if self.source.url.startswith(("http://", "https://")):
+            return None
+        if self._limit is not None:
+            self._limit.wait(threading.Event())
+        request = Request(self.source, prefix)
+        self.breaker.admit()
+        tally.add(requests=1)
+        try:
+            found = self._list(prefix)
+        except (BaseError, OSError) as error:
+            cause = classify_error(request, error)
+            if isinstance(cause, AccessDeniedError | NotPublishedError):  # objects may be readable nevertheless
+                self.breaker.responded()
+                return None
+            self._record(request, cause)
+            raise UnreachableError(f"{request.url}* cannot be listed: {cause}") from None
+        self.breaker.responded()
+        return found
+
+    def _list(self, prefix: str) -> dict[str, int]:
+        folder, _, _ = prefix.rpartition("/")
+        found: dict[str, int] = {}
+        for chunk in obstore.list(self._store, f"{folder}/", offset=prefix):
+            found |= {each["path"]: each["size"] for each in chunk if each["path"].startswith(prefix)}
+            in_order = local_path(self.source.url) is None
+            if in_order and not chunk[-1]["path"].startswith(prefix):
+                break
+        return found
 
     def _read_together(self, requests: Sequence[Request], tally: Tally) -> list[Response]:
         stop = threading.Event()

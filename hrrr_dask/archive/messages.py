@@ -12,7 +12,7 @@ from hrrr_dask.archive.fetch import Client, Response, Tally
 from hrrr_dask.archive.index_scan import scan_messages
 from hrrr_dask.archive.inventory import check_extent, locate, merge_ranges, parse_inventory, select
 from hrrr_dask.archive.prefixes import Prefixes
-from hrrr_dask.catalog.products import object_keys
+from hrrr_dask.catalog.products import object_key, object_keys
 from hrrr_dask.catalog.selectors import Selector, Wanted
 from hrrr_dask.catalog.variables import find_companion
 from hrrr_dask.errors import (
@@ -30,7 +30,7 @@ from hrrr_dask.grib.identity import check_message
 from hrrr_dask.grid.projection import Grid
 from hrrr_dask.records import ByteRange, GribFile, Record
 
-__all__ = ["FileMessages", "read_messages"]
+__all__ = ["FileMessages", "is_whole", "read_messages"]
 
 _T = TypeVar("_T")
 
@@ -156,7 +156,7 @@ def _read_by_inventory(request: _Request) -> dict[int, FileMessages]:
     records = parse_inventory(str(text, "utf-8", errors="replace"), request.file.init_time)
     chosen, gaps = _choose(request, records)
     if gaps:
-        _check_complete(request, records)
+        _check_complete(request.client, request.file, request.key, records, request.tally)
     responses, messages = _download_messages(request, chosen, "")
     if responses:
         check_extent(records, responses[0].size)
@@ -195,21 +195,45 @@ def _choose(request: _Request, records: tuple[Record, ...]) -> tuple[dict[Wanted
     return chosen, gaps
 
 
-def _check_complete(request: _Request, records: tuple[Record, ...]) -> None:
+def is_whole(client: Client, file: GribFile, tally: Tally) -> bool | None:
+    """Return whether a source has all of a file: the last message of its inventory ends where the file ends.
+
+    None if there is no inventory, or it is not that of the file.
+
+    Raises
+    ------
+    UnreachableError, AccessDeniedError
+        If the source gave no answer.
+    """
+    key = object_key(file)
+    try:
+        text = client.read_all(f"{key}.idx", tally).data
+        records = parse_inventory(str(text, "utf-8", errors="replace"), file.init_time)
+        _check_complete(client, file, key, records, tally)
+    except (NotPublishedError, InventoryError):
+        return None
+    except TruncatedError:
+        return False
+    return True
+
+
+def _check_complete(client: Client, file: GribFile, key: str, records: tuple[Record, ...], tally: Tally) -> None:
     """Refuse an inventory that ends before its file: a message that it does not list may exist.
 
     Raises
     ------
     InventoryError
         If the last message listed is not the last one of the file.
+    TruncatedError
+        If the file ends before that message does.
     """
     start = records[-1].byte_range.start
     place = ByteRange(start, start + INDICATOR_BYTES)
-    indicator = request.client.read_range(request.key, place, request.tally)
+    indicator = client.read_range(key, place, tally)
     stop = start + int.from_bytes(indicator.data[8:16], "big")  # section 0, octets 9 to 16: the message's length
     if stop != indicator.size:
-        raise InventoryError(
-            f"the inventory of {request.file.label} ends with the message at bytes {start:,} to {stop:,}, "
+        raise (TruncatedError if stop > indicator.size else InventoryError)(
+            f"the inventory of {file.label} ends with the message at bytes {start:,} to {stop:,}, "
             f"the file has {indicator.size:,}: it is cut off, or of another file"
         )
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
+
+import numpy as np
 
 from hrrr_dask.records import GribFile
 
@@ -25,6 +27,7 @@ __all__ = [
     "object_key",
     "object_keys",
     "old_object_key",
+    "usual_publication",
 ]
 
 ARCHIVE_START: Final = datetime(2014, 7, 30)
@@ -96,6 +99,9 @@ OLD_NAMES_UNTIL: Final = datetime(2018, 9, 17)
 SUBHOURLY_HOURS: Final = 18
 """Last lead time of the sub-hourly product in every run [h]."""
 
+_DELAYS: Final = ((0, 18, 48), (51, 86, 120))
+"""Lead hours [h], and minutes from the init time until such a file is published [min]."""
+
 ALASKA_EVERY_HOURS: Final = 3
 """Interval between runs in Alaska [h]."""
 
@@ -129,6 +135,22 @@ def last_lead_hour(init_time: datetime, product: str = "sfc", domain: str = "con
         return None
     last = era.synoptic_hours if init_time.hour in SYNOPTIC_HOURS else era.other_hours
     return min(last, SUBHOURLY_HOURS) if product == "subh" else last
+
+
+def usual_publication(file: GribFile) -> datetime:
+    """Return when NOAA usually publishes a file, UTC.
+
+    The objects of NOAA's bucket have a ``Last-Modified`` of about 51 minutes after the init time for lead time 0, 86
+    for 18 hours and 120 for 48 hours; straight lines are assumed between. Files can come in another order. The Solar
+    Forecast Arbiter waits 45 minutes for the first file and 75 more for the last
+    (``solarforecastarbiter/io/fetch/nwp.py``).
+
+    Examples
+    --------
+    >>> usual_publication(GribFile(datetime(2024, 1, 1, 6), 0))
+    datetime.datetime(2024, 1, 1, 6, 51)
+    """
+    return file.init_time + timedelta(minutes=round(float(np.interp(file.lead_hours, *_DELAYS))))
 
 
 def object_key(file: GribFile) -> str:

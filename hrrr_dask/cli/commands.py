@@ -122,11 +122,22 @@ def backfill_command(*, as_json: bool, **given: Any) -> None:
 @source_options
 @cluster_options
 @click.option("--end", metavar="TIME", help="Last init time.  [default: now]")
+@click.option(
+    "--until-complete", is_flag=True, help="Wait for files of the newest runs, and read them as they are published."
+)
+@click.option(
+    "--deadline",
+    metavar="DURATION",
+    help="With --until-complete: wait at most so long, such as 50min; files that are missing then are gaps, which the "
+    "next update tries again.  [default: 2h]",
+)
 @json_option
 def update_command(*, as_json: bool, **given: Any) -> None:
     """Read the newest runs that are not in the store, and retry gaps of the week before them."""
     from hrrr_dask.api import update  # noqa: PLC0415  --help should not wait for Dask
 
+    if given["deadline"] is not None and not given["until_complete"]:
+        raise click.UsageError("--deadline limits the wait of --until-complete: add that, or leave --deadline out")
     _run(update, settings(given), as_json=as_json)
 
 

@@ -56,6 +56,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "kubernetes": POD_SETTINGS,
     "threads": FILES_AT_ONCE,
     "worker-timeout-s": 600.0,
+    "deadline": "2h",
     "memory-limit-mb": 4096,
     "axis-start": f"{ARCHIVE_START:%Y-%m-%d}",
     "partition-days": 0,

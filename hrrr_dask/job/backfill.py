@@ -40,7 +40,16 @@ from hrrr_dask.store.published import repair_status
 from hrrr_dask.store.spec import Growth, StoreSpec
 from hrrr_dask.store.store import Store, read_states
 
-__all__ = ["count_files_to_read", "run_backfill"]
+__all__ = [
+    "connect",
+    "count_files_to_read",
+    "find_missing",
+    "keep_files",
+    "make_report",
+    "open_or_describe",
+    "read_missing",
+    "run_backfill",
+]
 
 _log = logging.getLogger("hrrr_dask")
 
@@ -90,21 +99,55 @@ def run_backfill(
         warn_of_odd_cells(store.spec.points, store.spec.surface)
     missing_values = find_missing(request, store, retry_gaps=retry_gaps, only_attempted=only_attempted)
     if only is not None:
-        missing_values = _keep_files(request, missing_values, only)
-    to_read = _count_files(request, missing_values)
+        missing_values = keep_files(request, missing_values, only)
     result = RunResult((), interrupted=False)
-    progress = Progress(files_total=to_read)
-    if to_read:
-        with _cluster(client, request.settings) as connected:
-            first_day, n_days = request.days
-            surface = read_unknown_surface(request)
-            store = store.make_or_grow(Growth(asked_from=first_day, n_days=n_days, known=surface))
-            progress.dashboard = connected.dashboard_link or ""
-            partitions = iter_partitions(request.plan, request.axis, missing_values)
-            show = show or _LogNotices()
-            show(progress)
-            result = run(connected, _job(request, store), partitions, progress, show)
-    return _report(request, store, result, progress)
+    progress = Progress(files_total=_count_files(request, missing_values))
+    if progress.files_total:
+        with connect(client, request.settings) as connected:
+            store, result = read_missing(request, store, missing_values, connected, progress, show)
+    return make_report(request, store, result, progress)
+
+
+def read_missing(
+    request: Request,
+    store: Store,
+    missing_values: MissingValues,
+    client: Client,
+    progress: Progress,
+    show: Show | None = None,
+) -> tuple[Store, RunResult]:
+    """Make the store or grow it to the request's period, and read missing values into it.
+
+    Parameters
+    ----------
+    request : Request
+        The request.
+    store : Store
+        Of :func:`open_or_describe`.
+    missing_values : MissingValues
+        Of :func:`find_missing`.
+    client : distributed.Client
+        The cluster, of :func:`connect`.
+    progress : Progress
+        Updated in place.
+    show : callable, optional
+        Called after every change; by default, what the run waits for is logged.
+
+    Returns
+    -------
+    store : Store
+        The store as it is now.
+    result : RunResult
+        What was committed.
+    """
+    first_day, n_days = request.days
+    surface = read_unknown_surface(request)
+    store = store.make_or_grow(Growth(asked_from=first_day, n_days=n_days, known=surface))
+    progress.dashboard = client.dashboard_link or ""
+    partitions = iter_partitions(request.plan, request.axis, missing_values)
+    show = show or _LogNotices()
+    show(progress)
+    return store, run(client, _job(request, store), partitions, progress, show)
 
 
 def open_or_describe(request: Request) -> Store:
@@ -156,7 +199,7 @@ def find_missing(
     return replace(todo, wanted=todo.wanted & states.attempted[None]) if only_attempted else todo
 
 
-def _keep_files(request: Request, values: MissingValues, files: Collection[GribFile]) -> MissingValues:
+def keep_files(request: Request, values: MissingValues, files: Collection[GribFile]) -> MissingValues:
     """Leave out the values of all other files."""
     kept = np.zeros(values.wanted.shape[1:], dtype=bool)
     hours = np.asarray(request.plan.selection.file_hours)
@@ -178,7 +221,8 @@ def _count_files(request: Request, todo: MissingValues) -> int:
     return sum(len(partition.readings) for partition in iter_partitions(request.plan, request.axis, todo))
 
 
-def _report(request: Request, store: Store, result: RunResult, progress: Progress) -> Report:
+def make_report(request: Request, store: Store, result: RunResult, progress: Progress) -> Report:
+    """Report what was read, and the gaps that the ledger now has in the request's period."""
     plan, reports = request.plan, result.reports
     inits = slice(request.axis.index(plan.period.start), request.axis.index(plan.period.end) + 1)
     codes = _own_states(request, store, inits).codes
@@ -239,7 +283,8 @@ def _job(request: Request, store: Store) -> Job:
     )
 
 
-def _cluster(client: Client | None, settings: dict[str, Any]) -> AbstractContextManager[Client]:
+def connect(client: Client | None, settings: dict[str, Any]) -> AbstractContextManager[Client]:
+    """Check the user's client, or start or connect to the cluster of the settings."""
     if client is None:
         return open_client(parse_cluster(settings))
     check_workers(client)

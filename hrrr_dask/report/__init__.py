@@ -3,4 +3,14 @@
 Uses `ledger` and `quality`. Reads no store: functions take arrays.
 """
 
-__all__ = ["assessment", "differences", "findings", "flagmap", "heatmap", "quality_page", "results", "watched"]
+__all__ = [
+    "arrivals",
+    "assessment",
+    "differences",
+    "findings",
+    "flagmap",
+    "heatmap",
+    "quality_page",
+    "results",
+    "watched",
+]

@@ -12,6 +12,7 @@ from hrrr_dask.display.tables import Column, Displayed, Table
 from hrrr_dask.ledger.completeness import StatusRow
 from hrrr_dask.ledger.gaps import Gap
 from hrrr_dask.outcomes import OUTCOMES
+from hrrr_dask.report.arrivals import Arrival, describe_arrivals
 
 __all__ = ["Report", "Status"]
 
@@ -64,6 +65,8 @@ class Report(Displayed):
     """Source that did not respond for a while to what was wrong; the next one was read meanwhile."""
     first_files_with_gaps: tuple[str, ...] = ()
     """Labels of the first few files with gaps in the period, such as ``20240101T06-f05``."""
+    arrivals: tuple[Arrival, ...] = ()
+    """When each file of the runs that were waited for came; empty without ``until_complete``."""
 
     @property
     def outcome(self) -> str:
@@ -98,6 +101,7 @@ class Report(Displayed):
         rows.append(("written", f"{format_size(self.bytes_written)} in {self.partitions_written:,} partitions"))
         rows.append(("time", f"{self.seconds:.1f} s"))
         rows += [("source", f"{name} was skipped for a while, {why}") for name, why in self.skipped_sources.items()]
+        rows += describe_arrivals(self.arrivals)
         rows += _gap_rows(self.gaps)
         if self.gaps_by_variable:
             rows.append(("", ", ".join(f"{name} {count:,}" for name, count in self.gaps_by_variable.items())))

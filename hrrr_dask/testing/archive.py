@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrrr_dask.catalog.lead_times import lead_times_of
-from hrrr_dask.catalog.products import last_lead_hour, object_key, old_object_key
+from hrrr_dask.catalog.products import last_lead_hour, object_key, old_object_key, usual_publication
 from hrrr_dask.errors import ConfigError
 from hrrr_dask.records import GribFile
 from hrrr_dask.testing.fields import expected_field
@@ -40,9 +40,6 @@ __all__ = [
     "published_at",
     "write_archive",
 ]
-
-_DELAYS: Final = ((0, 18, 48), (51, 86, 120))
-"""Lead hours [h], and minutes from the init time until such a file is published [min]."""
 
 HOURS_OF_DAY: Final = tuple(range(24))
 
@@ -194,27 +191,14 @@ def write_archive(
 def published_at(file: GribFile) -> datetime:
     """Return when NOAA would publish a file, UTC, the time of its last change in a synthetic archive.
 
-    The objects of NOAA's bucket have a ``Last-Modified`` of about 51 minutes after the init time for lead time 0, 86
-    for 18 hours and 120 for 48 hours, with straight lines between. The Solar Forecast Arbiter waits 45 minutes for the
-    first file and 75 more for the last (``solarforecastarbiter/io/fetch/nwp.py``).
-
-    Parameters
-    ----------
-    file : GribFile
-        File of the archive.
-
-    Returns
-    -------
-    datetime
-        Time of its publication, UTC.
+    As :func:`hrrr_dask.catalog.products.usual_publication`.
 
     Examples
     --------
     >>> published_at(GribFile(datetime(2024, 1, 1, 6), 0))
     datetime.datetime(2024, 1, 1, 6, 51)
     """
-    minutes = round(float(np.interp(file.lead_hours, *_DELAYS)))
-    return file.init_time + timedelta(minutes=minutes)
+    return usual_publication(file)
 
 
 def _date(path: Path, moment: datetime) -> None:

@@ -298,7 +298,7 @@ def test_the_documentation_lists_every_mode_and_its_commands_run(tmp_path, monke
     with serving(shlex.split(serve.removesuffix(" &").replace("8123", "0"))) as (_, url):
         arguments = shlex.split(backfill.replace("http://127.0.0.1:8123", url))
         with without_dask() as client:
-            monkeypatch.setattr(job_backfill, "_cluster", lambda *_: nullcontext(client))
+            monkeypatch.setattr(job_backfill, "connect", lambda *_: nullcontext(client))
             done = CliRunner().invoke(cli, arguments[1:])
         assert (arguments[0], done.exit_code) == ("hrrr-dask", 0), done.output
         status = hrrr_dask.status(tmp_path / "farms.zarr")
