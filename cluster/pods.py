@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hrrr_dask.errors import HrrrDaskError
@@ -70,7 +71,7 @@ def run_and_report(action: Callable[[], Report | WatchReport], *, gaps_are_done:
     except KeyboardInterrupt:
         sys.stderr.write("stopped; run the same command again to do the rest\n")
         return 1
-    json.dump({"outcome": report.outcome, **dataclasses.asdict(report)}, sys.stdout)
+    json.dump({"outcome": report.outcome, **dataclasses.asdict(report)}, sys.stdout, default=datetime.isoformat)
     sys.stdout.write("\n")
     return 0 if gaps_are_done and report.exit_code == EXIT_WITH_GAPS else report.exit_code
 

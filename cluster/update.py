@@ -21,7 +21,11 @@ def main() -> int:
 
     def update() -> hrrr_dask.Report:
         return hrrr_dask.update(
-            given.store, workers=given.workers, progress=LogLines(), **parse_settings(given.setting)
+            given.store,
+            workers=given.workers,
+            progress=LogLines(),
+            until_complete=given.until_complete,
+            **parse_settings(given.setting),
         )
 
     return run_and_report(update, gaps_are_done=given.gaps_are_done)
@@ -31,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("store", help="directory or s3://bucket/prefix of an existing store")
     parser.add_argument("--workers", type=int, default=1, help="number of reading processes (default 1)")
+    parser.add_argument("--until-complete", action="store_true", help="wait for files, up to the setting deadline")
     parser.add_argument("--setting", action="append", default=[], metavar="NAME=VALUE", help="such as source=google")
     parser.add_argument("--gaps-are-done", action="store_true", help="exit with 0 instead of 3 if the archive has gaps")
     return parser

@@ -4,7 +4,9 @@ import threading
 from datetime import datetime
 from itertools import chain, repeat
 
+import obstore
 import pytest
+from support import needs
 
 from hrrr_dask.archive.fetch import Client, FetchSettings, Tally, get_client, max_pause_s
 from hrrr_dask.archive.sources import Source, parse_source
@@ -18,8 +20,9 @@ from hrrr_dask.errors import (
     TruncatedError,
     UnreachableError,
 )
+from hrrr_dask.objects.backends import open_object_store
 from hrrr_dask.records import ByteRange
-from hrrr_dask.testing import FaultServer
+from hrrr_dask.testing import FaultServer, loopback_s3
 
 BODY = bytes(range(200))
 NOW = FetchSettings(attempts=3, timeout_s=5, backoff_s=0)
@@ -372,3 +375,45 @@ def test_every_error_of_this_layer_travels():
 
     for error in (NotPublishedError("a"), UnreachableError("b"), TruncatedError("c")):
         assert isinstance(pickle.loads(pickle.dumps(error)), HrrrDaskError)
+
+
+NAMES = [(run, f"hrrr.t{run:02d}z.wrf{name}.grib2") for run in (6, 12) for name in ("sfcf00", "subhf00")]
+KEYS = {f"hrrr.20240102/conus/{name}": run for run, name in NAMES}
+"""Key to size."""
+
+
+def test_the_files_of_a_run_are_listed_with_one_request_for_a_directory(tmp_path):
+    for key, size in KEYS.items():
+        path = tmp_path / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(size))
+    tally = Tally()
+    client = Client(parse_source(str(tmp_path)), NOW)
+    assert client.list_sizes("hrrr.20240102/conus/hrrr.t06z.wrfsfcf", tally) == {
+        "hrrr.20240102/conus/hrrr.t06z.wrfsfcf00.grib2": 6
+    }
+    assert client.list_sizes("hrrr.20240103/conus/hrrr.t06z.wrfsfcf", tally) == {}
+    assert tally.requests == 2
+
+
+def test_the_files_of_a_run_are_listed_on_s3(monkeypatch):
+    needs.extra("moto")
+    with loopback_s3() as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        server.create_bucket("hrrr")
+        source = parse_source("s3://hrrr", {"endpoint": server.endpoint})
+        for key, size in KEYS.items():
+            obstore.put(open_object_store(source.url, dict(source.options)), key, bytes(size))
+        client = Client(source, NOW)
+        assert client.list_sizes("hrrr.20240102/conus/hrrr.t06z.wrfsubhf", Tally()) == {
+            "hrrr.20240102/conus/hrrr.t06z.wrfsubhf00.grib2": 6
+        }
+        with pytest.raises(UnreachableError, match="no-such-bucket"):
+            Client(parse_source("s3://no-such-bucket", {"endpoint": server.endpoint}), NOW).list_sizes("a/b", Tally())
+
+
+def test_a_web_server_is_not_listed():
+    with serve() as server:
+        assert client_of(server).list_sizes("hrrr.20240102/conus/hrrr.t06z", Tally()) is None
+        assert not server.requests

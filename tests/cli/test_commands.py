@@ -180,7 +180,8 @@ def test_every_flag_of_backfill_arrives(calls):
 @pytest.mark.parametrize(
     ("command", "flags", "settings"),
     [
-        ("update", ("--end", "2024-01-02"), {"end": "2024-01-02"}),
+        ("update", ("--end", "2024-01-02"), {"end": "2024-01-02", "until_complete": False}),
+        ("update", ("--until-complete", "--deadline", "50min"), {"until_complete": True, "deadline": "50min"}),
         ("add-points", ("--points", "new.csv"), {"points": "new.csv"}),
         ("add-variables", ("--variables", "wind_gust_surface"), {"variables": "wind_gust_surface"}),
     ],
@@ -289,9 +290,9 @@ def test_a_value_may_hold_an_equals_sign(calls):
 
 
 def test_every_flag_of_the_settings_is_a_setting():
-    names = {option for command in ("plan", "backfill") for option in options_of(command)}
+    names = {option for command in ("plan", "backfill", "update") for option in options_of(command)}
     of_the_call = {"points", "start", "end", "store", "json", "retry-gaps", "source-option", "store-option", "help"}
-    of_the_call |= {"calibrate", "kubernetes-option", "dry-run"}
+    of_the_call |= {"calibrate", "kubernetes-option", "dry-run", "until-complete"}
     assert names - of_the_call <= set(DEFAULTS)
     assert set(DEFAULTS) - names == {"fetch", "kubernetes", "source-options", "store-options"}
 
@@ -332,6 +333,7 @@ def test_the_report_as_json_is_the_report_and_its_outcome(calls):
         "decoded_by": {},
         "skipped_sources": {},
         "first_files_with_gaps": [],
+        "arrivals": [],
     }
 
 
@@ -541,3 +543,10 @@ def test_dask_has_the_same_commands_under_hrrr():
     (entry_point,) = (ep for ep in entry_points(group="dask_cli") if ep.value.startswith("hrrr_dask."))
     command = entry_point.load()
     assert (command, command.name) == (cli, "hrrr")  # dask goes by the command's own name
+
+
+def test_a_deadline_without_a_wait_is_refused(calls):
+    result = run("update", "--store", "s.zarr", "--deadline", "50min")
+    assert result.exit_code == 2
+    assert "--deadline limits the wait of --until-complete: add that, or leave --deadline out" in result.stderr
+    assert calls == []

@@ -139,7 +139,8 @@ def test_the_script_waits_for_scheduler_and_workers_up_to_a_timeout(script, monk
         backfill._connect("tcp://never:8786", 1, wait_s=0)
 
 
-def test_update_passes_its_options_on(script, monkeypatch, report):
+@pytest.mark.parametrize("more", [[], ["--until-complete"]])
+def test_update_passes_its_options_on(script, monkeypatch, report, more):
     seen = {}
 
     def update(store, **given):
@@ -147,10 +148,10 @@ def test_update_passes_its_options_on(script, monkeypatch, report):
         return report
 
     monkeypatch.setattr(hrrr_dask, "update", update)
-    monkeypatch.setattr(sys, "argv", ["update.py", "s3://b/x.zarr", "--workers=2", "--setting=source=google"])
+    monkeypatch.setattr(sys, "argv", ["update.py", "s3://b/x.zarr", "--workers=2", "--setting=deadline=9min", *more])
     assert script("update").main() == report.exit_code
     show = seen.pop("progress")
-    assert seen == {"store": "s3://b/x.zarr", "workers": 2, "source": "google"}
+    assert seen == {"store": "s3://b/x.zarr", "workers": 2, "deadline": "9min", "until_complete": bool(more)}
     assert isinstance(show, script("pods").LogLines)
 
 
