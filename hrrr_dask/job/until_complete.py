@@ -160,6 +160,7 @@ class _Wait:
         self._client, self._connected, self._stack = client, False, stack
         self._began = utc_now()
         self._view = _look(ask)
+        self._started = self._view.request.started
         self._progress = Progress(files_total=len(self._view.missing))
         self._reports: list[PartitionReport] = []
         self._arrivals = _Arrivals(self._view.request)
@@ -232,7 +233,7 @@ class _Wait:
             self._show(self._progress)
 
     def _report(self) -> Report:
-        view = self._view
+        view = replace(self._view, request=replace(self._view.request, started=self._started))
         result = RunResult(tuple(self._reports), self.stop.is_set())
         report = make_report(view.request, view.store, result, self._progress)
         files = sorted(self._files_of_new_runs())

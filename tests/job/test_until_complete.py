@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -161,7 +162,9 @@ def assert_right(store, missing=()):
 
 
 def test_files_are_committed_as_they_come_and_the_report_says_how_late_they_were(store, feed, client, commits):
+    began = time.perf_counter()
     report = wait(store, client)
+    assert report.seconds == pytest.approx(time.perf_counter() - began, rel=0.5), "of the whole wait"
     assert (report.outcome, report.files_read, report.files_done_before, report.gaps) == ("done", 4, 4, {})
     assert commits[0] == ["12-f00"], "what is there is committed without waiting for the rest"
     assert commits[-1] == ["12-f18"]
