@@ -12,7 +12,8 @@ from distributed import Client
 
 from hrrr_dask.archive.grid_probe import find_point_cells
 from hrrr_dask.catalog.variables import check_product, parse_variables
-from hrrr_dask.config.period import parse_duration, parse_period
+from hrrr_dask.config.duration import parse_duration
+from hrrr_dask.config.period import parse_period
 from hrrr_dask.config.settings import resolve_settings
 from hrrr_dask.display.watching import accept_show, show_run
 from hrrr_dask.grid.points import read_points
@@ -223,11 +224,14 @@ def _wait(
     progress: bool | Show | None,
     settings: dict[str, Any],
 ) -> Report:
-    deadline = parse_duration("deadline", resolve_settings(deadline=settings.get("deadline"))["deadline"])
+    seconds = parse_duration("deadline", resolve_settings(deadline=settings.get("deadline"))["deadline"])
     connected = resolve_client(client, settings)
     with show_run(progress) as show:
         return run_until_complete(
-            lambda: check_request(None, start, last, url, settings), deadline, client=connected, show=show
+            lambda: check_request(None, start, last, url, settings),
+            timedelta(seconds=seconds),
+            client=connected,
+            show=show,
         )
 
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from hrrr_dask.catalog.products import ARCHIVE_START
-from hrrr_dask.errors import ConfigError, PlanError
+from hrrr_dask.errors import PlanError
 
-__all__ = ["Period", "parse_day", "parse_duration", "parse_period"]
+__all__ = ["Period", "parse_day", "parse_period"]
 
 _ONE_HOUR: Final = timedelta(hours=1)
 
@@ -81,26 +81,6 @@ def parse_day(what: str, value: str) -> datetime:
     if not whole_day:
         raise PlanError(f"{what} {value!r} is not a date: write it like 2024-01-31")
     return moment
-
-
-def parse_duration(what: str, text: str) -> timedelta:
-    """Parse a duration such as ``90s``, ``50min``, ``2h`` or ``1h30min``.
-
-    Raises
-    ------
-    ConfigError
-        If it is none.
-
-    Examples
-    --------
-    >>> parse_duration("deadline", "1h30min")
-    datetime.timedelta(seconds=5400)
-    """
-    match = re.fullmatch(r"\s*(?:(\d{1,4})\s*h)?\s*(?:(\d{1,5})\s*min)?\s*(?:(\d{1,6})\s*s)?\s*", text)
-    if match is None or not any(match.groups()):
-        raise ConfigError(f"{what} {text!r} is not a duration: write it like 90s, 50min, 2h or 1h30min")
-    hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _parse_time(what: str, value: str | datetime) -> tuple[datetime, bool]:
