@@ -232,10 +232,13 @@ def _crps(
     dims = [f"dim_{k}" for k in range(actual.ndim)]
     for k in range(table.shape[-1]):
         older = table[..., k:]
+        pair = ~np.isnan(older[..., 0]) & ~np.isnan(actual)  # scores would take means of nothing, and warn in threads
         there = np.argsort(np.isnan(older), axis=-1, kind="stable")[..., :members]
-        ensemble = xr.DataArray(np.take_along_axis(older, there, axis=-1), dims=[*dims, "member"])
-        scored = score(ensemble, xr.DataArray(actual, dims=dims), "member", method="ecdf", preserve_dims="all")
-        found[..., k] = np.where(np.isnan(table[..., k]), np.nan, scored.transpose(*dims).values)
+        chosen = np.where(pair[..., None], np.take_along_axis(older, there, axis=-1), 0)
+        ensemble = xr.DataArray(chosen, dims=[*dims, "member"])
+        truth = xr.DataArray(np.where(pair, actual, 0), dims=dims)
+        scored = score(ensemble, truth, "member", method="ecdf", preserve_dims="all")
+        found[..., k] = np.where(pair, scored.transpose(*dims).values, np.nan)
     return found
 
 

@@ -14,6 +14,7 @@ from support.forecasts import HOUR, CountingStore, forecasts
 from zarr.storage import LocalStore
 
 from hrrr_dask.errors import ConfigError, PointsError, UsageError
+from hrrr_dask.read import skill
 from hrrr_dask.read.accessor import fixed_lead
 from hrrr_dask.read.skill import errors
 
@@ -142,6 +143,22 @@ def test_labels_and_units():
     assert found.n.attrs == {"long_name": "number of pairs", "units": "1"}
     assert found.point_id.values.tolist() == ["p0", "p1", "p2"]
     assert set(found.coords) == {"lead_time", "point_id", "latitude", "crs"}
+
+
+def test_scores_never_takes_a_mean_of_nothing(monkeypatch):
+    """Its numpy would warn, and threads of Dask undo each other's filters of warnings."""
+    score, empty = needs.extra("scores.probability").crps_for_ensemble, []
+
+    def spy(ensemble: xr.DataArray, truth: xr.DataArray, *args: Any, **options: Any) -> Any:
+        empty.append(int((ensemble.isnull().all("member") | truth.isnull()).sum()))
+        return score(ensemble, truth, *args, **options)
+
+    monkeypatch.setattr(skill, "_crps_function", lambda: spy)
+    ds = forecasts()[["temperature_2m"]]
+    found = errors(ds.where(ds.point > 0)).compute()
+    assert set(empty) == {0}
+    assert found.crps.isel(point=0).isnull().all()
+    assert found.crps.isel(point=1).notnull().any()
 
 
 def test_without_the_extra_only_the_crps_is_missing(monkeypatch):
