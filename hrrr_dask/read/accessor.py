@@ -249,6 +249,11 @@ class HrrrArrayAccessor(_Listed):
         """The n stored points nearest to a place, with their distance."""
         return self._apply(nearest, latitude, longitude, n)
 
+    @_documented_by(errors)
+    def errors(self, truth: Truth | None = None, *, members: int = 6) -> xr.Dataset:
+        """Errors by lead time, against the analysis or observations."""
+        return errors(self._to_dataset(), truth, members=members)
+
     @_documented_by(to_frame, "variables")
     def to_frame(self, point: str | Sequence[str] | None = None, *, dropna: bool = True) -> pd.DataFrame:
         """A tidy pandas table: a row for each forecast and point."""
@@ -258,3 +263,26 @@ class HrrrArrayAccessor(_Listed):
     def to_netcdf(self, path: str | os.PathLike[str]) -> None:
         """Write a netCDF file that follows CF."""
         to_netcdf(self._to_dataset(), path)
+
+    @_documented_by(plot_runs, "variable")
+    def plot_runs(
+        self, point: str | None = None, *, runs: RunChoice = 12, units: str = "", ax: Axes | None = None
+    ) -> Axes:
+        """A picture of one place: each run a line along valid time."""
+        ds = self._to_dataset()
+        return plot_runs(ds, str(next(iter(ds))), point, runs=runs, units=units, ax=ax)
+
+    @_documented_by(plot_leads, "variable")
+    def plot_leads(
+        self,
+        point: str | None = None,
+        *,
+        kind: Literal["values", "errors"] | None = None,
+        truth: Truth | None = None,
+        runs: RunChoice = None,
+        units: str = "",
+        ax: Axes | None = None,
+    ) -> Axes:
+        """A picture of one place: values or errors by lead time."""
+        ds = self._to_dataset()
+        return plot_leads(ds, str(next(iter(ds))), point, kind=kind, truth=truth, runs=runs, units=units, ax=ax)

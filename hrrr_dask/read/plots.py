@@ -239,8 +239,8 @@ def _one(ds: xr.Dataset, variable: str, point: str | None) -> tuple[xr.DataArray
         near = difflib.get_close_matches(str(variable), known, n=3, cutoff=0.5) or known
         raise UsageError(f"variable {variable!r} is not in this dataset: give one such as {', '.join(near) or 'none'}")
     one = ds[variable]
+    ids = [str(name) for name in np.atleast_1d(one.coords.get("point_id", "…"))]
     if "point_id" in one.coords:
-        ids = [str(name) for name in np.atleast_1d(one.coords["point_id"].values)]
         if point is not None and point not in ids:
             near = difflib.get_close_matches(str(point), ids, n=3, cutoff=0.5) or ids[:10]
             raise PointsError(f"point {point!r} is not in this dataset: give a point_id such as {', '.join(near)}")
@@ -248,7 +248,7 @@ def _one(ds: xr.Dataset, variable: str, point: str | None) -> tuple[xr.DataArray
             one = one.isel({one.coords["point_id"].dims[0]: ids.index(point)})
     if set(one.dims) - set(RUN_DIMS):
         if one.sizes.get("point", 1) != 1:
-            raise PointsError(f"this dataset has {one.sizes['point']} points: say which one to draw, point='…'")
+            raise PointsError(f"this dataset has {len(ids)} points: say which one to draw, such as point={ids[0]!r}")
         one = one.squeeze([dim for dim in one.dims if dim not in RUN_DIMS])
     missing = [dim for dim in RUN_DIMS if dim not in one.dims]
     of_files = [name for name, coord in one.coords.items() if name not in one.dims and set(coord.dims) & set(RUN_DIMS)]

@@ -118,6 +118,16 @@ def test_help_has_the_parameters_but_not_the_dataset():
     assert "\nlead : float, str, timedelta" in HrrrAccessor.fixed_lead.__doc__
 
 
+@pytest.mark.parametrize("truth", ["analysis", "table"])
+def test_a_variable_has_the_errors_of_its_dataset(truth):
+    ds = forecasts()
+    table = pd.DataFrame({"valid_time": ds.init_time.values, "point_id": "p1", "temperature_2m": 280.0})
+    given = None if truth == "analysis" else table
+    found = ds.temperature_2m.hrrr.errors(given, members=0)
+    assert found.n.sum() > 0
+    xr.testing.assert_identical(found, ds[["temperature_2m"]].hrrr.errors(given, members=0))
+
+
 # --- several lead times ---
 
 

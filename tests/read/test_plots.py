@@ -163,10 +163,21 @@ def test_what_is_not_there_is_refused_and_its_like_named(plot):
         plot(ds, "temperature_2", "p1")
     with pytest.raises(PointsError, match="point 'p9' is not in this dataset: give a point_id such as p2, p1, p0"):
         plot(ds, "temperature_2m", "p9")
-    with pytest.raises(PointsError, match="has 3 points: say which one to draw"):
+    with pytest.raises(PointsError, match=r"has 3 points: say which one to draw, such as point='\w+'"):
         plot(ds, "temperature_2m")
     with pytest.raises(UsageError, match="with the times init_time and lead_time"):
         plot(xr.Dataset(), "temperature_2m")
+
+
+@pytest.mark.parametrize(("kind", "options"), [("plot_runs", {"runs": 2}), ("plot_leads", {"kind": "errors"})])
+def test_a_variable_is_drawn_as_by_its_dataset(kind, options):
+    ds = made()
+    by_array = getattr(ds.temperature_2m.hrrr, kind)("p1", **options)
+    by_dataset = getattr(ds.hrrr, kind)("temperature_2m", "p1", **options)
+    assert by_array.get_ylabel() == by_dataset.get_ylabel()
+    assert len(by_array.get_lines()) >= 3
+    for one, other in zip(by_array.get_lines(), by_dataset.get_lines(), strict=True):
+        np.testing.assert_array_equal(one.get_xydata(), other.get_xydata())
 
 
 # --- plot_leads: values ---
