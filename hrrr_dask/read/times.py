@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any, Final
@@ -83,6 +84,8 @@ def parse_time(as_of: str | date | np.datetime64) -> np.datetime64:
     try:
         if not isinstance(as_of, str | date | np.datetime64):  # pandas reads a number as nanoseconds since 1970
             raise TypeError(f"a {type(as_of).__name__} is not a time")
+        if isinstance(as_of, str) and re.match(r"\s*\d{1,2}[./-]", as_of):  # pandas would take the month first
+            raise ValueError("its day and month could be swapped")
         found = pd.to_datetime(as_of, utc=True)
         if pd.isna(found):
             raise ValueError("it is missing")

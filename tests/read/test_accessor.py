@@ -291,6 +291,12 @@ def test_what_is_not_a_moment_is_refused(moment):
         latest(forecasts(), moment)
 
 
+@pytest.mark.parametrize("moment", ["02.07.2024", "02.07.2024 07:30", "2/7/2024", "02-07-2024 07:30", " 7/2/24"])
+def test_a_date_whose_first_number_may_be_the_month_is_refused(moment):
+    with pytest.raises(ConfigError, match=r"day and month could be swapped\): give one in UTC, such as '2024-07-01T"):
+        latest(forecasts(), moment)
+
+
 def test_a_store_that_does_not_know_when_files_were_published_is_refused():
     with pytest.raises(UsageError, match=r"available_at\(init_time, lead_time\) is needed"):
         latest(forecasts().drop_vars("available_at"), "2024-07-02")
