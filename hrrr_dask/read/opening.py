@@ -80,9 +80,9 @@ def open_dataset(
         dataset = _open_arrays(store, chunks, consolidated=True)
     if isinstance(dataset.attrs.get(SETTINGS), dict):  # of a store from before, whose attributes netCDF cannot have
         dataset.attrs[SETTINGS] = encode_settings(dataset.attrs[SETTINGS])
-    labelled = dataset
+    labelled = _names_first(dataset)
     if "point_id" in dataset.coords and dataset.point_id.ndim:
-        labelled = dataset.set_xindex("point_id")
+        labelled = labelled.set_xindex("point_id")
     return labelled.isel(init_time=existing.requested) if _has_own_axis(labelled, existing) else labelled
 
 
@@ -108,6 +108,12 @@ def _open_arrays(store: Store, chunks: Any, *, consolidated: bool) -> xr.Dataset
     coordinates = {name: c.variable for name, c in dataset.coords.items() if name not in dataset.xindexes}
     fitted = {name: c.chunk({dim: grid[dim] for dim in c.dims if dim in grid}) for name, c in coordinates.items()}
     return dataset.assign_coords({name: variable for name, variable in fitted.items() if variable.ndim})
+
+
+def _names_first(dataset: xr.Dataset) -> xr.Dataset:
+    """Put what names a point before its other coordinates: titles of plots and the text of a dataset are cut off."""
+    first = [name for name in ("point_id", "name", "latitude", "longitude") if name in dataset.coords]
+    return dataset[[*first, *(name for name in dataset.variables if name not in first)]]
 
 
 def _has_own_axis(dataset: xr.Dataset, existing: Existing) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
@@ -70,6 +72,19 @@ def test_points_are_selected_by_their_id(store):
     assert some.point_id.to_numpy().tolist() == ["p4", "p0"]
     with pytest.raises(KeyError):
         dataset.sel(point_id="nowhere")
+
+
+@pytest.mark.parametrize("chunks", [None, {}, "auto"])
+def test_what_names_a_point_comes_first_so_that_plots_have_it_in_their_titles(store, chunks):
+    dataset = open_dataset(store.url, chunks=chunks)
+    one = dataset.hrrr.best_estimate().temperature_2m.isel(point=0)
+    with mpl.rc_context({"backend": "Agg"}):
+        (line,) = one.plot()
+        assert line.axes.get_title().startswith(f"point_id = {one.point_id.item()}, name = ")
+        plt.close(line.figure)
+    along = [name for name, coordinate in dataset.coords.items() if coordinate.dims == ("point",)]
+    assert along[:4] == ["point_id", "name", "latitude", "longitude"]
+    assert along[4:] == sorted(along[4:])
 
 
 def test_points_that_were_added_are_selected_too(store):
