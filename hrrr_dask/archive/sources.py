@@ -105,7 +105,7 @@ def _not_a_source(text: str) -> str:
     near = difflib.get_close_matches(text.lower(), SOURCES, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return (
-        f"source {redact_url(text)!r} is neither a known name nor an existing directory: {hint}Write one of "
+        f"source {redact_url(text)!r} is neither a known name nor an existing directory: {hint}write one of "
         f"{', '.join(SOURCES)}, a URL (s3://, gs://, http(s)://, file://) or the path of a directory laid out like "
         "the bucket"
     )

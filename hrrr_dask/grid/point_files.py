@@ -81,6 +81,8 @@ def read_text(path: str, label: str) -> str:
             content = file.read(_FILE_LIMIT_BYTES + 1)
     except FileNotFoundError:
         hint = "download it first: points are read from local files" if "://" in path else "check its name"
+        if re.fullmatch(r"[-+\d.\s]+,[-+\d.\s]+", path):
+            hint = f"write the line {path} into a file and give its name"
         raise PointsError(f"{label} does not exist; {hint}") from None
     except IsADirectoryError:
         raise PointsError(f"{label} is a directory; name the file in it") from None

@@ -270,7 +270,7 @@ def _describe_invalid(latitude: float, longitude: float) -> str:
     if abs(latitude) <= 90:
         return f"longitude {longitude:g} is not within -180 to 180 or 0 to 360"
     swapped = abs(longitude) <= 90 and -180 <= latitude <= 360
-    hint = ": are latitude and longitude swapped?" if swapped else ""
+    hint = " (perhaps swapped with longitude)" if swapped else ""
     return f"latitude {latitude:g} is not within -90 to 90{hint}"
 
 

@@ -165,9 +165,11 @@ class Grid:
     def describe(self) -> str:
         """Short description for messages."""
         title = "Lambert conformal" if self.kind == "lambert" else "polar stereographic"
+        latitude, longitude = self.latlon(self.ny - 1, self.nx - 1)
         return (
             f"{title} grid of {self.nx} x {self.ny} cells of {self.dx / 1000:g} km x {self.dy / 1000:g} km, "
-            f"first cell at {self.first_latitude:.4f}, {self.first_longitude:.4f}"
+            f"first cell at {self.first_latitude:.4f}, {self.first_longitude:.4f}, "
+            f"last cell at {latitude:.4f}, {longitude:.4f}"
         )
 
     def cf_attributes(self) -> dict[str, str | float | list[float]]:

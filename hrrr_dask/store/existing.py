@@ -335,7 +335,7 @@ def _refuse_foreign_files(blobs: Blobs) -> None:
         return
     some = ", ".join(sorted(names)[:5])
     raise StoreMismatchError(
-        f"{blobs.url} is not empty and not a store of hrrr_dask (it holds {some}): choose another --store"
+        f"{blobs.url} is not empty and not a store of hrrr_dask (it holds {some}): give a store, or a new place for one"
     )
 
 

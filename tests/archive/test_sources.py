@@ -52,7 +52,7 @@ def test_a_name_goes_before_a_directory_of_that_name(tmp_path, monkeypatch):
 
 
 def test_a_misspelt_name_is_refused_with_the_nearest():
-    with pytest.raises(ConfigError, match=r"did you mean 'google'\? Write one of aws, google, azure, nomads"):
+    with pytest.raises(ConfigError, match=r"did you mean 'google'\? write one of aws, google, azure, nomads"):
         parse_source("gogle")
 
 

@@ -329,7 +329,8 @@ def test_grids_that_differ_otherwise_have_other_cells(change):
 
 def test_the_description_is_one_line():
     assert CONUS.describe() == (
-        "Lambert conformal grid of 1799 x 1059 cells of 3 km x 3 km, first cell at 21.1381, -122.7195"
+        "Lambert conformal grid of 1799 x 1059 cells of 3 km x 3 km, "
+        "first cell at 21.1381, -122.7195, last cell at 47.8422, -60.9172"
     )
     assert ALASKA.describe().startswith("polar stereographic grid of 1299 x 919")
 

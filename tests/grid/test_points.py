@@ -246,7 +246,7 @@ def test_all_invalid_rows_are_listed_with_line_text_and_reason(error_text):
         "  line 4: latitude 'north' is not a number, in 'b,north,-116.2'",
         "  line 5: latitude nan is not finite, in 'c,nan,-116.2'",
         "  line 6: longitude inf is not finite, in 'd,43.6,inf'",
-        "  line 8: latitude -116.2 is not within -90 to 90: are latitude and longitude swapped?, in 'e,-116.2,43.6'",
+        "  line 8: latitude -116.2 is not within -90 to 90 (perhaps swapped with longitude), in 'e,-116.2,43.6'",
         "  line 9: latitude 95 is not within -90 to 90, in 'f,95,-116.2'",
         "  line 10: longitude 361 is not within -180 to 180 or 0 to 360, in 'g,43.6,361'",
         "  line 11: longitude is missing, in 'h,43.6'",
@@ -345,6 +345,7 @@ def test_a_file_of_more_than_64_mib_is_refused(error_text, monkeypatch):
     ("path", "reason"),
     [
         ("absent.csv", "does not exist; check its name"),
+        ("32.3,-100.1", "write the line 32.3,-100.1 into a file and give its name"),
         ("s3://bucket/points.csv", "download it first"),
         (".", "is a directory"),
         ("a\0b", "cannot be opened"),

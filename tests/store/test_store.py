@@ -199,7 +199,7 @@ def test_a_store_is_made_or_grown_as_far_as_it_must_reach(tmp_path):
 def test_other_files_are_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     for look in (find_store_url, load_spec_url):
-        with pytest.raises(StoreMismatchError, match=r"is not empty and not a store of hrrr_dask \(it holds thesis"):
+        with pytest.raises(StoreMismatchError, match=r"\(it holds thesis.txt\): give a store, or a new place for one$"):
             look(str(tmp_path), {})
 
 
