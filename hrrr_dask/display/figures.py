@@ -41,8 +41,8 @@ def format_share(part: int, whole: int) -> str:
     """
     if not part:
         return "0 %"
-    share = 100 * part / whole
-    return f"{share:.9g} %" if share > 99 else f"{share:.2g} %"
+    share, rest = 100 * part / whole, 100 * (whole - part) / whole
+    return f"{100 - float(f'{rest:.2g}'):.12g} %" if share > 99 else f"{share:.2g} %"
 
 
 def format_value(value: float) -> str:

@@ -155,7 +155,14 @@ def test_each_flag_has_its_most_extreme_example():
 
 @pytest.mark.parametrize(
     ("part", "whole", "text"),
-    [(99, 100, "99 %"), (9949, 10_000, "99.49 %"), (100, 100, "100 %"), (1, 3_000_000, "3.3e-05 %"), (0, 0, "0 %")],
+    [
+        (99, 100, "99 %"),
+        (9949, 10_000, "99.49 %"),
+        (995_571_379, 10**9, "99.56 %"),
+        (100, 100, "100 %"),
+        (1, 3_000_000, "3.3e-05 %"),
+        (0, 0, "0 %"),
+    ],
 )
 def test_a_share_is_never_rounded_to_0_or_100_percent(part, whole, text):
     assert format_share(part, whole) == text
