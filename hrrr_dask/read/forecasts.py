@@ -50,7 +50,7 @@ _TIER[COMPLETE] = 0
 _ATTRIBUTES: Final = {
     "init_time": {"standard_name": "forecast_reference_time", "long_name": "start of the model run"},
     "lead_time": {"standard_name": "forecast_period", "long_name": "time since the start of the run"},
-    "valid_time": {"standard_name": "time", "long_name": "time for which the forecast holds"},
+    "valid_time": {"standard_name": "time", "long_name": "valid time"},
     "member": {"standard_name": "realization", "long_name": "runs from the newest, which is 0, to older ones"},
 }
 _MINUTE: Final = np.timedelta64(1, "m")

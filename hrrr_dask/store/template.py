@@ -150,7 +150,7 @@ def _add_times(group: zarr.Group, spec: StoreSpec) -> None:
         hours(VALID_TIME_DAYS * n_chunks)[:, None] * (60 // minutes) + leads,
         {
             "standard_name": "time",
-            "long_name": "time for which the forecast holds",
+            "long_name": "valid time",
             "units": f"{unit} {_SINCE}",
             "calendar": "proleptic_gregorian",
             "units_metadata": "leap_seconds: none",

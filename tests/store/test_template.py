@@ -179,6 +179,7 @@ def test_attributes_follow_cf(dataset):
     assert dataset.init_time.attrs["standard_name"] == "forecast_reference_time"
     assert dataset.lead_time.attrs["standard_name"] == "forecast_period"
     assert dataset.valid_time.attrs["standard_name"] == "time"
+    assert dataset.valid_time.attrs["long_name"] == "valid time"  # xarray breaks labels of more than 30 characters
     assert dataset.crs.attrs["grid_mapping_name"] == "lambert_conformal_conic"
     assert dataset.crs.attrs["standard_parallel"] == 38.5
     assert dataset.temperature_2m.attrs["standard_name"] == "air_temperature"
