@@ -22,6 +22,7 @@ from hrrr_dask.job import backfill as job_backfill
 from hrrr_dask.job import pipeline, request, until_complete
 from hrrr_dask.job.until_complete import newest_run
 from hrrr_dask.ledger.ledger import to_dataframe
+from hrrr_dask.planning.plan import iter_partitions
 from hrrr_dask.records import GribFile
 from hrrr_dask.report.arrivals import Arrival
 from hrrr_dask.testing import FaultServer, GridWindow, expected_field, write_archive
@@ -137,9 +138,10 @@ def commits(monkeypatch):
     """Labels of the files of each batch."""
     found, real = [], until_complete.read_missing
 
-    def read(*args):
-        found.append(sorted(file.label[9:] for file in args[-1].__self__))
-        return real(*args)
+    def read(request, store, values, *more):
+        partitions = iter_partitions(request.plan, request.axis, values)
+        found.append(sorted(one.file.label[9:] for partition in partitions for one in partition.readings))
+        return real(request, store, values, *more)
 
     monkeypatch.setattr(until_complete, "read_missing", read)
     return found
@@ -407,6 +409,6 @@ def test_no_run_is_the_newest_if_none_has_the_lead_time():
 
 
 def test_a_deadline_that_is_no_duration_is_refused(store, client):
-    with pytest.raises(ConfigError, match="deadline 'soon' is not a duration: write it like 90s, 50min, 2h or 1h30min"):
+    with pytest.raises(ConfigError, match="deadline 'soon' is not a duration: write it like 60s, 10min, 1h30min or 2d"):
         wait(store, client, deadline="soon")
     assert resolve_settings()["deadline"] == "2h"
