@@ -27,7 +27,7 @@ FLOORS = (
     "decode ledger testing",
     "archive report",
     "store",
-    "job read",
+    "job read tables",
     "api audit preload",
     "demo events",
     "cli",
