@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from hrrr_dask.report.differences import VerifyReport
     from hrrr_dask.report.results import Report, Status
     from hrrr_dask.report.watched import WatchReport
+    from hrrr_dask.tables.export import export
+    from hrrr_dask.tables.report import ExportReport
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Assessment",
+    "ExportReport",
     "Report",
     "Status",
     "VerifyReport",
@@ -33,6 +36,7 @@ __all__ = [
     "assess",
     "backfill",
     "compact",
+    "export",
     "open_dataset",
     "plan",
     "read_points",
@@ -45,6 +49,7 @@ __all__ = [
 
 _HOMES = {
     "Assessment": "report.assessment",
+    "ExportReport": "tables.report",
     "Report": "report.results",
     "Status": "report.results",
     "VerifyReport": "report.differences",
@@ -54,6 +59,7 @@ _HOMES = {
     "assess": "audit.assess",
     "backfill": "api",
     "compact": "audit.status",
+    "export": "tables.export",
     "open_dataset": "read.opening",
     "plan": "api",
     "read_points": "grid.points",

@@ -310,6 +310,35 @@ def verify_command(*, checksums: bool, as_json: bool, **given: Any) -> None:
     click.get_current_context().exit(report.exit_code)
 
 
+@cli.command("export")
+@store_options
+@click.option("--to", required=True, metavar="URL", help="Directory or s3://bucket/prefix; for duckdb, a file.")
+@click.option("--to-option", multiple=True, metavar="KEY=VALUE", help="As --store-option, for --to.")
+@click.option(
+    "--format", type=click.Choice(["parquet", "duckdb", "iceberg"]), default="parquet", show_default=True, help="Kind."
+)
+@click.option(
+    "--layout",
+    type=click.Choice(["long", "wide"]),
+    default="long",
+    show_default=True,
+    help="A row for each value, or a column for each variable.",
+)
+@click.option("--start", metavar="DATE", help="First day of init times, UTC.  [default: the store's first]")
+@click.option("--end", metavar="DATE", help="Last day, included.  [default: the store's last]")
+@click.option("--variables", metavar="NAMES", help="Variables of the store, with commas.  [default: all]")
+@click.option("--with-gaps", is_flag=True, help="Make a row of each gap, with its reason.")
+@cluster_options
+@json_option
+def export_command(*, as_json: bool, to_option: tuple[str, ...], **given: Any) -> None:
+    """Export a store as a table for analysts and warehouses, or update one: only days that changed are written."""
+    from hrrr_dask.tables.export import export  # noqa: PLC0415  --help should not wait for Dask
+
+    if to_option:
+        given["to_options"] = pairs("--to-option", to_option)
+    _run(export, settings(given), as_json=as_json)
+
+
 @cli.command("compact")
 @store_options
 @json_option

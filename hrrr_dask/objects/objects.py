@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from zlib import crc32
@@ -29,9 +29,12 @@ from hrrr_dask.errors import StoreAccessError, StoreConflictError
 from hrrr_dask.objects.backends import open_object_store
 from hrrr_dask.objects.forks import ForkedObjects, is_lost, refuse_if_lost
 from hrrr_dask.objects.locations import local_path, normal_url
+from hrrr_dask.objects.pieces import ObjectReader, ObjectWriter
 
 if TYPE_CHECKING:
-    from obstore import ReadableFile, UpdateVersion
+    from datetime import datetime
+
+    from obstore import UpdateVersion
 
 __all__ = ["Blobs", "explain_error"]
 
@@ -41,6 +44,12 @@ LOCKS: Final = 64
 WRITE_RETRIES: Final = 11
 """Retries of a failed request when writing: about a minute, as a store may reject writes while it is busy or restarts.
 Readers get the error sooner."""
+
+PIECE_BYTES: Final = 8 << 20
+"""Size of the parts in which a large object is written; S3 takes no smaller ones than 5 MB, and at most 10,000 [B]."""
+
+PIECES_AT_ONCE: Final = 2
+"""Parts of one object that are sent concurrently; each is in memory."""
 
 _SERVERS_WORDS = re.compile(r":? *(<.*)?$")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -89,7 +98,7 @@ class Blobs:
             try:
                 forked = self._forked
                 file = forked.open(key) if forked else obstore.open_reader(self._store, key)
-                return _Pieces(file, lambda: self._explained(f"read {key} of"))
+                return ObjectReader(file, lambda: self._explained(f"read {key} of"))
             except FileNotFoundError:
                 return None
 
@@ -178,6 +187,31 @@ class Blobs:
     def _unless_changed(self, tag: str) -> UpdateVersion:
         return {"version": tag} if self.url.startswith("gs://") else {"e_tag": tag}
 
+    @contextmanager
+    def open_new(self, key: str) -> Iterator[io.RawIOBase]:
+        """Write an object piece by piece inside the block; it exists after the block, and not after an error."""
+        with self._writing(f"write {key} to"):
+            file = obstore.open_writer(self._store, key, buffer_size=PIECE_BYTES, max_concurrency=PIECES_AT_ONCE)
+        yield ObjectWriter(file, lambda: self._writing(f"write {key} to"))
+        with self._writing(f"write {key} to"):
+            file.close()  # a writer that is dropped instead removes what it has written
+
+    def move(self, key: str, target: str) -> None:
+        """Give an object another key, replacing any object there: a rename in a directory, a server's copy elsewhere.
+
+        Raises
+        ------
+        StoreConflictError
+            If it does not exist.
+        """
+        with self._writing(f"move {key} in"):
+            try:
+                obstore.rename(self._store, key, target)
+            except FileNotFoundError as error:
+                raise StoreConflictError(
+                    f"{self.url}/{key} was removed while it was in use: run the command again"
+                ) from error
+
     def delete(self, keys: list[str]) -> None:
         """Delete objects; missing ones are no error."""
         with self._writing("delete from"):
@@ -193,6 +227,12 @@ class Blobs:
                 return forked.keys(prefix, after)
             batches = obstore.list(self._store, prefix, offset=after or None)
             return sorted(str(meta["path"]) for batch in batches for meta in batch)
+
+    def dates(self, prefix: str) -> dict[str, datetime]:
+        """List all keys below a prefix with the times at which they were last written."""
+        with self._explained(f"list {prefix} of"):
+            batches = obstore.list(self._store, prefix)
+            return {str(meta["path"]): meta["last_modified"] for batch in batches for meta in batch}
 
     def top_level(self) -> set[str]:
         """Return the names of objects and prefixes directly below the URL."""
@@ -265,32 +305,6 @@ class Blobs:
             raise StoreAccessError(f"cannot {doing} {self.url}: {meaning} ({_cause(error)})") from error
         except (BaseError, OSError, NotImplementedError) as error:
             raise StoreAccessError(f"cannot {doing} {self.url}: {explain_error(str(error))}{_cause(error)}") from error
-
-
-class _Pieces(io.RawIOBase):
-    """Python's file interface for obstore's readers."""
-
-    def __init__(self, file: ReadableFile, explained: Callable[[], AbstractContextManager[None]]) -> None:
-        self._file = file
-        self._explained = explained
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readinto(self, into: Any) -> int:
-        with self._explained():
-            data = self._file.read(len(into))
-        into[: len(data)] = bytes(data)
-        return len(data)
 
 
 def _cause(error: BaseException) -> str:

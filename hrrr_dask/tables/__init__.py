@@ -1,6 +1,6 @@
 """Tables of a store for analysts and warehouses: Parquet, DuckDB and Iceberg, kept up to date by the ledger.
 
-May use the store and the ledger. A reader of a table sees a day as it was before an export, or after it, never between.
+Uses the store, the ledger and a Dask cluster. A reader of a table sees each day as before an export, or as after it.
 """
 
-__all__ = ["targets"]
+__all__ = ["day_files", "export", "ledger_days", "report", "rows", "schema", "targets"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
-__all__ = ["DayFile", "Target"]
+__all__ = ["DayFile", "Target", "describe_difference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +36,15 @@ class Target(Protocol):
 
     def commit(self, new: Sequence[DayFile], gone: Collection[date]) -> None:
         """Replace the days of ``new`` and drop the days of ``gone``, all at once."""
+
+
+def describe_difference(there: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """Say how the origin of a table differs from that of an export; empty if it does not.
+
+    Examples
+    --------
+    >>> describe_difference({"layout": "long"}, {"layout": "wide"})
+    'its layout is long, not wide'
+    """
+    keys = [key for key in dict.fromkeys([*there, *wanted]) if there.get(key) != wanted.get(key)]
+    return "; ".join(f"its {key} is {there.get(key, 'unknown')}, not {wanted.get(key, 'unknown')}" for key in keys)
