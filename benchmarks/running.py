@@ -32,6 +32,7 @@ BENCHMARKS: Final = (
     "cold_start",
     "decode",
     "end_to_end",
+    "export",
     "fuzz",
     "hourly_update",
     "memory",
