@@ -1,8 +1,8 @@
 """Measures how fast two workers export a year of a store as Parquet, and whether their memory stays flat.
 
 Run ``python -m benchmarks export``. The store has hourly runs of eleven variables at 500 points; its values are
-synthetic and written without decoding. DuckDB, if it is installed, reads the tables back: nothing is printed unless the number of
-rows and the sums are those of the store.
+synthetic and written without decoding. DuckDB, if it is installed, reads the tables back: nothing is
+printed unless the number of rows and the sums are those of the store.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from distributed import Client, LocalCluster
 from support import needs
 from support.specs import NAMES, all_pieces, attempt, make_points, outcome, piece, values_at
 from support.tables import GAP, frame_of, heal, make_store, outcomes_of, source_of
@@ -31,27 +30,15 @@ from hrrr_dask.tables.parquet_target import MANIFEST, ParquetTarget
 KEY = ["init_time", "lead_time_h", "point_id", "variable"]
 
 
-@pytest.fixture(scope="module")
-def client():
-    """A worker of two threads in this process."""
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, protocol="tcp", dashboard_address=":0"
-        ) as cluster,
-        Client(cluster) as connected,
-    ):
-        yield connected
-
-
 @pytest.fixture
 def store(tmp_path):
     return make_store(tmp_path / "x.zarr")
 
 
 @pytest.fixture
-def run(client, store, tmp_path):
+def run(one_process, store, tmp_path):
     def one(to=tmp_path / "tables", **options):
-        return hrrr_dask.export(store.url, str(to), client=client, progress=False, **options)
+        return hrrr_dask.export(store.url, str(to), client=one_process, progress=False, **options)
 
     return one
 
@@ -157,10 +144,10 @@ def test_gaps_are_rows_if_they_are_wanted(run, store, tmp_path, layout):
         assert gaps.temperature_2m.notna().all()
 
 
-def test_values_that_no_entry_calls_complete_are_no_rows(client, tmp_path):
+def test_values_that_no_entry_calls_complete_are_no_rows(one_process, tmp_path):
     store = make_store(tmp_path / "x.zarr")
     store.merge(0, {"precipitation_1h": [piece("precipitation_1h", *GAP)]})  # and the commit is missing
-    hrrr_dask.export(store.url, str(tmp_path / "tables"), client=client, progress=False)
+    hrrr_dask.export(store.url, str(tmp_path / "tables"), client=one_process, progress=False)
     table = table_of(tmp_path / "tables")
     assert len(table) == len(frame_of(store.url)) - 5
 
