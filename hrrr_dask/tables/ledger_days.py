@@ -96,11 +96,12 @@ def collect_days(
     keys = np.stack([day, complete, cycle, lead, variable, first, last])[:, order]
     kept = order[np.append((keys[:, 1:] != keys[:, :-1]).any(axis=0), True)]
     digests = _PointDigests(spec)
-    names = list(words)
-    found = []
+    names, found = list(words), []
+    ranks = np.argsort(np.argsort(np.array(names)))  # by name, whatever their order in the ledger
+    names.sort()
     for number in np.unique(day):
         at = kept[day[kept] == number]
-        used, own = np.unique(source[at], return_inverse=True)
+        used, own = np.unique(ranks[source[at]], return_inverse=True)
         columns = (cycle[at], lead[at], variable[at], code[at], first[at], last[at], own)
         sources = tuple(names[k] for k in used)
         fingerprint = _fingerprint(spec, digests, columns, checksum[at], sources)

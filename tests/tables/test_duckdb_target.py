@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import contextmanager
+from datetime import date
 
 import numpy as np
 import pandas as pd
