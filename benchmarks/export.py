@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.hourly_child import make_spec, values_of
-from benchmarks.measuring import describe_machine, describe_versions, resident
+from benchmarks.measuring import cpu_s, describe_machine, describe_versions, resident
 from benchmarks.running import Answer, Row, make_parser, run_alone, say, working
 
 RUNS: Final = 24
@@ -117,10 +117,10 @@ def run_export(url: str, to: str, layout: str) -> dict[str, Any]:
     with open_client(LocalSpec(Workers(WORKERS, WORKERS), 1)) as client:
         pids = list(client.run(os.getpid).values())
         base = max(resident("VmRSS", pid) for pid in pids)
-        began = time.perf_counter()
+        began, cpu_before = time.perf_counter(), sum(map(cpu_s, pids))
         with Watch(pids) as watch:
             report = hrrr_dask.export(url, to, layout=layout, client=client, progress=_say_days())
-        seconds = time.perf_counter() - began
+        seconds, cpu = time.perf_counter() - began, sum(map(cpu_s, pids)) - cpu_before
         began = time.perf_counter()
         again = hrrr_dask.export(url, to, layout=layout, client=client, progress=False)
         again_s = time.perf_counter() - began
@@ -131,6 +131,7 @@ def run_export(url: str, to: str, layout: str) -> dict[str, Any]:
         "days": report.days_written,
         "bytes": report.bytes,
         "seconds": seconds,
+        "cpu_s": cpu,
         "second_export_s": again_s,
         "base_bytes": base,
         "peaks": watch.peaks(),
@@ -221,6 +222,7 @@ def show(answer: Answer) -> None:
         f"\n{found['rows']:,} rows of {found['days']:,} days in {found['seconds']:.0f} s: "
         f"{found['rows'] / found['seconds']:,.0f} rows/s, {found['bytes'] / found['rows']:.2f} B a row"
     )
+    print(f"{found['rows'] / found['cpu_s']:,.0f} rows a second of the workers' CPU time")
     print(f"a second export, which writes nothing: {found['second_export_s']:.1f} s")
     print(f"peak of a worker's memory, {found['base_bytes'] / 1e6:.0f} MB before the export, by tenths of the time:")
     print("  " + " ".join(f"{size / 1e6:.0f}" for size in found["peaks"]) + " MB")

@@ -4,4 +4,4 @@
 `clusters` the only package that knows Dask.
 """
 
-__all__ = ["backfill", "calibrate", "costs", "loop", "probe", "request", "tasks", "until_complete"]
+__all__ = ["backfill", "calibrate", "costs", "loop", "probe", "request", "tasks", "until_complete", "waiting"]
