@@ -45,6 +45,7 @@ ALLOWED = {
     "botocore": {"events", "objects", "testing"},
     "zarr": {"objects", "read", "store"},
     "icechunk": {"objects"},
+    "pyiceberg": {"tables"},
     "obstore": {"archive", "audit", "objects"},
     "eccodes": {"audit", "decode", "testing"},
     "llvmlite": {"decode"},

@@ -17,6 +17,7 @@ from rich.console import Console
 import hrrr_dask
 from hrrr_dask.cli.options import (
     cluster_options,
+    iceberg_options,
     json_option,
     pairs,
     period_options,
@@ -328,14 +329,15 @@ def verify_command(*, checksums: bool, as_json: bool, **given: Any) -> None:
 @click.option("--end", metavar="DATE", help="Last day, included.  [default: the store's last]")
 @click.option("--variables", metavar="NAMES", help="Variables of the store, with commas.  [default: all]")
 @click.option("--with-gaps", is_flag=True, help="Make a row of each gap, with its reason.")
+@iceberg_options
 @cluster_options
 @json_option
-def export_command(*, as_json: bool, to_option: tuple[str, ...], **given: Any) -> None:
+def export_command(*, as_json: bool, **given: Any) -> None:
     """Export a store as a table for analysts and warehouses, or update one: only days that changed are written."""
     from hrrr_dask.tables.export import export  # noqa: PLC0415  --help should not wait for Dask
 
-    if to_option:
-        given["to_options"] = pairs("--to-option", to_option)
+    given["to_options"] = pairs("--to-option", given.pop("to_option")) or None
+    given["catalog"] = pairs("--catalog", given["catalog"]) or None
     _run(export, settings(given), as_json=as_json)
 
 

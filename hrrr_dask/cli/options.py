@@ -13,6 +13,7 @@ from hrrr_dask.errors import ConfigError
 
 __all__ = [
     "cluster_options",
+    "iceberg_options",
     "json_option",
     "pairs",
     "period_options",
@@ -165,6 +166,20 @@ def cluster_options(command: _Command) -> _Command:
         click.option("--engine", help="Decoding engine: auto, numba, eccodes or cfgrib.  [default: auto]"),
         click.option(
             "--files-per-task", metavar="N", help="Files that one task reads; auto: one, or more on large clusters."
+        ),
+    )
+    return _with(options, command)
+
+
+def iceberg_options(command: _Command) -> _Command:
+    """Options of a table of Iceberg."""
+    options = (
+        click.option("--table", metavar="NAME", help="Name of the Iceberg table.  [default: hrrr.forecasts]"),
+        click.option(
+            "--catalog",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Property of the Iceberg catalogue, such as uri=… or type=glue, or the name=… of a configured one.",
         ),
     )
     return _with(options, command)

@@ -3,4 +3,4 @@
 Uses the store, the ledger and a Dask cluster. A reader of a table sees each day as before an export, or as after it.
 """
 
-__all__ = ["day_files", "export", "ledger_days", "report", "rows", "schema", "targets"]
+__all__ = ["day_files", "export", "iceberg_target", "ledger_days", "places", "report", "rows", "schema", "targets"]

@@ -22,7 +22,7 @@ from hrrr_dask.config.period import parse_day
 from hrrr_dask.config.settings import resolve_settings
 from hrrr_dask.display.progress import Count
 from hrrr_dask.display.watching import accept_show, show_count
-from hrrr_dask.errors import ConfigError, HrrrDaskError, PlanError, RunError
+from hrrr_dask.errors import HrrrDaskError, PlanError, RunError
 from hrrr_dask.job.request import open_store, resolve_client, url_of
 from hrrr_dask.job.waiting import LOST, Watch
 from hrrr_dask.objects.locations import normal_url, plain_url
@@ -30,13 +30,12 @@ from hrrr_dask.store.existing import Existing
 from hrrr_dask.store.store import Store, partitions_of
 from hrrr_dask.tables.day_files import days_per_task, write_day_files
 from hrrr_dask.tables.ledger_days import COLUMNS, DayRows, collect_days
+from hrrr_dask.tables.places import open_target
 from hrrr_dask.tables.report import ExportReport
 from hrrr_dask.tables.schema import TableSpec, check_shape, select_variables
 from hrrr_dask.tables.targets import DayFile, Target
 
-__all__ = ["FORMATS", "export"]
-
-FORMATS: Final = ("parquet", "duckdb", "iceberg")
+__all__ = ["export"]
 
 LEDGER_DAYS: Final = 32
 """Days whose ledger is read at once [d]."""
@@ -62,6 +61,8 @@ def export(
     variables: str | Sequence[str] | None = None,
     with_gaps: bool = False,
     to_options: Mapping[str, str] | None = None,
+    table: str | None = None,
+    catalog: Mapping[str, str] | None = None,
     client: Client | str | None = None,
     progress: bool | Count | None = None,
     **settings: Any,
@@ -91,6 +92,11 @@ def export(
     to_options : mapping of str to str, optional
         Options of the table's endpoint, without secrets; by default those of the store if both are on S3 or both on
         Google's storage.
+    table : str, optional
+        Name of the table of Iceberg, with its namespace; ``hrrr.forecasts`` by default.
+    catalog : mapping of str to str, optional
+        Properties of the catalogue of Iceberg, as pyiceberg has them, or the ``name`` of one in its configuration. By
+        default, a directory has a catalogue in SQLite, and a bucket that of pyiceberg's configuration.
     client : distributed.Client or str, optional
         As for :func:`hrrr_dask.backfill`. Workers must reach the store, and the place of the table.
     progress : bool or callable, optional
@@ -126,7 +132,7 @@ def export(
     spec, positions = make_table_spec(opened, existing, layout, variables, with_gaps=with_gaps)
     days = _days(existing, start, end)
     options = _options_of(place, to_options, url, opened.options)
-    target = open_target(place, format, spec, options)
+    target = open_target(place, format, spec, options, table, catalog)
     with show_count(progress, "days") as show:
         run = _Run(spec, target, options, days, show)
         changes = _find_changes(run, opened, existing, positions)
@@ -170,27 +176,6 @@ def make_table_spec(
         longitude=points.longitude[:n_points],
     )
     return spec, positions
-
-
-def open_target(to: str, kind: str, spec: TableSpec, options: Mapping[str, str]) -> Target:
-    """Open the place of a table.
-
-    Raises
-    ------
-    ConfigError
-        If the format is unknown, or a library that it needs is not installed.
-    StoreMismatchError
-        If something else is there.
-    """
-    if kind == "parquet":
-        from hrrr_dask.tables.parquet_target import ParquetTarget  # noqa: PLC0415  only what is needed
-
-        return ParquetTarget(to, schema=spec.schema, origin=spec.origin, options=options)
-    if kind == "duckdb":
-        from hrrr_dask.tables.duckdb_target import DuckdbTarget  # noqa: PLC0415  an optional dependency
-
-        return DuckdbTarget(to, schema=spec.schema, origin=spec.origin)
-    raise ConfigError(f"format {kind!r} is unknown: take one of {', '.join(FORMATS)}")
 
 
 @dataclass(slots=True)
