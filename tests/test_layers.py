@@ -42,7 +42,7 @@ MOST_FILES_IN_A_PACKAGE = 14
 ALLOWED = {
     "dask": {"clusters", "config"},
     "distributed": {"api", "clusters", "events", "job", "preload", "tables"},
-    "botocore": {"events", "objects", "testing"},
+    "botocore": {"events", "objects", "tables", "testing"},
     "zarr": {"objects", "read", "store"},
     "icechunk": {"objects"},
     "pyiceberg": {"tables"},

@@ -25,6 +25,8 @@ from hrrr_dask.planning.plan import Plan, make_plan
 from hrrr_dask.report.assessment import Assessment, Example, FlagFinding, LeadFinding, PointFinding, VariableFinding
 from hrrr_dask.report.differences import Difference, Healed, Unchecked, VerifyReport
 from hrrr_dask.report.results import Report, Status
+from hrrr_dask.report.watched import WatchReport
+from hrrr_dask.tables.report import ExportReport
 
 EVIL = "s3://b/<script>alert('\"&')</script>\x1b[31m\u202e\n.zarr"
 """A store's name that is HTML, colours a terminal, turns the direction of writing, and has two lines."""
@@ -106,7 +108,25 @@ VERIFIED = VerifyReport(
     bytes_read=3_000_000_000,
     seconds=12.0,
 )
-RESULTS: tuple[Any, ...] = (PLAN, REPORT, STATUS, ASSESSMENT, VERIFIED)
+EXPORTED = ExportReport(EVIL, f"s3://<b>/{EVIL}", "parquet", "long", 31, 334, 2, 3_000_000, 12_000_000, 40.0, True)
+WATCHED = WatchReport(
+    store=EVIL,
+    queue=f"https://sqs.us-east-1.amazonaws.com/1/{EVIL}",
+    messages=1500,
+    ignored=900,
+    unreadable=1,
+    files_told=600,
+    files_done_before=40,
+    files_read=550,
+    files_swept=3,
+    times_left=10,
+    sweeps=1,
+    newest_run=END,
+    newest_run_age_s=5_700.0,
+    seconds=3_600.0,
+    interrupted=True,
+)
+RESULTS: tuple[Any, ...] = (PLAN, REPORT, STATUS, ASSESSMENT, VERIFIED, EXPORTED, WATCHED)
 EACH = pytest.mark.parametrize("result", RESULTS, ids=lambda result: type(result).__name__)
 
 
