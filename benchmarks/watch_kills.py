@@ -59,7 +59,7 @@ LATE: Final = 0.05
 """Share of the files that appear only after their events."""
 OWN_CLUSTER: Final = 0.2
 """Share of the watchers that start a cluster of their own."""
-LATEST_KILL_S: Final = 12.0
+LATEST_KILL_S: Final = 10.0
 PATIENCE_S: Final = 600.0
 """Time after which a queue is not emptied any more [s]."""
 
@@ -219,8 +219,8 @@ def _tell_and_kill(
     publisher = threading.Thread(target=_publish, args=(server, topic, keys, pause_s))
     publisher.start()
     for number in range(kills):
-        time.sleep(lots.uniform(0, LATEST_KILL_S))
-        if number == kills // 2:
+        time.sleep(lots.uniform(0, LATEST_KILL_S) * 2 / watchers.at_once)
+        if number == kills // 4:
             for file in late:
                 archive.path(file).with_suffix(".late").rename(archive.path(file))
         watchers.kill_one()
@@ -245,6 +245,11 @@ class _Watchers:
         self._environment = {**os.environ, **server.environment()}
         self._running: list[tuple[subprocess.Popen[str], Path]] = []
         self._number = 0
+
+    @property
+    def at_once(self) -> int:
+        """How many run."""
+        return len(self._running)
 
     def start(self) -> None:
         """Start one, with a cluster of its own or the shared one, by lot."""
@@ -291,7 +296,7 @@ class _Watchers:
             process.wait()
 
     def _open(self, options: list[str], said: Path) -> subprocess.Popen[str]:
-        words = ["watch", "--store", str(self._store), "--queue", self._queue, "--queue-option=visibility=10s"]
+        words = ["watch", "--store", str(self._store), "--queue", self._queue, "--queue-option=visibility=15s"]
         words += ["--batch-wait=3s", "--sweep=0", "--json", *options]
         with said.open("w") as err:
             return subprocess.Popen(

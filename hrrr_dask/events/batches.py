@@ -42,11 +42,11 @@ class Told:
 @dataclass(slots=True)
 class _Run:
     since: float
-    told: list[Told] = field(default_factory=list)
+    told: dict[str, Told] = field(default_factory=dict)
 
     @property
     def files(self) -> set[GribFile]:
-        return {file for told in self.told for file in told.files}
+        return {file for told in self.told.values() for file in told.files}
 
 
 class Batches:
@@ -73,8 +73,8 @@ class Batches:
         return sum(len(run.told) for run in self._runs.values())
 
     def add(self, told: Told) -> None:
-        """Add a message."""
-        self._runs.setdefault(told.run, _Run(self._clock())).told.append(told)
+        """Add a message; if it was received again, its last receipt counts."""
+        self._runs.setdefault(told.run, _Run(self._clock())).told[told.message.message_id] = told
 
     def due_in(self) -> float | None:
         """Return the time until the next run is to be read, 0 if one is now; None without messages [s]."""
@@ -93,7 +93,7 @@ class Batches:
             for init_time, run in self._runs.items()
             if all_runs or self._is_whole(init_time, run) or now - run.since >= self._wait_s
         )
-        return [told for init_time in ready for told in self._runs.pop(init_time).told]
+        return [told for init_time in ready for told in self._runs.pop(init_time).told.values()]
 
     def mark_done(self, files: Iterable[GribFile]) -> None:
         """Remember files that are in the store, so that a run is not waited for longer than for its other files."""

@@ -54,6 +54,8 @@ class QueueSpec:
 class Message:
     """A received message."""
 
+    message_id: str
+    """The same each time that it is received."""
     receipt: str
     """Handle to extend or delete it."""
     body: str
@@ -164,7 +166,12 @@ class Queue:
             AttributeNames=["ApproximateReceiveCount"],
         )
         return [
-            Message(one["ReceiptHandle"], one["Body"], int(one.get("Attributes", {}).get("ApproximateReceiveCount", 1)))
+            Message(
+                one["MessageId"],
+                one["ReceiptHandle"],
+                one["Body"],
+                int(one.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
+            )
             for one in found.get("Messages", [])
         ]
 
@@ -184,9 +191,12 @@ class Queue:
         )
 
     def hold(self, messages: Iterable[Message]) -> None:
-        """Keep messages hidden inside :meth:`extending`, until they are deleted or postponed."""
+        """Keep messages hidden inside :meth:`extending`, until they are deleted or postponed.
+
+        The last receipt of a message counts, if it was received again because it was not extended in time.
+        """
         with self._lock:
-            self._held |= {message.receipt: message for message in messages}
+            self._held |= {message.message_id: message for message in messages}
 
     @property
     def held(self) -> list[Message]:
@@ -225,7 +235,7 @@ class Queue:
         messages = list(messages)
         with self._lock:
             for message in messages:
-                self._held.pop(message.receipt, None)
+                self._held.pop(message.message_id, None)
         self._send(call, messages, entry)
 
     def _send(self, call: str, messages: Sequence[Message], entry: Callable[[Message], dict[str, Any]]) -> None:

@@ -218,13 +218,14 @@ class _Watcher:
     def _receive(self, pool: ThreadPoolExecutor, until: float, *, once: bool) -> int:
         """Receive messages, waiting for the first; many at once while there are many. Returns their number."""
         left = min(until - time.monotonic(), POLL_S, math.inf if (due := self._batches.due_in()) is None else due)
+        most_s = time.monotonic() + self._queue.spec.visibility_s / 3
         try:
             received = newest = self._take(1 if once else max(0, math.ceil(left)))
-            while newest and newest % AT_ONCE == 0 and len(self._batches) < MOST_HELD and not self._stopped_at:
+            while newest >= AT_ONCE and len(self._batches) < MOST_HELD and not self._stopped_at:
+                if (self._batches.due_in() == 0 and not once) or time.monotonic() > most_s:
+                    break
                 newest = sum(pool.map(self._take, [0] * RECEIVERS))
                 received += newest
-                if self._batches.due_in() == 0 and not once:
-                    break
         except RunError as error:
             if once:
                 raise

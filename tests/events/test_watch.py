@@ -273,7 +273,7 @@ def test_ten_thousand_events_of_other_files_are_skipped_in_seconds(server, store
     deletes = []
 
     def receive(self, wait_s=0):
-        taken = [Message(str(id(body)), body, 1) for body in bodies[-10:]]
+        taken = [Message(str(id(body)), "r", body, 1) for body in bodies[-10:]]
         del bodies[-10:]
         return taken
 
@@ -302,6 +302,23 @@ def test_sweeps_come_at_their_interval(server, store, monkeypatch):
     assert report.files_swept == 2
 
 
+def test_messages_that_are_not_extended_in_time_are_read_nevertheless(server, store, monkeypatch):
+    """The queue gives every message again and again, as if its visibility were over at once."""
+    queue = make_queue(server)
+    bodies = [s3_event(key) for key in keys_of(NOON, NIGHT)] * 5
+    deleted = set()
+
+    def receive(self, wait_s=0):
+        left = [(k, body) for k, body in enumerate(bodies) if k not in deleted]
+        return [Message(str(k), f"{k} {time.monotonic()}", body, 1) for k, body in left[:10]]
+
+    monkeypatch.setattr(Queue, "receive", receive)
+    monkeypatch.setattr(Queue, "delete", lambda _, messages: deleted.update(int(one.message_id) for one in messages))
+    report = watch(store, queue, batch_wait="1s", visibility="3s")
+    assert report.files_read == 4
+    assert deleted >= set(range(10)), report
+
+
 def test_two_watchers_share_a_queue(server, store):
     """One after the other receives what the first left; none is read twice."""
     queue = make_queue(server)
@@ -318,7 +335,7 @@ def test_an_inventory_told_alone_waits_for_another_watcher():
     watcher._seen_files = True
 
     def told(receives, *inventories):
-        return Told(Message("r", "", receives), tuple(NewObject(file, each) for each in inventories))
+        return Told(Message(str(inventories), "r", "", receives), tuple(NewObject(file, each) for each in inventories))
 
     assert watcher._lone_inventories([told(1, True)]) == {file}
     assert watcher._lone_inventories([told(2, True)]) == set()
@@ -331,7 +348,7 @@ def test_an_inventory_told_alone_waits_for_another_watcher():
 
 
 def told_of(*leads, init=NOON):
-    return Told(Message("r", "", 1), tuple(NewObject(GribFile(init, lead), False) for lead in leads))
+    return Told(Message(f"{init}{leads}", "r", "", 1), tuple(NewObject(GribFile(init, lead), False) for lead in leads))
 
 
 def test_a_run_is_read_when_it_is_whole_or_after_the_wait(made):
@@ -355,6 +372,15 @@ def test_a_run_is_read_when_it_is_whole_or_after_the_wait(made):
     found.add(told_of(1, init=NOON))
     now[0] = 80
     assert len(found.take()) == 1
+
+
+def test_a_message_that_is_received_again_counts_once():
+    found = Batches(0, lambda init: {GribFile(init, 0), GribFile(init, 1)}, lambda: 0.0)
+    first, again = (Told(Message("m", receipt, "", 1), told_of(0).objects) for receipt in ("old", "new"))
+    found.add(first)
+    found.add(again)
+    assert len(found) == 1
+    assert found.take() == [again]
 
 
 def test_only_recent_runs_are_remembered():
