@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -332,6 +334,26 @@ def test_a_worker_that_fails_is_an_error_and_what_was_written_stays(run, store, 
         run()
     monkeypatch.undo()
     assert run().days_written == 4
+
+
+def test_a_signal_commits_what_is_written_and_the_same_call_does_the_rest(
+    run, store, one_process, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(exporting, "COMMIT_DAYS", 1)
+    monkeypatch.setattr(exporting, "TASKS_PER_THREAD", 0.5)  # one at a time
+    sent = []
+
+    def stop(done, _):
+        if done and not sent:
+            sent.append(done)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    report = hrrr_dask.export(store.url, str(tmp_path / "tables"), client=one_process, progress=stop)
+    assert (report.outcome, report.exit_code) == ("interrupted", 1)
+    assert 0 < report.days_written < 4
+    assert len(files_of(tmp_path / "tables")) == report.days_written
+    assert run().days_written == 4 - report.days_written
+    assert_equal_to_store(table_of(tmp_path / "tables"), store)
 
 
 # Wrong requests
