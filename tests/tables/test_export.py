@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import needs
@@ -323,6 +324,27 @@ def test_of_two_exports_at_once_one_commits(run, store, tmp_path, monkeypatch):
         run()
     assert_equal_to_store(table_of(tmp_path / "tables"), store)
     assert sorted((tmp_path / "tables").glob("init_date=*/*")) == sorted(files_of(tmp_path / "tables"))
+
+
+def test_an_export_whose_moved_files_another_one_removed_commits_nothing(run, store, tmp_path, monkeypatch):
+    run()
+    heal(store)
+    write, opened = ParquetTarget._write_manifest, []
+    origin = manifest_of(tmp_path / "tables")["origin"]
+
+    def late(self, days):
+        if not opened:
+            opened.append(self)
+            ParquetTarget(str(tmp_path / "tables"), schema=pa.schema([]), origin=origin)  # finds files nobody names
+        write(self, days)
+
+    monkeypatch.setattr(ParquetTarget, "_write_manifest", late)
+    with pytest.raises(StoreConflictError, match="another export committed"):
+        run()
+    monkeypatch.undo()
+    assert all(path.exists() for path in files_of(tmp_path / "tables"))
+    assert run().days_written == 1
+    assert_equal_to_store(table_of(tmp_path / "tables"), store)
 
 
 def test_a_worker_that_fails_is_an_error_and_what_was_written_stays(run, store, tmp_path, monkeypatch):
