@@ -1,4 +1,4 @@
-"""Parses ``--start`` and ``--end`` into the first and last init time of a period."""
+"""Parses ``--start`` and ``--end`` into the first and last init time of a period, and splits it into months."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from hrrr_dask.catalog.products import ARCHIVE_START
 from hrrr_dask.errors import PlanError
 
-__all__ = ["Period", "parse_day", "parse_period"]
+__all__ = ["Period", "parse_day", "parse_period", "split_months"]
 
 _ONE_HOUR: Final = timedelta(hours=1)
 
@@ -67,6 +67,34 @@ def parse_period(start: str | datetime, end: str | datetime, cycles: tuple[int, 
     if first > final:
         raise PlanError(f"no run starts between {start} and {end} at the cycles {list(cycles)}: widen either")
     return Period(first, final)
+
+
+def split_months(period: Period) -> tuple[Period, ...]:
+    """Split a period into calendar months; the first and the last one can be parts of a month.
+
+    Parameters
+    ----------
+    period : Period
+        First and last init time, as :func:`parse_period` returns them.
+
+    Returns
+    -------
+    tuple of Period
+        Ascending, without overlap; together they have every full hour of the period.
+
+    Examples
+    --------
+    >>> for month in split_months(parse_period("2024-01-15", "2024-02-29", (0, 12))):
+    ...     print(month.start, month.end)
+    2024-01-15 00:00:00 2024-01-31 23:00:00
+    2024-02-01 00:00:00 2024-02-29 12:00:00
+    """
+    months, first = [], period.start
+    while first <= period.end:
+        next_month = (first.replace(day=1, hour=0) + timedelta(days=31)).replace(day=1)
+        months.append(Period(first, min(period.end, next_month - _ONE_HOUR)))
+        first = next_month
+    return tuple(months)
 
 
 def parse_day(what: str, value: str) -> datetime:

@@ -147,6 +147,8 @@ class Status(Displayed):
     """Every gap, if requested."""
     odd_cells: tuple[str, ...] = ()
     """A line each for points whose nearest cell is water, or more than 200 m higher or lower than their elevation."""
+    newest_init_time: datetime | None = None
+    """Newest init time with a complete file, UTC; None if there is none."""
 
     def tables(self) -> tuple[Table, ...]:
         """Describe the status: as a whole, by day or month, and the gaps if they were requested.

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrrr_dask.catalog.variables import CATALOG, DEFAULT_VARIABLES
-from hrrr_dask.config.period import Period, parse_period
+from hrrr_dask.config.period import Period, parse_period, split_months
 from hrrr_dask.config.settings import DEFAULTS, Selection, parse_hours, parse_selection, resolve_settings
 from hrrr_dask.errors import ConfigError, PlanError
 
@@ -135,6 +135,43 @@ def test_a_period_begins_and_ends_on_the_first_and_last_run_in_it(start, length,
     else:
         with pytest.raises(PlanError, match="no run starts between"):
             parse_period(hours[0], hours[-1], cycles)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "months"),
+    [
+        ("2024-03-05T06", "2024-03-05T06", [("2024-03-05T06", "2024-03-05T06")]),
+        ("2023-12-31", "2024-01-01", [("2023-12-31T00", "2023-12-31T23"), ("2024-01-01T00", "2024-01-01T23")]),
+        (
+            "2024-01-31T22",
+            "2024-03-01T00",
+            [
+                ("2024-01-31T22", "2024-01-31T23"),
+                ("2024-02-01T00", "2024-02-29T23"),
+                ("2024-03-01T00", "2024-03-01T00"),
+            ],
+        ),
+    ],
+)
+def test_a_period_is_split_at_the_first_of_each_month(start, end, months):
+    split = split_months(parse_period(start, end, HOURLY))
+    assert [(f"{month.start:%Y-%m-%dT%H}", f"{month.end:%Y-%m-%dT%H}") for month in split] == months
+
+
+@given(
+    st.integers(0, 24 * 400), st.integers(0, 24 * 500), st.sets(st.integers(0, 23), min_size=1).map(sorted).map(tuple)
+)
+def test_months_have_every_run_of_the_period_once_and_each_has_one(start, length, cycles):
+    first = datetime(2023, 1, 1) + timedelta(hours=start)
+    hours = [first + timedelta(hours=hour) for hour in range(length + 1)]
+    runs = [hour for hour in hours if hour.hour in cycles]
+    if not runs:
+        return
+    months = split_months(parse_period(hours[0], hours[-1], cycles))
+    assert all(month.start.strftime("%Y-%m") == month.end.strftime("%Y-%m") for month in months)
+    again = [parse_period(month.start, month.end, cycles) for month in months]  # an error if there is no run
+    assert [run for month in again for run in runs if month.start <= run <= month.end] == runs
+    assert len({month.start.strftime("%Y-%m") for month in months}) == len(months)
 
 
 def test_without_a_word_the_eleven_variables_and_nineteen_leads_of_every_run_are_wanted():
