@@ -102,6 +102,8 @@ COPIES = {
     "SECURITY.md": "generated/security.md",
     "benchmarks/README.md": "generated/benchmarks.md",
     "cluster/README.md": "generated/cluster.md",
+    "cluster/airflow/README.md": "generated/airflow.md",
+    "cluster/prefect/README.md": "generated/prefect.md",
 }
 """Files outside of this folder to the pages that are made of them."""
 

@@ -12,7 +12,7 @@ import pytest
 from support.paths import ROOT
 from support.scripts import load_script
 
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md"), ROOT / "cluster" / "README.md"])
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md"), *(ROOT / "cluster").rglob("README.md")])
 NAMED = re.compile(r"`(?:tests/)?(?:\w+/)?(test_\w+\.py)(?:::(test_\w+))?`")
 LINK = re.compile(r"\]\(([^)#:]+\.(?:md|png|svg))(?:#[^)]*)?\)")
 PATH = re.compile(r"`((?:hrrr_dask|tests|docs|benchmarks|cluster|notebooks)/[\w./-]*)`")
@@ -27,7 +27,7 @@ def names_in(name: str) -> set[str]:
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_tests_and_pages_that_a_page_names_are_there(page):
     text = page.read_text()
     missing = [

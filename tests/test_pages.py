@@ -25,7 +25,7 @@ from hrrr_dask.ledger.rows import SCHEMA
 from hrrr_dask.store.template import build_template
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "cluster" / "README.md"]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", *sorted((ROOT / "cluster").rglob("README.md"))]
 
 
 @pytest.mark.parametrize("name", ["settings", "ledger"])
