@@ -1,17 +1,21 @@
-"""What .ci/workflows asks an engine: whether Prefect's server responds, what its last flow run did, and Airflow's XCom.
+"""What .ci/workflows asks the engines: what their last runs did, and whether Airflow can fork the tasks of its DAGs.
 
-Usage: workflow_state.py server | prefect | dags | airflow DATABASE
+Usage: workflow_state.py server | prefect | dags | forks PARAMETERS | airflow DATABASE
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import sqlite3
 import sys
 import time
 from typing import Any
 from urllib.request import Request, urlopen
+
+TIMEOUT_S = 240.0
+"""For a task in a forked process [s]."""
 
 
 def main(what: str, *arguments: str) -> None:
@@ -22,6 +26,8 @@ def main(what: str, *arguments: str) -> None:
         print(describe_last_flow_run())  # noqa: T201
     elif what == "dags":
         print(check_dags())  # noqa: T201
+    elif what == "forks":
+        print(run_in_forks(json.loads(arguments[0])))  # noqa: T201
     else:
         print(describe_last_dag_run(*arguments))  # noqa: T201
 
@@ -30,7 +36,7 @@ def wait_for_server() -> None:
     """Wait until Prefect's server responds."""
     while True:
         try:
-            urlopen(f"{os.environ['PREFECT_API_URL']}/health", timeout=5).close()  # noqa: S310  loopback
+            urlopen(f"{os.environ['PREFECT_API_URL']}/health", timeout=20).close()  # noqa: S310  loopback
         except OSError:
             time.sleep(0.2)
         else:
@@ -59,15 +65,42 @@ def _ask(what: str, which: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def check_dags() -> str:
-    """Parse the DAGs; an error if one cannot be parsed, or if parsing starts what does not survive a fork."""
+    """Parse the DAGs; an error if one cannot be parsed."""
+    return ", ".join(f"{name}: {len(dag.tasks)} tasks" for name, dag in sorted(_parse_dags().items()))
+
+
+def run_in_forks(params: dict[str, Any]) -> str:
+    """Run the tasks of a backfill, each in a process that is forked from this one, as by a worker of Airflow."""
+    dag = _parse_dags()["hrrr_backfill"]
+    params = {**dag.params.dump(), **params}
+    reports = [_fork(dag, "read_month", month=month, params=params) for month in _fork(dag, "plan", params=params)]
+    shown = _fork(dag, "show", reports=reports, params=params)
+    return f"{len(reports)} months, {shown['files_read']} files read, {shown['files_complete']} files complete"
+
+
+def _fork(dag: Any, task: str, **arguments: Any) -> Any:
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    call = dag.get_task(task).python_callable
+    child = context.Process(target=lambda: answers.put(call(**arguments)))
+    child.start()
+    child.join(TIMEOUT_S)
+    hangs = child.is_alive()
+    child.kill()
+    assert not hangs, f"{task} hangs in a forked process"
+    assert child.exitcode == 0, f"{task} fails in a forked process"
+    return answers.get()
+
+
+def _parse_dags() -> dict[str, Any]:
     from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  only in Airflow's environment
 
     bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     assert not bag.import_errors, bag.import_errors
     assert sorted(bag.dags) == ["hrrr_backfill", "hrrr_backfill_pods", "hrrr_update"], bag.dags
     started = {"obstore", "zarr", "distributed"} & set(sys.modules)
-    assert not started, f"parsing the DAGs imports {started}"
-    return ", ".join(f"{name}: {len(dag.tasks)} tasks" for name, dag in sorted(bag.dags.items()))
+    assert not started, f"parsing the DAGs imports {started}, which do not survive a fork"
+    return dict(bag.dags)
 
 
 def describe_last_dag_run(database: str) -> str:
