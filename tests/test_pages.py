@@ -69,8 +69,9 @@ COMMANDS = {command: page for page in PAGES for command in commands_of(page)}
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_a_page_has_options_that_there_are(command):
     words = shlex.split(command, comments=True)[1:]
-    name, found, rest = cli.resolve_command(click.Context(cli), [word for word in words if word != "…"])
-    found.make_context(name, rest)  # parses, and runs nothing
+    parent = click.Context(cli, **cli.context_settings)  # a command keeps the help option of its first context
+    name, found, rest = cli.resolve_command(parent, [word for word in words if word != "…"])
+    found.make_context(name, rest, parent=parent)  # parses, and runs nothing
 
 
 def test_pages_have_commands():
