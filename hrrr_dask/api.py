@@ -194,7 +194,6 @@ def update(
     0
     >>> hrrr_dask.update("new.zarr", end="2024-07-02T12").files_read
     10
-    >>> report = update("s3://my-bucket/farms.zarr", until_complete=True, deadline="50min")  # doctest: +SKIP
     """
     url = url_of(store)
     target = open_store(url, settings)

@@ -49,7 +49,12 @@ STORE = re.compile(r"\bds\b|\bhrrr_dask\.\w+\(|\"archive\"|\"new\"|\.json\"|\"fa
 
 CLUSTER = {"processes": False, "protocol": "tcp", "n_workers": 1, "threads_per_worker": 4, "dashboard_address": ":0"}
 
-EXTRAS = {"hrrr_dask.read.skill": ["scores"], "hrrr_dask.testing.s3": ["moto"]}
+EXTRAS = {
+    "hrrr_dask.events.watch": ["moto"],
+    "hrrr_dask.read.skill": ["scores"],
+    "hrrr_dask.report.watched": ["moto"],
+    "hrrr_dask.testing.s3": ["moto"],
+}
 """Module to the optional libraries that its examples need."""
 
 

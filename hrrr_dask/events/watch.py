@@ -118,7 +118,12 @@ def watch(
 
     Examples
     --------
-    >>> report = watch("farms.zarr", "https://sqs.us-east-1.amazonaws.com/123456789012/new")  # doctest: +SKIP
+    >>> from unittest.mock import patch
+    >>> with hrrr_dask.testing.loopback_s3() as server, patch.dict("os.environ", server.environment()):
+    ...     queue = server.client("sqs").create_queue(QueueName="new-files")["QueueUrl"]
+    ...     report = hrrr_dask.watch("farms.zarr", queue, once=True, sweep=0)
+    >>> report.messages, report.files_read
+    (0, 0)
     """
     spec = parse_queue(queue, queue_options)
     wait_s, sweep_s = parse_duration("batch-wait", batch_wait), parse_duration("sweep", sweep)

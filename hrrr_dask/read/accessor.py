@@ -202,8 +202,11 @@ class HrrrArrayAccessor(_Listed):
       best_estimate()                    The shortest available lead time of each valid time.
       lagged(n=6)                        The newest n runs for each valid time, as members of an ensemble.
       nearest(latitude, longitude, n=1)  The n stored points nearest to a place, with their distance.
+      errors(truth=None, …)              Errors by lead time, against the analysis or observations.
       to_frame(point=None, …)            A tidy pandas table: a row for each forecast and point.
       to_netcdf(path)                    Write a netCDF file that follows CF.
+      plot_runs(point=None, …)           A picture of one place: each run a line along valid time.
+      plot_leads(point=None, …)          A picture of one place: values or errors by lead time.
     """
 
     _name = "da.hrrr"

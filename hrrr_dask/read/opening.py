@@ -112,7 +112,8 @@ def _open_arrays(store: Store, chunks: Any, *, consolidated: bool) -> xr.Dataset
 
 def _names_first(dataset: xr.Dataset) -> xr.Dataset:
     """Put what names a point before its other coordinates: titles of plots and the text of a dataset are cut off."""
-    first = [name for name in ("point_id", "name", "latitude", "longitude") if name in dataset.coords]
+    names = (*dataset.dims, "point_id", "name", "latitude", "longitude")  # dims keep their order
+    first = [name for name in names if name in dataset.coords]
     return dataset[[*first, *(name for name in dataset.variables if name not in first)]]
 
 

@@ -14,7 +14,19 @@ __all__ = ["WatchReport"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class WatchReport(Displayed):
-    """What a watcher did until it ended."""
+    """What a watcher did until it ended.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with hrrr_dask.testing.loopback_s3() as server, patch.dict("os.environ", server.environment()):
+    ...     queue = server.client("sqs").create_queue(QueueName="new-files")["QueueUrl"]
+    ...     report = hrrr_dask.watch("farms.zarr", queue, once=True, sweep=0)
+    >>> report.outcome, report.exit_code, report.newest_run
+    ('done', 0, datetime.datetime(2024, 7, 2, 12, 0))
+    >>> [table.title for table in report.tables()]
+    ['done']
+    """
 
     store: str
     """URL of the store."""

@@ -121,7 +121,11 @@ def export(
 
     Examples
     --------
-    >>> report = export("farms.zarr", "s3://my-bucket/farms", layout="wide")  # doctest: +SKIP
+    >>> report = hrrr_dask.export("farms.zarr", "tables", layout="wide")
+    >>> report.days_written, report.rows
+    (2, 54)
+    >>> hrrr_dask.export("farms.zarr", "tables", layout="wide").days_written
+    0
     """
     began, url, place = time.perf_counter(), url_of(store), url_of(to)
     connected = resolve_client(client, settings)

@@ -12,7 +12,16 @@ __all__ = ["ExportReport"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ExportReport(Displayed):
-    """Result of an export."""
+    """Result of an export.
+
+    Examples
+    --------
+    >>> report = hrrr_dask.export("farms.zarr", "tables")
+    >>> report.outcome, report.exit_code, report.days_written, report.rows
+    ('done', 0, 2, 594)
+    >>> [table.title for table in report.tables()]
+    ['done']
+    """
 
     store: str
     """URL of the store."""
