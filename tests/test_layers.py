@@ -22,7 +22,7 @@ ROOT = Path(hrrr_dask.__file__).parent
 FLOORS = (
     "errors malloc outcomes records",
     "catalog clusters display objects",
-    "config grid",
+    "config grid telemetry",
     "grib planning quality",
     "decode ledger testing",
     "archive report",
@@ -46,6 +46,7 @@ ALLOWED = {
     "zarr": {"objects", "read", "store"},
     "icechunk": {"objects"},
     "pyiceberg": {"tables"},
+    "prometheus_client": {"telemetry"},
     "obstore": {"archive", "audit", "objects"},
     "eccodes": {"audit", "decode", "testing"},
     "llvmlite": {"decode"},

@@ -28,7 +28,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", *sorted((ROOT / "cluster").rglob("README.md"))]
 
 
-@pytest.mark.parametrize("name", ["settings", "ledger"])
+@pytest.mark.parametrize("name", ["settings", "ledger", "metrics"])
 def test_a_generated_page_is_that_of_the_package(name):
     written = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     assert written == load_script(ROOT / "docs" / f"{name}.py").write(), f"run: python docs/{name}.py"

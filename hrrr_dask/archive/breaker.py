@@ -31,6 +31,7 @@ from typing import Final
 from hrrr_dask.archive.policy import FetchSettings
 from hrrr_dask.archive.sources import Source
 from hrrr_dask.errors import UnreachableError
+from hrrr_dask.telemetry import metrics
 
 __all__ = ["Breaker", "Outage", "find_outage", "get_breaker"]
 
@@ -168,6 +169,7 @@ class Breaker:
             self._responded = True
             if self._cause:
                 self._cause, self._closed_at, self._probing = "", self._clock(), False
+                metrics.note_source(self._name, down=False)
             self._reset()
 
     def no_response(self, cause: str) -> None:
@@ -239,6 +241,7 @@ class Breaker:
             self._opened_at = self._clock()
             again = self._opened_at - self._closed_at < 2 * self._pause_s
             self._wait(2 * self._pause_s if again else FIRST_PAUSE_S)
+            metrics.note_source(self._name, down=True)
         self._cause = cause
 
     def _again(self) -> None:
@@ -264,6 +267,7 @@ _BREAKER_LOCK = threading.Lock()
 @functools.lru_cache(maxsize=32)
 def _breaker(source: Source, settings: FetchSettings) -> Breaker:
     del settings  # clients with other timeouts may come to another conclusion
+    metrics.note_source(source.name, down=False)
     return Breaker(source.name)
 
 

@@ -61,7 +61,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._requests = 0
+        self._requests = self._retries = 0
         self._bytes_read = 0
 
     @property
@@ -74,10 +74,17 @@ class Tally:
         """Bytes received, including those of discarded responses [B]."""
         return self._bytes_read
 
-    def add(self, *, requests: int = 0, bytes_read: int = 0) -> None:
-        """Add to the counts of requests and bytes [B]."""
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Requests, retries and bytes [B]."""
+        with self._lock:
+            return self._requests, self._retries, self._bytes_read
+
+    def add(self, *, requests: int = 0, retries: int = 0, bytes_read: int = 0) -> None:
+        """Add to the counts of requests, of retries among them, and of bytes [B]."""
         with self._lock:
             self._requests += requests
+            self._retries += retries
             self._bytes_read += bytes_read
 
 
@@ -288,7 +295,7 @@ class Client:
             self.breaker.admit()
             began = time.perf_counter()
             try:
-                response = self._attempt(request, tally, waiting)
+                response = self._attempt(request, tally, waiting, attempt)
             except (RetryError, ArchiveError) as error:
                 self._record(request, error)
                 if isinstance(error, ArchiveError):
@@ -333,8 +340,8 @@ class Client:
         else:
             self._not_before = time.monotonic() + seconds
 
-    def _attempt(self, request: Request, tally: Tally, waiting: Waiting) -> Response:
-        tally.add(requests=1)
+    def _attempt(self, request: Request, tally: Tally, waiting: Waiting, attempt: int) -> Response:
+        tally.add(requests=1, retries=attempt > 0)
         self._hedges.sent(waiting)
         try:
             store = self._small_store if request.is_small(SMALL_BYTES) else self._store

@@ -38,6 +38,7 @@ from hrrr_dask.store.merge import group_pieces
 from hrrr_dask.store.published import publish_ledger, publish_status
 from hrrr_dask.store.spec import StoreSpec
 from hrrr_dask.store.store import Store, count
+from hrrr_dask.telemetry import metrics
 
 __all__ = ["Job", "PartitionReport", "extract_file", "failed_extracts", "write_partition"]
 
@@ -184,8 +185,10 @@ def _extract_from_source(source: Source, reading: Reading, job: Job) -> list[Ext
         found = read_messages(client, reading.file, wanted, job.spec.grid, tally, job.merge_gap_bytes, job.prefixes)
     except ArchiveError as error:
         found = {lead: _all_missing(reading.file, own, error) for lead, own in wanted.items()}
+    fetched = time.perf_counter()
     extracts = [_extract(source, reading, lead, found[lead], job) for lead, _ in reading.by_lead]
     seconds = time.perf_counter() - started
+    metrics.count_reading(source.name, tally.counts, fetch_s=fetched - started, decode_s=seconds - fetched + started)
 
     def with_figures(outcome: FileOutcome) -> FileOutcome:
         return replace(outcome, bytes_read=tally.bytes_read, requests=tally.requests, seconds=seconds)
@@ -219,6 +222,7 @@ def _extract(source: Source, reading: Reading, lead_minutes: int, found: FileMes
 
 def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job, attempt: int = 1) -> PartitionReport:
     """Write extracts to the partition's shards, commit them with a ledger entry, and update ``status``."""
+    began = time.perf_counter()
     store = Store(job.store_url, dict(job.store_options), job.spec)
     ordered = sorted(extracts, key=lambda extract: (extract.outcome.file, extract.outcome.lead_minutes))
     pieces = group_pieces(
@@ -241,7 +245,9 @@ def write_partition(partition: Partition, extracts: Sequence[Extract], job: Job,
     outcomes, entry, bytes_written = store.transact(join)
     store.ledger.write(who, entry)
     bytes_written += publish_ledger(store, [partition.number])
-    return _report(partition, outcomes, bytes_written)
+    report = _report(partition, outcomes, bytes_written)
+    metrics.count_commit(job.store_url, outcomes, bytes_written, time.perf_counter() - began)
+    return report
 
 
 def failed_extracts(reading: Reading, job: Job, text: str, reason: str = "internal-error") -> list[Extract]:

@@ -23,6 +23,7 @@ from hrrr_dask.job import pipeline
 from hrrr_dask.job.pipeline import Job, PartitionReport, failed_extracts
 from hrrr_dask.malloc import keep_freed_memory
 from hrrr_dask.records import Extract, Partition, Reading, one_of_each_file
+from hrrr_dask.telemetry import metrics
 
 __all__ = [
     "Counts",
@@ -108,6 +109,7 @@ class WarmStart(WorkerPlugin):  # type: ignore[misc]  # distributed says Any
     async def setup(self, worker: Worker) -> None:  # noqa: ARG002
         """Load the decoder in a thread, so that the worker continues to respond."""
         keep_freed_memory()
+        metrics.prepare()
         await asyncio.to_thread(_load, self._engine)
 
 
@@ -161,6 +163,14 @@ def write_step(
 def _guarded(
     extract_file: Callable[[Reading, Job], Sequence[Extract]], reading: Reading, job: Job
 ) -> Sequence[Extract]:
+    extracts = _extract(extract_file, reading, job)
+    metrics.count_file([extract.outcome for extract in extracts])
+    return extracts
+
+
+def _extract(
+    extract_file: Callable[[Reading, Job], Sequence[Extract]], reading: Reading, job: Job
+) -> Sequence[Extract]:
     began = time.monotonic()
     while True:
         try:
@@ -205,11 +215,13 @@ if limit := int(sys.argv[1]):
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 pickled_stages, reading, job = pickle.load(sys.stdin.buffer)
 from hrrr_dask.errors import RunError, StoreError, UsageError
+from hrrr_dask.telemetry import metrics
+kept = metrics.keep()
 try:
     found = pickle.loads(pickled_stages).extract_file(reading, job)
 except (RunError, StoreError, UsageError) as error:  # not a problem of the file
     found = error
-sys.stdout.buffer.write(pickle.dumps(found))
+sys.stdout.buffer.write(pickle.dumps((found, kept)))
 """
 
 
@@ -229,7 +241,9 @@ def _run_in_child(reading: Reading, job: Job, pickled_stages: bytes) -> Sequence
         last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         detail = f"reading this file crashes its process with code {child.returncode}: {last}"
         return failed_extracts(reading, job, detail, "poisoned")
-    found: Sequence[Extract] | Exception = pickle.loads(child.stdout)  # noqa: S301  written by our own child
+    found: Sequence[Extract] | Exception
+    found, kept = pickle.loads(child.stdout)  # noqa: S301  written by our own child
+    metrics.replay(kept)
     if isinstance(found, Exception):
         raise found
     return found
