@@ -23,7 +23,7 @@ pod() {
 
 say "wheels"
 mkdir -p "$work/wheels"
-python3 -m pip download -q -d "$work/wheels" -c "$root/constraints.txt" "$root[icechunk,kubernetes]" prometheus-client hatchling
+python3 -m pip download -q -d "$work/wheels" -c "$root/constraints.txt" "$root[icechunk,kubernetes]" hatchling
 printf '[global]\nno-index = true\nfind-links = /wheels\n' > "$work/pip.conf"
 
 if ! build images -q "$base" > /dev/null 2>&1; then

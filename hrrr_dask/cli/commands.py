@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 
 import hrrr_dask
+from hrrr_dask.cli.metrics import metrics_option, note_report
 from hrrr_dask.cli.options import (
     cluster_options,
     iceberg_options,
@@ -110,6 +111,7 @@ def _calibrate(engine: str) -> Any:
 @store_options
 @cluster_options
 @click.option("--retry-gaps", is_flag=True, help="Read files with gaps again, however old.")
+@metrics_option
 @json_option
 def backfill_command(*, as_json: bool, **given: Any) -> None:
     """Read the files that the store does not have yet, and write their values."""
@@ -132,6 +134,7 @@ def backfill_command(*, as_json: bool, **given: Any) -> None:
     help="With --until-complete: wait at most so long, such as 50min; files that are missing then are gaps, which the "
     "next update tries again.  [default: 2h]",
 )
+@metrics_option
 @json_option
 def update_command(*, as_json: bool, **given: Any) -> None:
     """Read the newest runs that are not in the store, and retry gaps of the week before them."""
@@ -147,6 +150,7 @@ def update_command(*, as_json: bool, **given: Any) -> None:
 @click.option("--points", required=True, metavar="FILE", help="New points; can include points that the store has.")
 @source_options
 @cluster_options
+@metrics_option
 @json_option
 def add_points_command(*, as_json: bool, **given: Any) -> None:
     """Add points to a store, and read them from every file that it has. The store can be in use."""
@@ -160,6 +164,7 @@ def add_points_command(*, as_json: bool, **given: Any) -> None:
 @click.option("--variables", required=True, metavar="NAMES", help="New variables, as for backfill.")
 @source_options
 @cluster_options
+@metrics_option
 @json_option
 def add_variables_command(*, as_json: bool, **given: Any) -> None:
     """Add variables to a store, and read them from every file that it has. The store can be in use."""
@@ -195,6 +200,7 @@ def _run(action: Any, given: dict[str, Any], *, as_json: bool, progress: bool | 
 
     with _silence_dask_client():
         report = action(progress=progress, **given)
+    note_report(report)
     if as_json:
         click.echo(_json({"outcome": report.outcome, **dataclasses.asdict(report)}))
     else:
@@ -283,6 +289,7 @@ def quality_command(*, store: str, store_option: tuple[str, ...], fail_on: str, 
     "--seed", type=click.IntRange(min=0), metavar="S", help="Seed of the sample: the same seed draws the same files."
 )
 @source_options
+@metrics_option
 @json_option
 def verify_command(*, checksums: bool, as_json: bool, **given: Any) -> None:
     """Read a sample of files again, whole and with ecCodes only, and compare every value with the store.
@@ -304,6 +311,7 @@ def verify_command(*, checksums: bool, as_json: bool, **given: Any) -> None:
     if checksums:
         del wanted["every_file"]
     report = verify_checksums(progress=True, **wanted) if checksums else verify(progress=True, **wanted)
+    note_report(report)
     if as_json:
         click.echo(_json({"outcome": report.outcome, **dataclasses.asdict(report)}))
     else:
@@ -343,6 +351,7 @@ def export_command(*, as_json: bool, **given: Any) -> None:
 
 @cli.command("compact")
 @store_options
+@metrics_option
 @json_option
 def compact_command(*, store: str, store_option: tuple[str, ...], as_json: bool) -> None:
     """Compact the ledger's many small objects into one. The store can be in use."""
@@ -350,6 +359,7 @@ def compact_command(*, store: str, store_option: tuple[str, ...], as_json: bool)
 
     before, after = compact(store, **pairs("--store-option", store_option))
     answer = {"store": store, "ledger_objects_before": before, "ledger_objects": after}
+    note_report(answer)
     click.echo(_json(answer) if as_json else f"the ledger of {store} was {before:,} objects and is {after:,}")
 
 

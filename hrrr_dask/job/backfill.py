@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ from hrrr_dask.job.request import Request
 from hrrr_dask.ledger.state import ValueStates, count_gaps, find_missing_values, missing
 from hrrr_dask.objects.forks import refuse_if_lost
 from hrrr_dask.objects.locations import normal_url
+from hrrr_dask.outcomes import COMPLETE
 from hrrr_dask.planning.plan import MissingValues, all_values_of, iter_partitions
 from hrrr_dask.records import GribFile
 from hrrr_dask.report.results import Report
@@ -246,7 +248,14 @@ def make_report(request: Request, store: Store, result: RunResult, progress: Pro
         decoded_by=dict(sum((Counter(report.decoded_by) for report in reports), Counter())),
         skipped_sources=progress.skipped_sources,
         first_files_with_gaps=tuple(islice(_with_gaps(request, inits.start, codes), MAX_NAMED_FILES)),
+        newest_run=_newest_run(request, inits.start, codes),
     )
+
+
+def _newest_run(request: Request, first: int, codes: NDArray[np.uint8]) -> datetime | None:
+    """Return the last init time with a value; codes have the dims (variable, init_time, lead_time)."""
+    runs = np.flatnonzero((codes == COMPLETE).any(axis=(0, 2)))
+    return request.axis.init_time(first + int(runs[-1])) if runs.size else None
 
 
 def _own_states(request: Request, store: Store, inits: slice) -> ValueStates:
