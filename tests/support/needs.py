@@ -12,7 +12,7 @@ from support.paths import SHARED_DATA
 
 EXTRAS = "needs optional packages: pip install -e '.[dev]'"
 REAL_BYTES = "needs real HRRR bytes in ../shared/data, which are not published with the package"
-PROGRAMS = "needs kubectl, nginx and promtool: .ci/system_packages"
+PROGRAMS = "needs kubectl, nginx, Prometheus and Alertmanager: .ci/system_packages"
 LONG = "takes long: pytest --all"
 CHECKOUT = "needs the benchmarks, which are not part of the wheel"
 
