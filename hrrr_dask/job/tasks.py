@@ -32,6 +32,7 @@ __all__ = [
     "Work",
     "extract_files",
     "extract_in_child",
+    "read_file",
     "share_work",
     "topic_of",
     "write_step",
@@ -132,7 +133,7 @@ def extract_files(readings: Sequence[Reading], work: Work) -> list[Extract]:
     extract_file = work.stages.extract_file
     published, since = 0, time.perf_counter()
     for number, reading in enumerate(readings, 1):
-        extracts += _guarded(extract_file, reading, work.job)
+        extracts += read_file(extract_file, reading, work.job)
         now = time.perf_counter()
         if now - since > PUBLISH_S or number == len(readings):
             _publish_counts(extracts[published:], now - since, work.job)
@@ -147,7 +148,7 @@ def extract_in_child(readings: Sequence[Reading], work: Work) -> list[Extract]:
     multiprocessing.
     """
     (reading,), began = readings, time.perf_counter()
-    extracts = _guarded(lambda reading, job: _run_in_child(reading, job, work.pickled_stages), reading, work.job)
+    extracts = read_file(lambda reading, job: _run_in_child(reading, job, work.pickled_stages), reading, work.job)
     _publish_counts(extracts, time.perf_counter() - began, work.job)
     return list(extracts)
 
@@ -160,9 +161,10 @@ def write_step(
         return work.stages.write_partition(partition, list(chain.from_iterable(extracts)), work.job, attempt)
 
 
-def _guarded(
+def read_file(
     extract_file: Callable[[Reading, Job], Sequence[Extract]], reading: Reading, job: Job
 ) -> Sequence[Extract]:
+    """Read one file, and count it. While no source responds, wait; what our own code does wrong is in the outcome."""
     extracts = _extract(extract_file, reading, job)
     metrics.count_file([extract.outcome for extract in extracts])
     return extracts

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import cold_start
+from benchmarks import cold_start, metrics_cost
 from benchmarks.__main__ import main
 from benchmarks.one_file import CONTENDERS, PEER_KEYS, compare
 from benchmarks.readme import BEGIN, END, README
@@ -129,6 +129,17 @@ def test_a_start_is_measured_for_each_engine_with_and_without_compiled_code(caps
     cold_start.show(answer)
     assert "peak MB" in capsys.readouterr().out
     assert all(row.what.startswith("start to first points") for row in cold_start.readme_rows(answer))
+
+
+def test_the_cost_of_metrics_is_that_of_counting(tmp_path, monkeypatch):
+    counted = []
+    monkeypatch.setattr(metrics_cost.metrics, "count_file", lambda _: counted.append(bool(metrics_cost.metrics._made)))
+    found = metrics_cost.measure(100, metrics_cost.GridWindow(288, 794, 8, 10), "eccodes", tmp_path)
+    assert found["files"] == 100
+    assert counted.count(False) == 50, "half of the files"
+    assert counted.count(True) == 51, "the first one prepares"
+    assert found["without_s"] > 0
+    assert found["with_s"] > 0
 
 
 class Table:
