@@ -67,8 +67,8 @@ class Report(Displayed):
     """Labels of the first few files with gaps in the period, such as ``20240101T06-f05``."""
     arrivals: tuple[Arrival, ...] = ()
     """When each file of the runs that were waited for came; empty without ``until_complete``."""
-    newest_run: datetime | None = None
-    """Init time of the newest run of the period of which the store has a value, UTC."""
+    newest_run: str = ""
+    """Init time of the newest run of the period of which the store has a value, UTC, such as ``2024-01-01T06``."""
 
     @property
     def outcome(self) -> str:

@@ -42,7 +42,7 @@ REPORT = Report(
     bytes_written=50,
     seconds=1.5,
     interrupted=False,
-    newest_run=datetime(2024, 1, 2, 6),
+    newest_run="2024-01-02T06",
 )
 UPDATE = ("update", "--store", "s.zarr")
 
