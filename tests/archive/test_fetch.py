@@ -80,6 +80,7 @@ def test_what_may_pass_is_tried_again(fault):
         response = client_of(server).read_range("file", ByteRange(10, 30), tally)
     assert response.data == BODY[10:30]
     assert tally.requests == server.requests["/hrrr/file"] == 3
+    assert tally.counts == (3, 2, tally.bytes_read)
 
 
 def test_bytes_that_were_thrown_away_are_counted():
