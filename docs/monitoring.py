@@ -37,9 +37,9 @@ def ranges(url: str, query: str, minutes: float) -> list[dict[str, Any]]:
 
 
 def legend(template: str, labels: dict[str, str]) -> str:
-    """What Grafana writes below a line; only the end of a long URL."""
-    named = re.sub(r"\{\{(\w+)\}\}", lambda match: labels.get(match[1], ""), template)
-    return named if len(named) < 30 else f"…{named[-28:]}"
+    """What Grafana writes below a line; of a URL only the last part."""
+    named = {name: value.rpartition("/")[2] for name, value in labels.items()}
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: named.get(match[1], ""), template)
 
 
 def drawn() -> Iterator[dict[str, Any]]:

@@ -101,30 +101,32 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             description="Partial: some values are missing. Missing: all are.",
             stack=True,
         ),
-        Panel("Bytes read by source", {"{{source}}": rate("hrrr_dask_read_bytes_total", "source")}, "Bps", stack=True),
         Panel(
-            "Values and bytes written",
-            {"values": rate("hrrr_dask_values_written_total"), "bytes": rate("hrrr_dask_written_bytes_total")},
+            "Bytes read by source, and written",
+            {
+                "{{source}}": rate("hrrr_dask_read_bytes_total", "source"),
+                "written": rate("hrrr_dask_written_bytes_total"),
+            },
+            "Bps",
+        ),
+        Panel(
+            "Values written",
+            {"values": rate("hrrr_dask_values_written_total")},
+            "cps",
+            description="A step of a partition is committed as a whole, so values come in bursts.",
         ),
     ),
     "Gaps and sources": (
         Panel(
             "Gaps by reason",
-            {"{{reason}}": rate("hrrr_dask_values_missing_total", "reason")},
+            {"{{reason}}": rate("hrrr_dask_values_missing_total", "reason") + " > 0"},
             "cps",
             description="Values a second. not-published is normal while a run is young; hrrr-dask status --gaps lists "
             "every gap.",
             stack=True,
         ),
         Panel("Retries by source", {"{{source}}": rate("hrrr_dask_retries_total", "source")}, "reqps"),
-        Panel(
-            "Requests by source",
-            {
-                "{{source}}": rate("hrrr_dask_requests_total", "source"),
-                "{{source}} down": f"max by (source) (hrrr_dask_source_down{{{HERE}}})",
-            },
-            "reqps",
-        ),
+        Panel("Requests by source", {"{{source}}": rate("hrrr_dask_requests_total", "source")}, "reqps"),
     ),
     "From the archive to the store": (
         Panel(
