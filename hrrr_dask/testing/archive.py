@@ -191,7 +191,15 @@ def write_archive(
 def published_at(file: GribFile) -> datetime:
     """Return when NOAA would publish a file, UTC, the time of its last change in a synthetic archive.
 
-    As :func:`hrrr_dask.catalog.products.usual_publication`.
+    Parameters
+    ----------
+    file : GribFile
+        A file of the archive.
+
+    Returns
+    -------
+    datetime
+        As :func:`hrrr_dask.catalog.products.usual_publication`.
 
     Examples
     --------
