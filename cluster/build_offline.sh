@@ -7,7 +7,8 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mkdir -p "${1:?working directory}" && cd "$1" && pwd)
-base=docker.io/library/python:3.11-slim-bookworm  # full name of the image in the Dockerfile's FROM
+base=docker.io/library/python:3.11-slim-bookworm  # full names of the images in the Dockerfile's FROM
+build_base=docker.io/library/python:3.11-bookworm
 image=localhost/hrrr-dask:dev
 
 say() { printf '\n== %s\n' "$*"; }
@@ -26,13 +27,17 @@ mkdir -p "$work/wheels"
 python3 -m pip download -q -d "$work/wheels" -c "$root/constraints.txt" "$root[icechunk,kubernetes]" hatchling
 printf '[global]\nno-index = true\nfind-links = /wheels\n' > "$work/pip.conf"
 
-if ! build images -q "$base" > /dev/null 2>&1; then
-  say "base"
-  test -d "$work/base" || debootstrap --variant=minbase --include=python3-venv,ca-certificates bookworm "$work/base"
-  ln -sf python3 "$work/base/usr/bin/python"
-  rm -rf "$work"/base/var/cache/apt/archives/*.deb
-  tar -C "$work/base" -c . | podman import -q - "$base"
-fi
+import_base() { # name of the image, packages
+  build images -q "$1" > /dev/null 2>&1 && return
+  say "base $1"
+  directory=$work/${1//[^a-z0-9]/-}
+  test -d "$directory" || debootstrap --variant=minbase --include="$2" bookworm "$directory"
+  ln -sf python3 "$directory/usr/bin/python"
+  rm -rf "$directory"/var/cache/apt/archives/*.deb
+  tar -C "$directory" -c . | podman import -q - "$1"
+}
+import_base "$base" python3-venv,ca-certificates
+import_base "$build_base" python3-venv,ca-certificates,binutils
 
 say "image"
 time build bud -q --isolation chroot --pull-never --format docker --network host \
