@@ -17,6 +17,8 @@ from support import needs
 from support.paths import ROOT
 from support.scripts import load_script
 
+import hrrr_dask
+
 PACKAGE = '"""A package."""\n\n__version__ = "1.2.0"\n'
 CHANGELOG = """# Changelog
 
@@ -86,6 +88,39 @@ def test_tag_package_and_changelog_that_disagree_are_refused(tmp_path, change, m
     assert (run.returncode, run.stdout) == (1, "")
     assert re.search(message, run.stderr)
     assert "Traceback" not in run.stderr
+
+
+def copy_what_names_the_version(directory):
+    (directory / "hrrr_dask").mkdir()
+    for name in ("hrrr_dask/__init__.py", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, directory / name)
+    shutil.copytree(ROOT / "cluster", directory / "cluster", ignore=shutil.ignore_patterns("__pycache__"))
+    return {path: path.read_text() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_one_command_sets_the_version_everywhere_and_a_tag_of_it_is_a_release(tmp_path):
+    before = copy_what_names_the_version(tmp_path)
+    command = [sys.executable, ROOT / ".ci" / "set_version", "987.6.5", tmp_path]
+    changed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    after = {path: path.read_text() for path in before}
+    assert sorted(changed) == sorted(str(path) for path in before if after[path] != before[path])
+    old = re.compile(rf"hrrr-dask:{re.escape(hrrr_dask.__version__)}\b|newTag: {re.escape(hrrr_dask.__version__)}\b")
+    named = sum(len(old.findall(text)) for text in before.values())
+    assert named > 10
+    assert not any(old.search(text) for text in after.values())
+    assert sum(text.count("987.6.5") for text in after.values()) == named + 2, "the package and the changelog, too"
+    notes = [sys.executable, ROOT / ".ci" / "release_notes", "v987.6.5", tmp_path]
+    run = subprocess.run(notes, capture_output=True, text=True, check=False)
+    unreleased = before[tmp_path / "CHANGELOG.md"].split("\n## ")[1].partition("\n")[2].strip()
+    assert (run.stdout.strip(), bool(run.returncode)) == (unreleased, not unreleased)
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "", "again: nothing changes"
+
+
+def test_a_version_with_a_v_is_refused(tmp_path):
+    before = copy_what_names_the_version(tmp_path)
+    command = [sys.executable, ROOT / ".ci" / "set_version", "v1.2.0", tmp_path]
+    assert "without v; found v1.2.0" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert before == {path: path.read_text() for path in before}
 
 
 def test_workflow_files_follow_githubs_schema(tmp_path):
