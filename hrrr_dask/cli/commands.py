@@ -1,71 +1,28 @@
-"""The commands of ``hrrr-dask``: each parses its options, calls the API and prints the result."""
+"""The commands that make, grow and examine a store: each parses its options, calls the API and prints the result."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import logging
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 import click
 from rich.console import Console
 
-import hrrr_dask
+from hrrr_dask.cli.group import cli, run, to_json
 from hrrr_dask.cli.metrics import metrics_option, note_report
 from hrrr_dask.cli.options import (
     cluster_options,
-    iceberg_options,
     json_option,
     pairs,
     period_options,
-    queue_options,
     selection_options,
     settings,
     source_options,
     store_option,
     store_options,
 )
-from hrrr_dask.errors import HrrrDaskError
 
 __all__ = ["cli", "main"]
-
-
-class _Group(click.Group):
-    """Prints errors of hrrr_dask as a short text and exits with their exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except HrrrDaskError as error:
-            _print_failure(ctx, error.code, str(error))
-            click.echo(f"error: {error}", err=True)
-            ctx.exit(error.exit_code)
-        except click.UsageError as error:
-            _print_failure(ctx, "usage", error.format_message())
-            raise
-        except KeyboardInterrupt:
-            _print_failure(ctx, "interrupted", "stopped before anything was read")
-            click.echo("stopped; the same command again does the rest", err=True)
-            ctx.exit(1)
-
-
-def _print_failure(ctx: click.Context, code: str, text: str) -> None:
-    """With --json, print the failure as one JSON document to stdout."""
-    if ctx.meta.get("json") or "--json" in sys.argv:
-        click.echo(json.dumps({"outcome": "failed", "error": {"code": code, "text": text}}))
-
-
-@click.group("hrrr", cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(hrrr_dask.__version__, prog_name="hrrr-dask")
-def cli() -> None:
-    """Point series of the whole HRRR archive, through Dask, in one Zarr store.
-
-    Exit codes: 0 done, 1 failed, 2 usage, 3 done with gaps. Run a killed or interrupted command again to do the rest.
-    """
 
 
 @cli.command("plan")
@@ -92,7 +49,7 @@ def plan_command(*, as_json: bool, calibrate: bool, **given: Any) -> None:
     calibration = _calibrate(resolved["engine"]) if calibrate else DEFAULT_CALIBRATION
     costs = estimate(made, calibration, resolved["dollars-per-core-hour"])
     if as_json:
-        click.echo(_json(plan_answer(made, costs)))
+        click.echo(to_json(plan_answer(made, costs)))
     else:
         print_tables(Console(), [plan_table(made, costs)])
 
@@ -117,7 +74,7 @@ def backfill_command(*, as_json: bool, **given: Any) -> None:
     """Read the files that the store does not have yet, and write their values."""
     from hrrr_dask.api import backfill  # noqa: PLC0415  --help should not wait for Dask
 
-    _run(backfill, {"points": None, **settings(given)}, as_json=as_json)
+    run(backfill, {"points": None, **settings(given)}, as_json=as_json)
 
 
 @cli.command("update")
@@ -142,7 +99,7 @@ def update_command(*, as_json: bool, **given: Any) -> None:
 
     if given["deadline"] is not None and not given["until_complete"]:
         raise click.UsageError("--deadline limits the wait of --until-complete: add that, or leave --deadline out")
-    _run(update, settings(given), as_json=as_json)
+    run(update, settings(given), as_json=as_json)
 
 
 @cli.command("add-points")
@@ -156,7 +113,7 @@ def add_points_command(*, as_json: bool, **given: Any) -> None:
     """Add points to a store, and read them from every file that it has. The store can be in use."""
     from hrrr_dask.api import add_points  # noqa: PLC0415  --help should not wait for Dask
 
-    _run(add_points, settings(given), as_json=as_json)
+    run(add_points, settings(given), as_json=as_json)
 
 
 @cli.command("add-variables")
@@ -170,63 +127,7 @@ def add_variables_command(*, as_json: bool, **given: Any) -> None:
     """Add variables to a store, and read them from every file that it has. The store can be in use."""
     from hrrr_dask.api import add_variables  # noqa: PLC0415  --help should not wait for Dask
 
-    _run(add_variables, settings(given), as_json=as_json)
-
-
-@cli.command("watch")
-@store_options
-@queue_options
-@source_options
-@cluster_options
-@json_option
-def watch_command(*, as_json: bool, **given: Any) -> None:
-    """Read files as messages of an SQS queue tell of them. A signal commits what is read and ends it, with exit code 0.
-
-    A message is deleted after the values of its file are committed. Any number of watchers can share a queue.
-    """
-    from hrrr_dask.events.watch import watch  # noqa: PLC0415  --help should not wait for Dask
-
-    given["say"] = lambda line: click.echo(f"{datetime.now():%Y-%m-%dT%H:%M:%S} {line}", err=True)
-    given["queue_options"] = pairs("--queue-option", given.pop("queue_option"))
-    _run(watch, settings(given), as_json=as_json, progress=None)
-
-
-def _run(action: Any, given: dict[str, Any], *, as_json: bool, progress: bool | None = True) -> None:
-    """Run a command that reads files: show its progress, print its report, exit with its code."""
-    if given.pop("dry_run"):
-        _print_manifest(given)
-        return
-    from hrrr_dask.cli.tables import print_tables  # noqa: PLC0415  --help should not wait for Dask
-
-    with _silence_dask_client():
-        report = action(progress=progress, **given)
-    note_report(report)
-    if as_json:
-        click.echo(_json({"outcome": report.outcome, **dataclasses.asdict(report)}))
-    else:
-        print_tables(Console(), report.tables())
-    click.get_current_context().exit(report.exit_code)
-
-
-def _print_manifest(given: dict[str, Any]) -> None:
-    from hrrr_dask.clusters import manifest_yaml  # noqa: PLC0415  --help should not wait for Dask
-    from hrrr_dask.config.settings import DEFAULTS, resolve_settings  # noqa: PLC0415
-
-    names = {key.replace("-", "_") for key in DEFAULTS}
-    settings = resolve_settings(**{key: value for key, value in given.items() if key in names})
-    click.echo(manifest_yaml(settings), nl=False)
-
-
-@contextmanager
-def _silence_dask_client() -> Iterator[None]:
-    """Silence Dask's traceback for a lost scheduler, which our error already reports."""
-    client = logging.getLogger("distributed.client")
-    before = client.level
-    client.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        client.setLevel(before)
+    run(add_variables, settings(given), as_json=as_json)
 
 
 @cli.command("status")
@@ -241,7 +142,7 @@ def status_command(*, store: str, store_option: tuple[str, ...], plot: str, gaps
 
     found = status(store, plot=plot, gaps=gaps, **pairs("--store-option", store_option))
     if as_json:
-        click.echo(_json(dataclasses.asdict(found)))
+        click.echo(to_json(dataclasses.asdict(found)))
         return
     print_tables(Console(), found.tables())
     if plot:
@@ -265,7 +166,7 @@ def quality_command(*, store: str, store_option: tuple[str, ...], fail_on: str, 
     fatal = parse_flags(fail_on)
     found = assess(store, progress=True, **given, **pairs("--store-option", store_option))
     if as_json:
-        click.echo(_json(assessment_answer(found)))
+        click.echo(to_json(assessment_answer(found)))
     else:
         print_tables(Console(), found.tables())
         for name in ("markdown", "plot"):
@@ -313,40 +214,10 @@ def verify_command(*, checksums: bool, as_json: bool, **given: Any) -> None:
     report = verify_checksums(progress=True, **wanted) if checksums else verify(progress=True, **wanted)
     note_report(report)
     if as_json:
-        click.echo(_json({"outcome": report.outcome, **dataclasses.asdict(report)}))
+        click.echo(to_json({"outcome": report.outcome, **dataclasses.asdict(report)}))
     else:
         print_tables(Console(), report.tables())
     click.get_current_context().exit(report.exit_code)
-
-
-@cli.command("export")
-@store_options
-@click.option("--to", required=True, metavar="URL", help="Directory or s3://bucket/prefix; for duckdb, a file.")
-@click.option("--to-option", multiple=True, metavar="KEY=VALUE", help="As --store-option, for --to.")
-@click.option(
-    "--format", type=click.Choice(["parquet", "duckdb", "iceberg"]), default="parquet", show_default=True, help="Kind."
-)
-@click.option(
-    "--layout",
-    type=click.Choice(["long", "wide"]),
-    default="long",
-    show_default=True,
-    help="A row for each value, or a column for each variable.",
-)
-@click.option("--start", metavar="DATE", help="First day of init times, UTC.  [default: the store's first]")
-@click.option("--end", metavar="DATE", help="Last day, included.  [default: the store's last]")
-@click.option("--variables", metavar="NAMES", help="Variables of the store, with commas.  [default: all]")
-@click.option("--with-gaps", is_flag=True, help="Make a row of each gap, with its reason.")
-@iceberg_options
-@cluster_options
-@json_option
-def export_command(*, as_json: bool, **given: Any) -> None:
-    """Export a store as a table for analysts and warehouses, or update one: only days that changed are written."""
-    from hrrr_dask.tables.export import export  # noqa: PLC0415  --help should not wait for Dask
-
-    given["to_options"] = pairs("--to-option", given.pop("to_option")) or None
-    given["catalog"] = pairs("--catalog", given["catalog"]) or None
-    _run(export, settings(given), as_json=as_json)
 
 
 @cli.command("compact")
@@ -360,7 +231,7 @@ def compact_command(*, store: str, store_option: tuple[str, ...], as_json: bool)
     before, after = compact(store, **pairs("--store-option", store_option))
     answer = {"store": store, "ledger_objects_before": before, "ledger_objects": after}
     note_report(answer)
-    click.echo(_json(answer) if as_json else f"the ledger of {store} was {before:,} objects and is {after:,}")
+    click.echo(to_json(answer) if as_json else f"the ledger of {store} was {before:,} objects and is {after:,}")
 
 
 @cli.command("demo")
@@ -380,10 +251,3 @@ def demo_command(directory: str) -> None:
 def main() -> None:
     """Entry point of the console script."""
     cli(prog_name="hrrr-dask")
-
-
-def _json(answer: dict[str, Any]) -> str:
-    def spell(value: Any) -> str:
-        return value.isoformat() if isinstance(value, datetime) else str(value)
-
-    return json.dumps(answer, default=spell)

@@ -1,0 +1,70 @@
+"""The commands that keep a store of use to others: watch a queue, export tables."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from hrrr_dask.cli.group import cli, run
+from hrrr_dask.cli.options import (
+    cluster_options,
+    iceberg_options,
+    json_option,
+    pairs,
+    queue_options,
+    settings,
+    source_options,
+    store_options,
+)
+
+__all__ = ["export_command", "watch_command"]
+
+
+@cli.command("watch")
+@store_options
+@queue_options
+@source_options
+@cluster_options
+@json_option
+def watch_command(*, as_json: bool, **given: Any) -> None:
+    """Read files as messages of an SQS queue tell of them. A signal commits what is read and ends it, with exit code 0.
+
+    A message is deleted after the values of its file are committed. Any number of watchers can share a queue.
+    """
+    from hrrr_dask.events.watch import watch  # noqa: PLC0415  --help should not wait for Dask
+
+    given["say"] = lambda line: click.echo(f"{datetime.now():%Y-%m-%dT%H:%M:%S} {line}", err=True)
+    given["queue_options"] = pairs("--queue-option", given.pop("queue_option"))
+    run(watch, settings(given), as_json=as_json, progress=None)
+
+
+@cli.command("export")
+@store_options
+@click.option("--to", required=True, metavar="URL", help="Directory or s3://bucket/prefix; for duckdb, a file.")
+@click.option("--to-option", multiple=True, metavar="KEY=VALUE", help="As --store-option, for --to.")
+@click.option(
+    "--format", type=click.Choice(["parquet", "duckdb", "iceberg"]), default="parquet", show_default=True, help="Kind."
+)
+@click.option(
+    "--layout",
+    type=click.Choice(["long", "wide"]),
+    default="long",
+    show_default=True,
+    help="A row for each value, or a column for each variable.",
+)
+@click.option("--start", metavar="DATE", help="First day of init times, UTC.  [default: the store's first]")
+@click.option("--end", metavar="DATE", help="Last day, included.  [default: the store's last]")
+@click.option("--variables", metavar="NAMES", help="Variables of the store, with commas.  [default: all]")
+@click.option("--with-gaps", is_flag=True, help="Make a row of each gap, with its reason.")
+@iceberg_options
+@cluster_options
+@json_option
+def export_command(*, as_json: bool, **given: Any) -> None:
+    """Export a store as a table for analysts and warehouses, or update one: only days that changed are written."""
+    from hrrr_dask.tables.export import export  # noqa: PLC0415  --help should not wait for Dask
+
+    given["to_options"] = pairs("--to-option", given.pop("to_option")) or None
+    given["catalog"] = pairs("--catalog", given["catalog"]) or None
+    run(export, settings(given), as_json=as_json)
