@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hrrr_dask.api import add_points, add_variables, backfill, plan, update
     from hrrr_dask.audit.assess import assess
+    from hrrr_dask.audit.check import check
     from hrrr_dask.audit.checksums import verify_checksums
     from hrrr_dask.audit.status import compact, status
     from hrrr_dask.audit.verify import verify
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from hrrr_dask.grid.points import read_points
     from hrrr_dask.read.opening import open_dataset
     from hrrr_dask.report.assessment import Assessment
+    from hrrr_dask.report.checked import CheckReport
     from hrrr_dask.report.differences import VerifyReport
     from hrrr_dask.report.results import Report, Status
     from hrrr_dask.report.watched import WatchReport
@@ -25,6 +27,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Assessment",
+    "CheckReport",
     "ExportReport",
     "Report",
     "Status",
@@ -35,6 +38,7 @@ __all__ = [
     "add_variables",
     "assess",
     "backfill",
+    "check",
     "compact",
     "export",
     "open_dataset",
@@ -49,6 +53,7 @@ __all__ = [
 
 _HOMES = {
     "Assessment": "report.assessment",
+    "CheckReport": "report.checked",
     "ExportReport": "tables.report",
     "Report": "report.results",
     "Status": "report.results",
@@ -58,6 +63,7 @@ _HOMES = {
     "add_variables": "api",
     "assess": "audit.assess",
     "backfill": "api",
+    "check": "audit.check",
     "compact": "audit.status",
     "export": "tables.export",
     "open_dataset": "read.opening",

@@ -28,9 +28,10 @@ from hrrr_dask.job.request import (
     utc_now,
     warn_of_other_columns,
 )
-from hrrr_dask.job.until_complete import newest_run, run_until_complete
+from hrrr_dask.job.until_complete import run_until_complete
 from hrrr_dask.ledger.state import HEALING_DAYS
 from hrrr_dask.planning.plan import Plan
+from hrrr_dask.planning.runs import newest_run
 from hrrr_dask.report.results import Report
 from hrrr_dask.store.spec import Growth
 

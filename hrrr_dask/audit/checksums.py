@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,7 +40,7 @@ from hrrr_dask.store.store import partitions_of
 from hrrr_dask.store.template import ROOT_KEY, build_template
 from hrrr_dask.store.user_attributes import keep_user_attributes
 
-__all__ = ["verify_checksums"]
+__all__ = ["sample_checksums", "verify_checksums"]
 
 Position = tuple[int, int]
 """Position (init_time in the partition, lead_time)."""
@@ -118,6 +118,30 @@ def verify_checksums(
     return make_report(findings, url, files, files, None, time.perf_counter() - started, against="checksums")
 
 
+def sample_checksums(
+    existing: Existing, blobs: Blobs, inits: slice, tables: Sequence[pa.Table], arrays: Iterable[tuple[int, int]]
+) -> VerifyFindings:
+    """Compare the values of some variables in some partitions with their checksums.
+
+    Parameters
+    ----------
+    existing : Existing
+        The store.
+    blobs : Blobs
+        Its objects.
+    inits : slice
+        Range of the axis to check.
+    tables : sequence of pyarrow.Table
+        Rows of the ledger of at least these partitions.
+    arrays : iterable of (int, int)
+        Number of a partition, and position of a variable.
+    """
+    findings = VerifyFindings()
+    for number, variable in arrays:
+        _Partition(number, existing, inits, blobs, findings).compare_variable(tables, variable)
+    return findings
+
+
 def _compare_documents(blobs: Blobs, findings: VerifyFindings) -> None:
     """Compare metadata and coordinates, except user attributes, with those made from the steps of growth."""
     for look in range(LOOKS):
@@ -168,13 +192,17 @@ class _Partition:
             return 0
         self._compare_published(tables)
         positions: set[Position] = set()
-        for v, variable in enumerate(self.existing.selection.variables):
-            rows = self._collect_rows(tables, v)
-            self._read_values(variable.name, rows)
-            for row in rows:
-                self._compare_row(variable.name, row)
-            positions |= {row.position for row in rows}
+        for v in range(len(self.existing.selection.variables)):
+            positions |= self.compare_variable(tables, v)
         return len(positions)
+
+    def compare_variable(self, tables: Iterable[pa.Table], v: int) -> set[Position]:
+        """Compare the values of one variable with the ledger; returns the positions that have some."""
+        name, rows = self.existing.selection.variables[v].name, self._collect_rows(tables, v)
+        self._read_values(name, rows)
+        for row in rows:
+            self._compare_row(name, row)
+        return {row.position for row in rows}
 
     def _read_ledger(self) -> list[pa.Table]:
         return list(Ledger(self.blobs).tables(range(self.number, self.number + 1)))

@@ -1,13 +1,15 @@
-"""The commands that keep a store of use to others: watch a queue, export tables."""
+"""The commands that keep a store of use to others: watch a queue, export tables, check the store."""
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 from typing import Any
 
 import click
+from rich.console import Console
 
-from hrrr_dask.cli.group import cli, run
+from hrrr_dask.cli.group import cli, run, to_json
 from hrrr_dask.cli.options import (
     cluster_options,
     iceberg_options,
@@ -19,7 +21,7 @@ from hrrr_dask.cli.options import (
     store_options,
 )
 
-__all__ = ["export_command", "watch_command"]
+__all__ = ["check_command", "export_command", "watch_command"]
 
 
 @cli.command("watch")
@@ -68,3 +70,41 @@ def export_command(*, as_json: bool, **given: Any) -> None:
     given["to_options"] = pairs("--to-option", given.pop("to_option")) or None
     given["catalog"] = pairs("--catalog", given["catalog"]) or None
     run(export, settings(given), as_json=as_json)
+
+
+@cli.command("check")
+@store_options
+@click.option(
+    "--max-age",
+    metavar="DURATION",
+    help="Maximum time since the init time of the newest run with values, such as 3h, or none.  [default: as an update "
+    "every hour keeps it, 3h for hourly runs]",
+)
+@click.option("--max-gaps", metavar="P%", help="Maximum share of missing values, or none.  [default: 1%]")
+@click.option("--max-flags", metavar="P%", help="Maximum share of fields with an implausible value.  [default: none]")
+@click.option("--period", metavar="DURATION", help="Recent period for gaps, flags and checksums.  [default: 7d]")
+@click.option("--start", metavar="TIME", help="First init time to check, instead of --period.")
+@click.option("--end", metavar="TIME", help="Last init time to check, included.")
+@click.option(
+    "--checksums",
+    metavar="N|P%",
+    help="Arrays (a variable in a partition) compared with their checksums.  [default: 1]",
+)
+@click.option("--writable", is_flag=True, help="Write and delete a small object, too.")
+@json_option
+def check_command(*, as_json: bool, **given: Any) -> None:
+    """Check that a store is readable, up to date and complete, by a few requests. For cron, Nagios and Kubernetes.
+
+    The first line is a summary. Exit codes: 0 all ok, 3 a check failed, 1 the store cannot be read, 2 usage.
+    """
+    from hrrr_dask.audit.check import check  # noqa: PLC0415  --help should not wait for it
+    from hrrr_dask.cli.tables import print_tables  # noqa: PLC0415
+
+    report = check(**settings(given))
+    if as_json:
+        answer = {"outcome": report.outcome, "summary": report.summary, **dataclasses.asdict(report)}
+        click.echo(to_json(answer))
+    else:
+        click.echo(report.summary)
+        print_tables(Console(), [dataclasses.replace(table, title="") for table in report.tables()])
+    click.get_current_context().exit(report.exit_code)

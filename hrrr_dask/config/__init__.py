@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hrrr_dask.config.settings import DEFAULTS
 
-__all__ = ["DEFAULTS", "duration", "kubernetes", "period", "settings"]
+__all__ = ["DEFAULTS", "duration", "kubernetes", "period", "settings", "shares"]
 
 
 def __getattr__(name: str) -> Any:

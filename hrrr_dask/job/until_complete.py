@@ -20,9 +20,8 @@ from hrrr_dask.archive.fetch import Client as ArchiveClient
 from hrrr_dask.archive.fetch import FetchSettings, Tally, get_client
 from hrrr_dask.archive.messages import is_whole
 from hrrr_dask.archive.sources import Source
-from hrrr_dask.catalog.products import last_lead_hour, object_key, usual_publication
+from hrrr_dask.catalog.products import object_key, usual_publication
 from hrrr_dask.clusters import signals
-from hrrr_dask.config.settings import Selection
 from hrrr_dask.display.progress import Progress, Show
 from hrrr_dask.errors import ArchiveError, NotPublishedError, SourceDownError
 from hrrr_dask.job.backfill import connect, keep_files, make_report, open_or_describe, read_missing
@@ -32,16 +31,14 @@ from hrrr_dask.job.request import Request, utc_now
 from hrrr_dask.ledger.state import find_missing_values
 from hrrr_dask.outcomes import OUTCOMES
 from hrrr_dask.planning.plan import MissingValues, all_values_of, iter_partitions
+from hrrr_dask.planning.runs import EARLY
 from hrrr_dask.records import ByteRange, GribFile
 from hrrr_dask.report.arrivals import ARRIVAL_COLUMNS, list_arrivals
 from hrrr_dask.report.results import Report
 from hrrr_dask.store.published import repair_status
 from hrrr_dask.store.store import Store
 
-__all__ = ["newest_run", "run_until_complete"]
-
-EARLY: Final = timedelta(minutes=10)
-"""How long before its usual publication a file is looked for; NOMADS has files about so much earlier than S3."""
+__all__ = ["run_until_complete"]
 
 OVERDUE: Final = timedelta(hours=2)
 """How long after its usual publication a file is waited for."""
@@ -56,9 +53,6 @@ UNCHANGED: Final = timedelta(minutes=5)
 """How long a file without a matching inventory must keep its size to be read, and after which a failed file is read
 again although it did not change."""
 
-MAX_RUN_AGE_H: Final = 48
-"""Oldest run that can be the newest one with wanted files [h]."""
-
 _MAY_FOLLOW: Final = ("not-published", "truncated", "unreachable", "access-denied", "internal-error", "not-ingested")
 """Outcomes after which a file is still waited for. The others are reasons of a whole file, which do not change."""
 
@@ -66,32 +60,6 @@ _OPEN: Final = [OUTCOMES[name].number for name in (*_MAY_FOLLOW, "complete")]  #
 
 Ask = Callable[[], Request]
 """Makes the request anew: the store may have grown since."""
-
-
-def newest_run(selection: Selection, now: datetime) -> datetime | None:
-    """Return the newest run of which a wanted file should be published by now, or within ten minutes.
-
-    Parameters
-    ----------
-    selection : Selection
-        Cycles, lead times, product and domain.
-    now : datetime
-        Current time, UTC.
-
-    Returns
-    -------
-    datetime or None
-        Its init time, UTC; None if no run of the last two days has a wanted lead time.
-    """
-    hour, first = now.replace(minute=0, second=0, microsecond=0), min(selection.file_hours)
-    for init_time in (hour - timedelta(hours=age) for age in range(MAX_RUN_AGE_H)):
-        if init_time.hour not in selection.cycles:
-            continue
-        last = last_lead_hour(init_time, selection.product, selection.domain)
-        file = GribFile(init_time, first, selection.product, selection.domain)
-        if last is not None and first <= last and usual_publication(file) - EARLY <= now:
-            return init_time
-    return None
 
 
 def run_until_complete(
@@ -102,7 +70,7 @@ def run_until_complete(
     Parameters
     ----------
     ask : callable
-        Makes the request; its period ends with :func:`newest_run`.
+        Makes the request; its period ends with :func:`~hrrr_dask.planning.runs.newest_run`.
     deadline : timedelta
         How long to wait at most. No file is waited for longer than :data:`OVERDUE`.
     client, show

@@ -22,6 +22,7 @@ from hrrr_dask.planning.layout import Axis
 from hrrr_dask.planning.plan import MissingValues, offered
 
 __all__ = [
+    "COLUMNS",
     "HEALING_DAYS",
     "Placed",
     "ValueStates",

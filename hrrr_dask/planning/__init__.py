@@ -3,4 +3,4 @@
 Pure. Uses `catalog`, `config` and `display`. Promises that every wanted file is in exactly one step of one partition.
 """
 
-__all__ = ["layout", "memory", "plan", "result"]
+__all__ = ["layout", "memory", "plan", "result", "runs"]

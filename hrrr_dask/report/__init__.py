@@ -6,6 +6,7 @@ Uses `ledger` and `quality`. Reads no store: functions take arrays.
 __all__ = [
     "arrivals",
     "assessment",
+    "checked",
     "differences",
     "findings",
     "flagmap",

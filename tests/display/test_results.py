@@ -23,6 +23,7 @@ from hrrr_dask.outcomes import OUTCOMES
 from hrrr_dask.planning.layout import Axis, Layout
 from hrrr_dask.planning.plan import Plan, make_plan
 from hrrr_dask.report.assessment import Assessment, Example, FlagFinding, LeadFinding, PointFinding, VariableFinding
+from hrrr_dask.report.checked import Checked, CheckReport
 from hrrr_dask.report.differences import Difference, Healed, Unchecked, VerifyReport
 from hrrr_dask.report.results import Report, Status
 from hrrr_dask.report.watched import WatchReport
@@ -126,7 +127,22 @@ WATCHED = WatchReport(
     seconds=3_600.0,
     interrupted=True,
 )
-RESULTS: tuple[Any, ...] = (PLAN, REPORT, STATUS, ASSESSMENT, VERIFIED, EXPORTED, WATCHED)
+CHECKED = CheckReport(
+    store=EVIL,
+    checks=(
+        Checked("readable", True, "metadata and ledger read in 0.1 s"),
+        Checked("writable", False, f"cannot write to {EVIL}", "see permissions"),
+        Checked("age", False, "the newest run is old, " * 20, "see why"),
+    ),
+    first_init_time=START,
+    last_init_time=END,
+    newest_run=END,
+    newest_run_age_s=5_700.0,
+    due_run=END,
+    values_wanted=1_000_000,
+    gaps=GAPS,
+)
+RESULTS: tuple[Any, ...] = (PLAN, REPORT, STATUS, ASSESSMENT, VERIFIED, EXPORTED, WATCHED, CHECKED)
 EACH = pytest.mark.parametrize("result", RESULTS, ids=lambda result: type(result).__name__)
 
 

@@ -20,9 +20,9 @@ from hrrr_dask.config.settings import Selection, resolve_settings
 from hrrr_dask.errors import ConfigError, SourceDownError
 from hrrr_dask.job import backfill as job_backfill
 from hrrr_dask.job import pipeline, request, until_complete
-from hrrr_dask.job.until_complete import newest_run
 from hrrr_dask.ledger.ledger import to_dataframe
 from hrrr_dask.planning.plan import iter_partitions
+from hrrr_dask.planning.runs import newest_run
 from hrrr_dask.records import GribFile
 from hrrr_dask.report.arrivals import Arrival
 from hrrr_dask.testing import FaultServer, GridWindow, expected_field, write_archive
