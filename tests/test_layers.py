@@ -52,6 +52,7 @@ ALLOWED = {
     "llvmlite": {"decode"},
     "numba": {"decode"},
     "cfgrib": {"decode"},
+    "apprise": {"telemetry"},
     "click": {"cli"},
     "IPython": {"display"},
     "rich": {"cli", "display"},

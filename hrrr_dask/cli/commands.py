@@ -9,7 +9,9 @@ import click
 from rich.console import Console
 
 from hrrr_dask.cli.group import cli, run, to_json
-from hrrr_dask.cli.metrics import metrics_option, note_report
+from hrrr_dask.cli.metrics import metrics_option
+from hrrr_dask.cli.noted import note_report
+from hrrr_dask.cli.notify import notify_option
 from hrrr_dask.cli.options import (
     cluster_options,
     json_option,
@@ -69,6 +71,7 @@ def _calibrate(engine: str) -> Any:
 @cluster_options
 @click.option("--retry-gaps", is_flag=True, help="Read files with gaps again, however old.")
 @metrics_option
+@notify_option
 @json_option
 def backfill_command(*, as_json: bool, **given: Any) -> None:
     """Read the files that the store does not have yet, and write their values."""
@@ -92,6 +95,7 @@ def backfill_command(*, as_json: bool, **given: Any) -> None:
     "next update tries again.  [default: 2h]",
 )
 @metrics_option
+@notify_option
 @json_option
 def update_command(*, as_json: bool, **given: Any) -> None:
     """Read the newest runs that are not in the store, and retry gaps of the week before them."""
@@ -108,6 +112,7 @@ def update_command(*, as_json: bool, **given: Any) -> None:
 @source_options
 @cluster_options
 @metrics_option
+@notify_option
 @json_option
 def add_points_command(*, as_json: bool, **given: Any) -> None:
     """Add points to a store, and read them from every file that it has. The store can be in use."""
@@ -122,6 +127,7 @@ def add_points_command(*, as_json: bool, **given: Any) -> None:
 @source_options
 @cluster_options
 @metrics_option
+@notify_option
 @json_option
 def add_variables_command(*, as_json: bool, **given: Any) -> None:
     """Add variables to a store, and read them from every file that it has. The store can be in use."""
@@ -191,6 +197,7 @@ def quality_command(*, store: str, store_option: tuple[str, ...], fail_on: str, 
 )
 @source_options
 @metrics_option
+@notify_option
 @json_option
 def verify_command(*, checksums: bool, as_json: bool, **given: Any) -> None:
     """Read a sample of files again, whole and with ecCodes only, and compare every value with the store.

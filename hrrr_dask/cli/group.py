@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 import hrrr_dask
-from hrrr_dask.cli.metrics import note_report
+from hrrr_dask.cli.noted import note_report
 from hrrr_dask.errors import HrrrDaskError
 
 __all__ = ["cli", "run", "to_json"]

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import click
 
+from hrrr_dask.cli.noted import noted_report
 from hrrr_dask.errors import HrrrDaskError
 
-__all__ = ["metrics_option", "note_report"]
-
-_REPORT: Final = "hrrr_dask.report"
-
-
-def note_report(report: object) -> None:
-    """Keep the result of the running command for its metrics."""
-    click.get_current_context().meta[_REPORT] = report
+__all__ = ["metrics_option"]
 
 
 def metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,8 +23,8 @@ def metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(**given)
         from hrrr_dask.telemetry.output import describe, parse_target  # noqa: PLC0415  --help should not wait for it
 
-        context, code = click.get_current_context(), 1
-        target = parse_target(metrics, str(context.info_name), given["store"])
+        code = 1
+        target = parse_target(metrics, str(click.get_current_context().info_name), given["store"])
         try:
             command(**given)
             code = 0
@@ -45,7 +39,7 @@ def metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
             raise
         finally:
             try:
-                target.publish(code, describe(context.meta.get(_REPORT)))
+                target.publish(code, describe(noted_report()))
             except OSError as error:  # the work is done, and its result is on stdout
                 click.echo(f"warning: no metrics at {target.url}: {error}", err=True)
         return None

@@ -10,6 +10,8 @@ import click
 from rich.console import Console
 
 from hrrr_dask.cli.group import cli, run, to_json
+from hrrr_dask.cli.noted import note_report
+from hrrr_dask.cli.notify import notify_option, tell_change
 from hrrr_dask.cli.options import (
     cluster_options,
     iceberg_options,
@@ -29,6 +31,7 @@ __all__ = ["check_command", "export_command", "watch_command"]
 @queue_options
 @source_options
 @cluster_options
+@notify_option
 @json_option
 def watch_command(*, as_json: bool, **given: Any) -> None:
     """Read files as messages of an SQS queue tell of them. A signal commits what is read and ends it, with exit code 0.
@@ -38,6 +41,7 @@ def watch_command(*, as_json: bool, **given: Any) -> None:
     from hrrr_dask.events.watch import watch  # noqa: PLC0415  --help should not wait for Dask
 
     given["say"] = lambda line: click.echo(f"{datetime.now():%Y-%m-%dT%H:%M:%S} {line}", err=True)
+    given["on_change"] = lambda text, well: tell_change(text, well=well)
     given["queue_options"] = pairs("--queue-option", given.pop("queue_option"))
     run(watch, settings(given), as_json=as_json, progress=None)
 
@@ -62,6 +66,7 @@ def watch_command(*, as_json: bool, **given: Any) -> None:
 @click.option("--with-gaps", is_flag=True, help="Make a row of each gap, with its reason.")
 @iceberg_options
 @cluster_options
+@notify_option
 @json_option
 def export_command(*, as_json: bool, **given: Any) -> None:
     """Export a store as a table for analysts and warehouses, or update one: only days that changed are written."""
@@ -91,6 +96,7 @@ def export_command(*, as_json: bool, **given: Any) -> None:
     help="Arrays (a variable in a partition) compared with their checksums.  [default: 1]",
 )
 @click.option("--writable", is_flag=True, help="Write and delete a small object, too.")
+@notify_option
 @json_option
 def check_command(*, as_json: bool, **given: Any) -> None:
     """Check that a store is readable, up to date and complete, by a few requests. For cron, Nagios and Kubernetes.
@@ -101,6 +107,7 @@ def check_command(*, as_json: bool, **given: Any) -> None:
     from hrrr_dask.cli.tables import print_tables  # noqa: PLC0415
 
     report = check(**settings(given))
+    note_report(report)
     if as_json:
         answer = {"outcome": report.outcome, "summary": report.summary, **dataclasses.asdict(report)}
         click.echo(to_json(answer))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,10 +13,13 @@ from hrrr_dask.events.queue import Message
 from hrrr_dask.records import GribFile
 from hrrr_dask.store.spec import StoreSpec
 
-__all__ = ["Batches", "Told", "files_of_run", "wants"]
+__all__ = ["Batches", "Told", "files_of_run", "lone_inventories", "retry_delay_s", "wants"]
 
 REMEMBERED: Final = timedelta(days=3)
 """Age, relative to the newest run, up to which the files that are done are remembered."""
+
+LONGEST_RETRY_S: Final = 900.0
+"""Longest time until a file that is not there is tried again [s]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +143,27 @@ def wants(spec: StoreSpec, file: GribFile, now: datetime) -> bool:
         and spec.axis.first_day + timedelta(days=spec.asked_from) <= file.init_time <= now
         and file in files_of_run(spec, file.init_time)
     )
+
+
+def lone_inventories(batch: Collection[Told], *, seen_files: bool) -> set[GribFile]:
+    """Return files of which only the inventory was told, once, where files themselves are told, too.
+
+    Another watcher has the event of the file, and is about to read it: both would read it at the same time.
+
+    Parameters
+    ----------
+    batch : collection of Told
+        Messages about to be read.
+    seen_files : bool
+        Whether any message so far told of a file itself.
+    """
+    if not seen_files:
+        return set()
+    certain = {new.file for told in batch for new in told.objects if not new.is_inventory or told.message.receives > 1}
+    return {file for told in batch for file in told.files} - certain
+
+
+def retry_delay_s(message: Message, visibility_s: float, wait_s: float) -> float:
+    """Return the time until a message is received again: longer each time, and longer than a batch takes [s]."""
+    retry_s = visibility_s / 2 * float(2 ** min(message.receives - 1, 10))
+    return min(max(retry_s, wait_s + 1), LONGEST_RETRY_S)

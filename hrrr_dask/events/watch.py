@@ -25,10 +25,11 @@ from hrrr_dask.display.figures import format_count
 from hrrr_dask.display.progress import Show
 from hrrr_dask.display.watching import show_run
 from hrrr_dask.errors import ConfigError, RunError, SourceDownError
-from hrrr_dask.events.batches import Batches, Told, files_of_run, wants
+from hrrr_dask.events.batches import Batches, Told, files_of_run, lone_inventories, retry_delay_s, wants
 from hrrr_dask.events.messages import UnreadableMessageError, parse_message
 from hrrr_dask.events.queue import AT_ONCE, Message, Queue, open_queue, parse_queue
 from hrrr_dask.events.reading import find_done, newest_run, partition_groups, read_files
+from hrrr_dask.events.trouble import Troubles
 from hrrr_dask.job.request import open_store, requested_period, resolve_client, url_of, utc_now
 from hrrr_dask.records import GribFile
 from hrrr_dask.report.watched import WatchReport
@@ -47,11 +48,11 @@ RECEIVERS: Final = 8
 MOST_HELD: Final = 2_000
 """Messages above which files are read before more are received."""
 
-LONGEST_RETRY_S: Final = 900.0
-"""Longest time until a file that is not there is tried again [s]."""
-
 SWEEP_DELAY: Final = timedelta(hours=3)
 """Age of the newest run that a sweep reads: events tell of younger ones, whose files still appear."""
+
+SILENCE_S: Final = 60.0
+"""Time after which a queue that does not respond is told of [s]."""
 
 QUEUE_PAUSE_S: Final = 10.0
 """Pause after the queue did not respond [s]."""
@@ -69,6 +70,7 @@ def watch(
     client: Client | str | None = None,
     progress: bool | Show | None = False,
     say: Callable[[str], None] | None = None,
+    on_change: Callable[[str, bool], None] | None = None,
     **settings: Any,
 ) -> WatchReport:
     """Read files into a store as messages of an SQS queue tell of them, until a signal arrives.
@@ -99,6 +101,9 @@ def watch(
         As for :func:`hrrr_dask.backfill`, for each batch.
     say : callable, optional
         Called with a line of text after each batch and sweep; by default, the lines are logged.
+    on_change : callable, optional
+        Called with a sentence and False when the queue or the archive does not respond, and once with True when it
+        does again.
     **settings
         As for :func:`hrrr_dask.update`.
 
@@ -135,7 +140,8 @@ def watch(
     parse_cluster(resolve_settings(**settings))
     opened = open_queue(spec)
     with ExitStack() as stack:
-        watcher = _Watcher(url, known, opened, wait_s, settings, connected, progress, say or _log.info, stack)
+        say, troubles = say or _log.info, Troubles(on_change, time.monotonic)
+        watcher = _Watcher(url, known, opened, wait_s, settings, connected, progress, say, troubles, stack)
         stack.enter_context(signals.call_on_stop(watcher.stop))
         stack.enter_context(opened.extending())
         stack.callback(watcher.release)
@@ -154,11 +160,12 @@ class _Watcher:
         client: Client | None,
         progress: bool | Show | None,
         say: Callable[[str], None],
+        troubles: Troubles,
         stack: ExitStack,
     ) -> None:
         self._url, self._spec, self._queue, self._wait_s = url, spec, queue, wait_s
         self._settings, self._client, self._progress, self._say = settings, client, progress, say
-        self._stack = stack
+        self._troubles, self._stack = troubles, stack
         self._batches = Batches(wait_s, lambda init_time: files_of_run(self._spec, init_time), time.monotonic)
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
@@ -234,9 +241,11 @@ class _Watcher:
         except RunError as error:
             if once:
                 raise
+            self._troubles.fails("queue", f"{error}", lasting_s=SILENCE_S)
             self._say(f"{error}; trying again")
             time.sleep(min(QUEUE_PAUSE_S, max(0.0, until - time.monotonic())))
             return 0
+        self._troubles.works("queue")
         return received
 
     def _take(self, wait_s: int) -> int:
@@ -272,7 +281,7 @@ class _Watcher:
         self._spec = store.spec
         files = {file for told in batch for file in told.files}
         done = {file for file in files if self._batches.is_done(file)}
-        lone = set() if once else self._lone_inventories(batch)
+        lone = set() if once else lone_inventories(batch, seen_files=self._seen_files)
         n_before, n_read = len(done), 0
         for group in partition_groups(self._spec, files):
             found = find_done(store, group)
@@ -284,7 +293,8 @@ class _Watcher:
             done |= found
             self._batches.mark_done(found)
             batch = self._delete_done(batch, done)
-        self._queue.postpone([told.message for told in batch], self._delay_s)
+        visibility_s = self._queue.spec.visibility_s
+        self._queue.postpone([told.message for told in batch], lambda m: retry_delay_s(m, visibility_s, self._wait_s))
         self._counts.update(told=len(files), done_before=n_before, read=n_read, left=len(files - done - lone))
         if n_read or files - done - lone:
             self._newest = newest_run(self._url, self._settings)
@@ -298,33 +308,18 @@ class _Watcher:
             with show_run(self._progress) as show:
                 report = read_files(self._url, files, self._settings, self._connected(), show)
         except SourceDownError as error:
+            self._troubles.fails("archive", f"{error}")
             self._say(f"{error}; the files stay in the queue")
             return 0
+        self._troubles.works("archive")
         if report is not None and report.interrupted:
             self._stopped_at = self._stopped_at or time.monotonic()
         return 0 if report is None else report.files_read
-
-    def _delay_s(self, message: Message) -> float:
-        """Return the time until a message is received again: longer each time, and longer than a batch takes."""
-        retry_s = self._queue.spec.visibility_s / 2 * float(2 ** min(message.receives - 1, 10))
-        return min(max(retry_s, self._wait_s + 1), LONGEST_RETRY_S)
 
     def _delete_done(self, batch: list[Told], done: set[GribFile]) -> list[Told]:
         """Delete the messages whose files are all done; returns the others."""
         self._queue.delete(told.message for told in batch if told.files <= done)
         return [told for told in batch if not told.files <= done]
-
-    def _lone_inventories(self, batch: list[Told]) -> set[GribFile]:
-        """Return files of which only the inventory was told, once, where files themselves are told, too.
-
-        Another watcher has the event of the file, and is about to read it: both would read it at the same time.
-        """
-        if not self._seen_files:
-            return set()
-        certain = {
-            new.file for told in batch for new in told.objects if not new.is_inventory or told.message.receives > 1
-        }
-        return {file for told in batch for file in told.files} - certain
 
     def _sweep(self) -> None:
         """Read what no message told of."""
@@ -337,8 +332,10 @@ class _Watcher:
                 self._url, client=self._connected(), progress=self._progress, end=end, **copy.deepcopy(self._settings)
             )
         except SourceDownError as error:
+            self._troubles.fails("archive", f"{error}")
             self._say(f"{error}; the next sweep tries again")
             return
+        self._troubles.works("archive")
         if report.interrupted:
             self._stopped_at = self._stopped_at or time.monotonic()
         self._counts.update(swept=report.files_read, sweeps=1)

@@ -18,7 +18,7 @@ from hrrr_dask.catalog.products import inventory_key, object_key
 from hrrr_dask.errors import ConfigError, SourceDownError, StoreError, StoreMismatchError
 from hrrr_dask.events import batches, reading
 from hrrr_dask.events import watch as events_watch
-from hrrr_dask.events.batches import Batches, Told, files_of_run, wants
+from hrrr_dask.events.batches import Batches, Told, files_of_run, lone_inventories, wants
 from hrrr_dask.events.messages import NewObject
 from hrrr_dask.events.queue import Message, Queue
 from hrrr_dask.ledger.ledger import to_dataframe
@@ -266,6 +266,25 @@ def test_while_no_source_responds_the_files_stay_in_the_queue(server, store, mon
     assert "no source responds; the files stay in the queue" in lines
 
 
+def test_an_archive_that_does_not_respond_is_told_of_once_and_so_is_its_return(server, store, monkeypatch):
+    def fail(*_, **__):
+        raise SourceDownError("no source responds")
+
+    queue, told = make_queue(server), []
+    queue.publish(*keys_of(NOON), *keys_of(NIGHT))
+    read = reading.run_backfill
+    left = [fail, fail]
+
+    def run_backfill(*given, **more):
+        return (left.pop() if left else read)(*given, **more)
+
+    monkeypatch.setattr(reading, "run_backfill", run_backfill)
+    given = {"visibility": "2s", "once": False, "run_for": "8s", "batch_wait": "0s"}
+    report = watch(store, queue, on_change=lambda *change: told.append(change), **given)
+    assert (report.files_read, left) == (4, [])
+    assert told == [("no source responds", False), ("the archive responds again", True)]
+
+
 def test_ten_thousand_events_of_other_files_are_skipped_in_seconds(server, store, monkeypatch):
     """Without a server, whose own time would be measured: SQS answers in milliseconds."""
     bodies = [s3_event(f"hrrr.20240101/conus/hrrr.t{k % 24:02}z.wrfprsf{k % 19:02}.grib2") for k in range(10_000)]
@@ -331,17 +350,14 @@ def test_two_watchers_share_a_queue(server, store):
 
 def test_an_inventory_told_alone_waits_for_another_watcher():
     file = GribFile(NOON, 0)
-    watcher = object.__new__(events_watch._Watcher)
-    watcher._seen_files = True
 
     def told(receives, *inventories):
         return Told(Message(str(inventories), "r", "", receives), tuple(NewObject(file, each) for each in inventories))
 
-    assert watcher._lone_inventories([told(1, True)]) == {file}
-    assert watcher._lone_inventories([told(2, True)]) == set()
-    assert watcher._lone_inventories([told(1, True), told(1, False)]) == set()
-    watcher._seen_files = False
-    assert watcher._lone_inventories([told(1, True)]) == set(), "the queue gets inventories only"
+    assert lone_inventories([told(1, True)], seen_files=True) == {file}
+    assert lone_inventories([told(2, True)], seen_files=True) == set()
+    assert lone_inventories([told(1, True), told(1, False)], seen_files=True) == set()
+    assert lone_inventories([told(1, True)], seen_files=False) == set(), "the queue gets inventories only"
 
 
 # Batches
