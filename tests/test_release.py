@@ -94,7 +94,10 @@ def copy_what_names_the_version(directory):
     (directory / "hrrr_dask").mkdir()
     for name in ("hrrr_dask/__init__.py", "CHANGELOG.md"):
         shutil.copy(ROOT / name, directory / name)
-    shutil.copytree(ROOT / "cluster", directory / "cluster", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("cluster", "notebooks"):
+        shutil.copytree(
+            ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+        )
     return {path: path.read_text() for path in directory.rglob("*") if path.is_file()}
 
 
