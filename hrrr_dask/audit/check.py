@@ -243,6 +243,8 @@ def _check_checksums(findings: VerifyFindings, names: list[str]) -> Checked:
     if not names:
         return Checked("checksums", ok=True, found="none were compared")
     of = f"{format_count(findings.compared, 'value')} of {', '.join(names[:3])}{' and more' if len(names) > 3 else ''}"
+    if not findings.compared:
+        return Checked("checksums", ok=True, found=f"the values of {', '.join(names[:3])} have none in the ledger")
     if not findings.counts and findings.compared == findings.equal:
         return Checked("checksums", ok=True, found=f"{of} match the ledger")
     differing = findings.compared - findings.equal

@@ -18,6 +18,7 @@ from support.specs import (
     commit,
     make_spec,
     outcome,
+    partition_outcomes,
     read_tree,
     values_at,
 )
@@ -227,6 +228,13 @@ def test_the_sample_is_of_some_arrays_and_depends_on_the_seed(whole):
     assert hrrr_dask.check(whole.url, checksums=4).exit_code == 3
     assert hrrr_dask.check(whole.url, checksums=0).checksums_compared == 0
     assert hrrr_dask.check(whole.url, checksums="26%").checksums_compared > 8 * 5
+
+
+def test_values_without_a_checksum_are_not_said_to_match(store):
+    commit(store, *partition_outcomes(1), partition=1)
+    report = hrrr_dask.check(store.url, start="2024-01-03", max_age="none", checksums=9)
+    assert report.checksums_compared == 0
+    assert report.checks[-1].found.startswith("the values of precipitation_1h, temperature_2m have none")
 
 
 def test_a_damaged_shard_is_a_failed_check(whole):
