@@ -70,11 +70,43 @@ def test_a_ledger_is_written_read_and_compacted_without_threads_of_arrow(tmp_pat
     assert threads_left(tmp_path / "control", "control") > 0, "threads of Arrow are seen, if there are any"
 
 
-def test_only_one_module_reads_and_writes_parquet():
+TABLE_IN_USE = """
+import io
+from pathlib import Path
+import pyarrow as pa
+from pyarrow.parquet import ParquetWriter
+
+def threads():
+    return {task.name for task in Path("/proc/self/task").iterdir()}
+
+class Sink(io.RawIOBase):
+    def writable(self):
+        return True
+    def write(self, data):
+        return len(data)
+
+table = pa.table({name: pa.array(range(300_000), pa.float32()) for name in "abcdefgh"})
+before = threads()
+with ParquetWriter(pa.PythonFile(Sink(), mode="w"), table.schema, compression="zstd") as writer:
+    writer.write_table(table, row_group_size=table.num_rows)
+print(len(threads() - before))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="lists the threads of a process in /proc")
+def test_a_table_is_written_to_a_python_file_without_threads_of_arrow():
+    """As an export does: what Arrow's threads read or write at the end of a process aborts it."""
+    done = subprocess.run([sys.executable, "-c", TABLE_IN_USE], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["0"]
+
+
+def test_only_one_module_reads_parquet_and_two_write_it():
     sources = [path for name in ("hrrr_dask", "benchmarks") for path in (ROOT / name).rglob("*.py")]
     threaded = re.compile(r"pyarrow\.parquet|pyarrow\.dataset|to_pandas\((?!use_threads=False)")
     found = {path.relative_to(ROOT).as_posix() for path in sources if threaded.search(path.read_text())}
-    assert found == {"hrrr_dask/ledger/parquet.py"}
+    assert found == {"hrrr_dask/ledger/parquet.py", "hrrr_dask/tables/day_files.py"}
+    used = re.findall(r"pyarrow\.parquet.*", (ROOT / "hrrr_dask/tables/day_files.py").read_text())
+    assert used == ["pyarrow.parquet import ParquetWriter"]
 
 
 def test_an_entry_has_the_same_bytes_every_time():

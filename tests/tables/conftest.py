@@ -6,7 +6,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a client that stays would compute the Dask arrays of other tests
 def one_process():
     """Client of a worker of two threads in this process."""
     with (
