@@ -16,7 +16,7 @@ from hrrr_dask.ledger.rows import encode_entry
 ROOT = Path(hrrr_dask.__file__).parents[1]
 
 LEDGER_IN_USE = """\
-import os, sys
+import os, sys, time
 from datetime import datetime
 from pathlib import Path
 import pandas, pyarrow
@@ -47,6 +47,10 @@ ledger.compact(datetime(2024, 5, 1))
 use(ledger)
 if sys.argv[2:]:
     pyarrow.parquet.read_table(next(Path(sys.argv[1]).rglob("*.parquet")))
+for _ in range(20):  # a new thread has the name of its parent until it gives itself its own
+    if not threads() - before:
+        break
+    time.sleep(0.1)
 print(len(threads() - before), "threads")
 """
 
