@@ -17,8 +17,17 @@ _LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 MUST_RUN_ALL = "HRRR_DASK_MUST_RUN_ALL_TESTS"
 """Environment variable: a skipped test is a failure. For CI, which has all that tests need."""
 
-LONG = ("tests/benchmark_scripts/", "tests/faults/", "tests/test_notebooks.py")
-"""Tests of kills, races and measurements, and the notebooks: half of the time of all tests."""
+LONG = (
+    "tests/benchmark_scripts/",
+    "tests/end_to_end/",
+    "tests/events/",
+    "tests/faults/",
+    "tests/kubernetes/",
+    "tests/tables/",
+    "tests/telemetry/",
+    "tests/test_notebooks.py",
+)
+"""Tests with clusters, servers, kills and measurements, and the notebooks: most of the time of all tests."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

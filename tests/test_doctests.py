@@ -51,6 +51,7 @@ CLUSTER = {"processes": False, "protocol": "tcp", "n_workers": 1, "threads_per_w
 
 EXTRAS = {
     "hrrr_dask.events.watch": ["moto"],
+    "hrrr_dask.read.exports": ["netCDF4"],
     "hrrr_dask.read.skill": ["scores"],
     "hrrr_dask.report.watched": ["moto"],
     "hrrr_dask.testing.s3": ["moto"],

@@ -191,10 +191,16 @@ class Blobs:
     def open_new(self, key: str) -> Iterator[io.RawIOBase]:
         """Write an object piece by piece inside the block; it exists after the block, and not after an error."""
         with self._writing(f"write {key} to"):
-            file = obstore.open_writer(self._store, key, buffer_size=PIECE_BYTES, max_concurrency=PIECES_AT_ONCE)
-        yield ObjectWriter(file, lambda: self._writing(f"write {key} to"))
-        with self._writing(f"write {key} to"):
-            file.close()  # a writer that is dropped instead removes what it has written
+            writer = ObjectWriter(
+                obstore.open_writer(self._store, key, buffer_size=PIECE_BYTES, max_concurrency=PIECES_AT_ONCE),
+                lambda: self._writing(f"write {key} to"),
+            )
+        try:
+            yield writer
+        except BaseException:
+            writer.abandon()
+            raise
+        writer.finish()
 
     def move(self, key: str, target: str) -> None:
         """Give an object another key, replacing any object there: a rename in a directory, a server's copy elsewhere.

@@ -48,9 +48,22 @@ class ObjectWriter(io.RawIOBase):
     """Python's file interface for obstore's writers."""
 
     def __init__(self, file: WritableFile, explained: Callable[[], AbstractContextManager[None]]) -> None:
-        self._file = file
+        self._file: WritableFile | None = file
         self._explained = explained
         self._size = 0
+
+    def finish(self) -> None:
+        """Make the object exist."""
+        with self._explained():
+            if self._file is not None:
+                self._file.close()
+
+    def abandon(self) -> None:
+        """Drop obstore's writer, which removes what it has written, even while a traceback refers to this object.
+
+        What is written later is dropped, too, such as the footer of a Parquet writer that is deleted.
+        """
+        self._file = None
 
     def writable(self) -> bool:
         """Whether it can be written: yes."""
@@ -63,6 +76,7 @@ class ObjectWriter(io.RawIOBase):
     def write(self, data: Any) -> int:
         """Write the next bytes."""
         with self._explained():
-            self._file.write(bytes(data))
+            if self._file is not None:
+                self._file.write(bytes(data))
         self._size += len(data)
         return len(data)
