@@ -19,6 +19,7 @@ MUST_RUN_ALL = "HRRR_DASK_MUST_RUN_ALL_TESTS"
 
 LONG = (
     "tests/benchmark_scripts/",
+    "tests/decode/test_numba_engine.py",
     "tests/end_to_end/",
     "tests/events/",
     "tests/faults/",
@@ -27,7 +28,7 @@ LONG = (
     "tests/telemetry/",
     "tests/test_notebooks.py",
 )
-"""Tests with clusters, servers, kills and measurements, and the notebooks: most of the time of all tests."""
+"""Tests with clusters, servers, kernels, kills and measurements, and the notebooks: most of the time of all tests."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,20 +7,23 @@ import json
 import pytest
 
 from benchmarks import hourly_update
-from benchmarks.hourly_update import BEFORE, CONTENDERS, FILLS, HERE, Contender, compare
+from benchmarks.hourly_update import CONTENDERS, FILLS, HERE, Contender, compare
 from benchmarks.running import run_alone
 
-SHORT = Contender("2 days", partition_days=2)
+LONG, SHORT = (
+    Contender("16 days, one shard after the other", partition_days=16, at_once=1),
+    Contender("2 days", partition_days=2),
+)
 
 
 @pytest.fixture(scope="module")
 def answer() -> dict:
-    return compare([BEFORE, SHORT], [3], n_leads=2, latency_ms=1, repeats=1)
+    return compare([LONG, SHORT], [3], n_leads=2, latency_ms=1, repeats=1)
 
 
 def test_every_contender_is_measured_half_full_and_full(answer):
-    assert list(answer["points"]["3"]) == [BEFORE.name, SHORT.name]
-    for rows, days in zip(answer["points"]["3"].values(), (30, 2), strict=True):
+    assert list(answer["points"]["3"]) == [LONG.name, SHORT.name]
+    for rows, days in zip(answer["points"]["3"].values(), (16, 2), strict=True):
         assert list(rows) == list(FILLS)
         for one in rows.values():
             assert one["layout"]["partition_days"] == days
