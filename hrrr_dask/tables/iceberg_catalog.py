@@ -85,16 +85,14 @@ def catalog_of(warehouse: str, options: Mapping[str, str], given: Mapping[str, s
     from pyiceberg.catalog.sql import SqlCatalog  # noqa: PLC0415
     from pyiceberg.exceptions import NoSuchPropertyException, NotInstalledError  # noqa: PLC0415
     from pyiceberg.utils.config import Config  # noqa: PLC0415
-    from sqlalchemy.exc import ArgumentError, OperationalError  # noqa: PLC0415
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
-    if not given and (directory := local_path(normal_url(warehouse))) is not None:
+    directory = None if given else local_path(normal_url(warehouse))
+    if directory is not None:
         with explained("open", warehouse):
             directory.mkdir(parents=True, exist_ok=True)
-            uri = f"sqlite:///{directory / CATALOG_FILE}"
-            try:
-                catalog = SqlCatalog(DEFAULT_NAME, uri=uri)
-            except OperationalError:  # another process made the tables of the database just now
-                catalog = SqlCatalog(DEFAULT_NAME, uri=uri)
+            # Its own way of making the tables leaves a connection open if another process makes them at this moment.
+            catalog = SqlCatalog(DEFAULT_NAME, uri=f"sqlite:///{directory / CATALOG_FILE}", init_catalog_tables="false")
     else:
         name = given.get("name", DEFAULT_NAME)
         if set(given) <= {"name"} and name not in list_catalogs():
@@ -118,7 +116,24 @@ def catalog_of(warehouse: str, options: Mapping[str, str], given: Mapping[str, s
                     f"({type(error).__name__}): see its page about configuration, and check --catalog"
                 ) from None
     with closing(catalog):
+        if directory is not None:
+            with explained("open", warehouse):
+                _make_tables(catalog)
         yield catalog
+
+
+def _make_tables(catalog: Any) -> None:
+    """Make the two tables of the database, if they are not there; another process can make each at the same moment."""
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415
+
+    for attempt in range(3):
+        try:
+            catalog.create_tables()
+        except OperationalError:
+            if attempt == 2:
+                raise
+        else:
+            return
 
 
 @contextmanager
