@@ -49,12 +49,12 @@ say "user and writable paths; hrrr-dask demo; time to load the kernels of the im
 pod -i "$image" sh -s <<'IN'
 set -eu
 id
-for path in /x /opt/hrrr/x /tmp/x; do
+for path in /x /opt/hrrr/x x; do
   if touch $path 2> /dev/null; then echo "$path is writable"; else echo "$path is not writable"; fi
 done
-hrrr-dask demo /tmp/demo
-hrrr-dask status --store /tmp/demo/demo.zarr
-cat > /tmp/warm.py <<'PY'
+hrrr-dask demo demo
+hrrr-dask status --store demo/demo.zarr
+cat > warm.py <<'PY'
 import sys, time
 from hrrr_dask.decode.kernel_cache import seed_kernel_cache
 start, cpu = time.perf_counter(), time.process_time()
@@ -63,8 +63,8 @@ import hrrr_dask.decode.kernels
 print(f"{sys.argv[1]:<8} {time.perf_counter() - start:6.2f} s {time.process_time() - cpu:6.2f} s of CPU time")
 PY
 for _ in 1 2 3 4 5; do
-  HOME=$(mktemp -d) python /tmp/warm.py shipped
-  HOME=$(mktemp -d) NUMBA_CPU_NAME=x86-64-v2 NUMBA_CPU_FEATURES= python /tmp/warm.py compiled
+  HOME=$(mktemp -d) python warm.py shipped
+  HOME=$(mktemp -d) NUMBA_CPU_NAME=x86-64-v2 NUMBA_CPU_FEATURES= python warm.py compiled
 done
 IN
 
@@ -79,6 +79,6 @@ echo "exit code $(podman inspect "$name" --format '{{.State.ExitCode}}'), 137 if
 podman rm "$name" > /dev/null
 
 say "a command that gets SIGTERM before it has started"
-network=none pod -d --rm=false --name "$name" "$image" hrrr-dask demo /tmp/demo > /dev/null
+network=none pod -d --rm=false --name "$name" "$image" hrrr-dask demo demo > /dev/null
 podman stop -t 30 "$name" > /dev/null
 echo "exit code $(podman inspect "$name" --format '{{.State.ExitCode}}')"
