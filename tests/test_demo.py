@@ -45,7 +45,7 @@ def test_the_demo_says_which_files_are_bad_and_that_this_is_meant(ran):
 def test_the_status_of_its_store_has_a_gap_and_an_error(ran):
     found = hrrr_dask.status(ran[0] / "hrrr-demo" / "demo.zarr", gaps=True)
     assert (found.files_complete, found.files_with_gaps, found.files_to_do) == (102, 2, 0)
-    assert found.newest_init_time == datetime(2024, 7, 2, 18)
+    assert found.newest_run == datetime(2024, 7, 2, 18)
     assert set(found.gaps) == {"truncated", "not-published"}
 
 

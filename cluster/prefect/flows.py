@@ -85,7 +85,7 @@ def show(store: str, options: dict[str, str], reports: dict[str, hrrr_dask.Repor
 def describe(store: str, options: dict[str, str]) -> str:
     """Describe a store in Markdown: its files, its gaps and its age."""
     has = hrrr_dask.status(store, **options)
-    newest = has.newest_init_time
+    newest = has.newest_run
     age_h = 0 if newest is None else (datetime.now(UTC).replace(tzinfo=None) - newest) // timedelta(hours=1)
     rows = {
         "store": f"`{store}`",

@@ -3,4 +3,4 @@
 Reads stores, and the archive through `reference`, which shares no code with the pipeline. Changes no value.
 """
 
-__all__ = ["assess", "check", "checksums", "status", "verify"]
+__all__ = ["assess", "check", "checksums", "recent", "status", "verify"]

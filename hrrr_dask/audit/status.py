@@ -89,7 +89,7 @@ def status(
         by_time=tuple(summarise(codes, times, existing.selection.file_hours)),
         gap_list=_list_gaps(ledger, existing, codes) if gaps else None,
         odd_cells=tuple(_describe_odd_cells(blobs, existing)),
-        newest_init_time=times[np.flatnonzero(complete.any(axis=1))[-1]].item() if complete.any() else None,
+        newest_run=times[np.flatnonzero(complete.any(axis=1))[-1]].item() if complete.any() else None,
     )
 
 

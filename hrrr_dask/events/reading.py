@@ -12,6 +12,7 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from hrrr_dask.archive.grid_probe import find_published
+from hrrr_dask.audit.recent import look_back
 from hrrr_dask.display.progress import Show
 from hrrr_dask.job.backfill import run_backfill
 from hrrr_dask.job.request import check_request, open_store
@@ -79,12 +80,5 @@ def partition_groups(spec: StoreSpec, files: Iterable[GribFile]) -> list[list[Gr
 def newest_run(url: str, settings: Mapping[str, Any]) -> datetime | None:
     """Return the init time of the newest run of which the store has any value; reads the ledger of few partitions."""
     store = open_store(url, settings)
-    spec, cycles = store.spec, len(store.spec.axis.cycles)
-    first, stop = spec.asked_from * cycles, spec.n_days * cycles
-    while stop > first:
-        start = max(first, (stop - 1) // spec.span * spec.span)
-        complete = (store.value_states(slice(start, stop)).codes == COMPLETE).any(axis=(0, 2))
-        if complete.any():
-            return spec.axis.init_time(start + int(np.flatnonzero(complete)[-1]))
-        stop = start
-    return None
+    existing = store.existing()
+    return look_back(store.ledger, existing, existing.requested.stop)

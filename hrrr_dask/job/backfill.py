@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
@@ -251,10 +252,10 @@ def make_report(request: Request, store: Store, result: RunResult, progress: Pro
     )
 
 
-def _newest_run(request: Request, first: int, codes: NDArray[np.uint8]) -> str:
+def _newest_run(request: Request, first: int, codes: NDArray[np.uint8]) -> datetime | None:
     """Return the last init time with a value, or nothing. Codes have the dims (variable, init_time, lead_time)."""
     runs = np.flatnonzero((codes == COMPLETE).any(axis=(0, 2)))
-    return f"{request.axis.init_time(first + int(runs[-1])):%Y-%m-%dT%H}" if runs.size else ""
+    return request.axis.init_time(first + int(runs[-1])) if runs.size else None
 
 
 def _own_states(request: Request, store: Store, inits: slice) -> ValueStates:

@@ -67,8 +67,8 @@ class Report(Displayed):
     """Labels of the first few files with gaps in the period, such as ``20240101T06-f05``."""
     arrivals: tuple[Arrival, ...] = ()
     """When each file of the runs that were waited for came; empty without ``until_complete``."""
-    newest_run: str = ""
-    """Init time of the newest run of the period of which the store has a value, UTC, such as ``2024-01-01T06``."""
+    newest_run: datetime | None = None
+    """Init time of the newest run of the period of which the store has a value, UTC."""
 
     @property
     def outcome(self) -> str:
@@ -149,7 +149,7 @@ class Status(Displayed):
     """Every gap, if requested."""
     odd_cells: tuple[str, ...] = ()
     """A line each for points whose nearest cell is water, or more than 200 m higher or lower than their elevation."""
-    newest_init_time: datetime | None = None
+    newest_run: datetime | None = None
     """Newest init time with a complete file, UTC; None if there is none."""
 
     def tables(self) -> tuple[Table, ...]:

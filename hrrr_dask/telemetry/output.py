@@ -101,8 +101,8 @@ def describe(report: object) -> dict[str, Any]:
     for name, attributes in _FIGURES.items():
         values = (found.get(each, getattr(report, each, None)) for each in attributes)
         value = next((value for value in values if value is not None), None)
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value).replace(tzinfo=UTC).timestamp() if value else None
+        if isinstance(value, datetime):
+            value = value.replace(tzinfo=UTC).timestamp()
         if value is not None:
             figures[name] = {**dict.fromkeys(REASONS, 0), **value} if isinstance(value, Mapping) else value
     return figures

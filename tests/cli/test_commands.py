@@ -334,7 +334,7 @@ def test_the_report_as_json_is_the_report_and_its_outcome(calls):
         "skipped_sources": {},
         "first_files_with_gaps": [],
         "arrivals": [],
-        "newest_run": "",
+        "newest_run": None,
     }
 
 

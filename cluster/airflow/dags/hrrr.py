@@ -81,7 +81,7 @@ def show(reports: list[dict[str, Any]], params: dict[str, Any]) -> dict[str, Any
 
     reports = list(reports)  # it is fetched anew each time
     has = hrrr_dask.status(params["store"], **params["settings"].get("store_options", {}))
-    newest = has.newest_init_time
+    newest = has.newest_run
     return {
         "files_read": sum(report["files_read"] for report in reports),
         "values_missing": sum(sum(report["gaps"].values()) for report in reports),
