@@ -18,6 +18,7 @@ __all__ = ["HttpSink", "MailSink"]
 class Received:
     """One request."""
 
+    method: str
     path: str
     headers: dict[str, str]
     body: bytes
@@ -42,7 +43,7 @@ class _Taker(Handler):
 
     def respond(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.owner.received.append(Received(self.path, dict(self.headers), body))
+        self.owner.received.append(Received(self.command, self.path, dict(self.headers), body))
         self.send_response(self.owner.status)
         self.send_header("Content-Length", str(len(self.owner.answer)))
         self.end_headers()

@@ -198,7 +198,7 @@ def test_the_workers_own_pages_have_what_the_report_says(tmp_path):
     assert len(pages) == 2
     assert by_label(pages, "hrrr_dask_files_total", "outcome") == {"complete": 10, "partial": 1, "missing": 1}
     assert report.files_read == 12
-    assert report.newest_run == "2024-01-01T05"
+    assert report.newest_run == datetime(2024, 1, 1, 5)
     assert (
         report.gaps
         == by_label(pages, "hrrr_dask_values_missing_total", "reason")

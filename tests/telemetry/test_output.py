@@ -5,17 +5,15 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
-import threading
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from support import needs
 from support.prometheus import by_label, samples, total
+from support.sinks import HttpSink
 
 from hrrr_dask import api
 from hrrr_dask.audit import checksums
@@ -42,7 +40,7 @@ REPORT = Report(
     bytes_written=50,
     seconds=1.5,
     interrupted=False,
-    newest_run="2024-01-02T06",
+    newest_run=datetime(2024, 1, 2, 6),
 )
 UPDATE = ("update", "--store", "s.zarr")
 
@@ -134,36 +132,12 @@ def test_compact_and_verify_have_figures_of_their_own(tmp_path, monkeypatch):
     assert total([text], "hrrr_dask_command_files") == 2
 
 
-@contextmanager
-def pushgateway(status=202):
-    """A server that notes what is pushed; yields its URL and (method, path, body) of the requests."""
-    pushed = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            pushed.append((self.command, self.path, body.decode()))
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", pushed
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def test_metrics_are_pushed_in_a_group_of_command_and_store(updated):
-    with pushgateway() as (url, pushed):
-        assert run(*UPDATE, "--metrics", url).exit_code == 3
-    ((method, path, body),) = pushed
-    assert method == "POST", "keeps the newest run when the next command fails"
-
+    with HttpSink(202) as gateway:
+        assert run(*UPDATE, "--metrics", gateway.url).exit_code == 3
+    (pushed,) = gateway.received
+    path, body = pushed.path, pushed.body.decode()
+    assert pushed.method == "POST", "keeps the newest run when the next command fails"
     assert path.startswith("/metrics/job/hrrr_dask/")
     assert "/command/update" in path
     encoded = path.partition("/store@base64/")[2].partition("/")[0]
@@ -172,9 +146,9 @@ def test_metrics_are_pushed_in_a_group_of_command_and_store(updated):
 
 
 def test_a_gateway_that_refuses_changes_no_exit_code(updated):
-    with pushgateway(500) as (url, _):
-        result = run(*UPDATE, "--metrics", url)
-    assert (result.exit_code, f"no metrics at {url}" in result.stderr) == (3, True)
+    with HttpSink(500) as gateway:
+        result = run(*UPDATE, "--metrics", gateway.url)
+    assert (result.exit_code, f"no metrics at {gateway.url}" in result.stderr) == (3, True)
     result = run(*UPDATE, "--metrics", "http://127.0.0.1:9")
     assert (result.exit_code, "no metrics at http://127.0.0.1:9" in result.stderr) == (3, True)
 
