@@ -6,9 +6,13 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from support import needs
+
+with suppress(ImportError):
+    import pyproj  # noqa: F401  before ecCodes: docs/laptop.md
 
 collect_ignore = ["kube", "support"]  # imported by tests, with libraries that may not be installed
 
