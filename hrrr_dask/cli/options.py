@@ -104,17 +104,21 @@ def queue_options(command: _Command) -> _Command:
             "--queue-option",
             multiple=True,
             metavar="KEY=VALUE",
-            help="endpoint=…, region=…, or visibility=120s: when the messages of a killed watcher come again. "
+            help="endpoint=…, region=…, or visibility=120s: when the messages of a killed watcher are received again. "
             "Credentials come from the environment.",
         ),
         click.option(
-            "--batch-wait", metavar="TIME", help="Longest wait for further files of a run, such as 60s.  [default: 60s]"
+            "--batch-wait",
+            metavar="DURATION",
+            help="Longest wait for further files of a run, such as 60s.  [default: 60s]",
         ),
-        click.option("--for", "run_for", metavar="TIME", help="End after this time, such as 10min.  [default: never]"),
+        click.option(
+            "--for", "run_for", metavar="DURATION", help="End after this time, such as 10min.  [default: never]"
+        ),
         click.option("--once", is_flag=True, help="End when the queue is empty."),
         click.option(
             "--sweep",
-            metavar="TIME",
+            metavar="DURATION",
             help="Interval at which an update reads what no message told of; 0 for never.  [default: 1h]",
         ),
     )
