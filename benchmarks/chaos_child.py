@@ -143,6 +143,21 @@ def _work(task: Task) -> Answer:
         return Answer(killed=False, outcome=type(error).__name__, text=str(error))
 
 
+def _extract(reading: Any, job: Any) -> Sequence[Any]:
+    """Read one file; wait while all servers ask for a pause, as a worker does."""
+    from hrrr_dask.errors import SourceDownError
+    from hrrr_dask.job.pipeline import extract_file
+
+    give_up = time.monotonic() + job.fetch.outage_limit_s
+    while True:
+        try:
+            return extract_file(reading, job)
+        except SourceDownError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.1)
+
+
 class _Guard:
     """Kills its own process at the given place."""
 
@@ -180,12 +195,12 @@ class _Guard:
 
     def one_step(self, partition: Any, job: Any) -> Any:
         """Read and write one step of a partition, in random order."""
-        from hrrr_dask.job.pipeline import extract_file, write_partition
+        from hrrr_dask.job.pipeline import write_partition
 
         extracts = []
         for reading in self._mixed(partition.readings):
             self._at("file")
-            extracts += extract_file(reading, job)
+            extracts += _extract(reading, job)
         return write_partition(partition, self._mixed(extracts), job)
 
     def _mixed(self, things: Sequence[Any]) -> list[Any]:

@@ -26,13 +26,18 @@ DAYS = 40
 KILLS = 4
 
 SMALL_COMMITS = """\
+import time
 from hrrr_dask.cli import main
 from hrrr_dask.tables import export
 
-export.COMMIT_DAYS = 2
+def commit_and_wait(run, *gone):
+    commit(run, *gone)
+    time.sleep(0.3)
+
+commit, export._Run.commit, export.COMMIT_DAYS = export._Run.commit, commit_and_wait, 2
 main()
 """
-"""The command with so many commits that kills come between them."""
+"""The command with so many commits, and such pauses between them, that kills come before its end."""
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +122,7 @@ def test_an_export_killed_again_and_again_is_never_seen_half(store, tmp_path, ki
             while process.poll() is None and reader.seen[-1:] == seen and time.monotonic() < deadline:
                 time.sleep(0.01)
             time.sleep(chance.uniform(0, 0.4))
+            assert process.poll() is None, "it is killed at work"
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         code, report, stderr = run_cli("export", **options)

@@ -20,6 +20,7 @@ from hrrr_dask.config.settings import Selection, resolve_settings
 from hrrr_dask.errors import ConfigError, SourceDownError
 from hrrr_dask.job import backfill as job_backfill
 from hrrr_dask.job import pipeline, request, until_complete
+from hrrr_dask.job.loop import RunResult
 from hrrr_dask.ledger.ledger import to_dataframe
 from hrrr_dask.planning.plan import iter_partitions
 from hrrr_dask.planning.runs import newest_run
@@ -274,6 +275,26 @@ def test_a_source_that_is_down_in_between_is_waited_for(store, feed, client, mon
     assert len(seen) > 1
     assert (report.outcome, report.gaps) == ("done", {})
     assert_right(store)
+
+
+def test_a_file_whose_reading_fails_is_read_again_after_a_while_and_at_the_deadline(store, feed, client, monkeypatch):
+    batches = {lead: [] for lead in LEADS}
+
+    def read(request, store, values, *_):
+        for partition in iter_partitions(request.plan, request.axis, values):
+            for reading in partition.readings:
+                batches[reading.file.lead_hours].append(feed.now)
+        return store, RunResult((), interrupted=False)
+
+    monkeypatch.setattr(until_complete, "read_missing", read)
+    wait(store, client, deadline="40min")
+    for lead, times in batches.items():
+        if lead < 18:
+            apart = np.diff(times)
+            assert len(apart) >= 4, f"f{lead:02d}"
+            assert apart[:-1].min() >= until_complete.UNCHANGED, f"f{lead:02d}"
+            assert apart.max() <= until_complete.UNCHANGED + timedelta(seconds=until_complete.MAX_POLL_S), f"f{lead:02d}"
+        assert times[-1] == START + timedelta(minutes=40), f"f{lead:02d}"
 
 
 def test_a_source_that_is_down_at_the_deadline_is_an_error_and_no_gap(store, feed, client, monkeypatch):
