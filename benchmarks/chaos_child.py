@@ -197,7 +197,7 @@ class _Guard:
         """Read and write one step of a partition, in random order."""
         from hrrr_dask.job.pipeline import write_partition
 
-        extracts = []
+        extracts: list[Any] = []
         for reading in self._mixed(partition.readings):
             self._at("file")
             extracts += _extract(reading, job)
