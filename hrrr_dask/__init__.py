@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hrrr_dask.report.watched import WatchReport
     from hrrr_dask.tables.export import export
     from hrrr_dask.tables.report import ExportReport
+    from hrrr_dask.telemetry.logs import configure_logs
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ __all__ = [
     "backfill",
     "check",
     "compact",
+    "configure_logs",
     "export",
     "open_dataset",
     "plan",
@@ -65,6 +67,7 @@ _HOMES = {
     "backfill": "api",
     "check": "audit.check",
     "compact": "audit.status",
+    "configure_logs": "telemetry.logs",
     "export": "tables.export",
     "open_dataset": "read.opening",
     "plan": "api",

@@ -1,6 +1,7 @@
-"""Worker preload for Dask: loads the decoder at start, and shuts workers down without losing results.
+"""Preload for Dask: configures logs, loads the decoder at start, and shuts workers down without losing results.
 
-Use it as ``dask worker --preload hrrr_dask.preload --preload-nanny hrrr_dask.preload``.
+Use it as ``dask worker --preload hrrr_dask.preload --preload-nanny hrrr_dask.preload``. For ``dask scheduler --preload
+hrrr_dask.preload``, it configures the logs.
 
 A worker loads the decoder before it registers with the scheduler. On SIGTERM (a pod is deleted, a spot instance is
 reclaimed, a cluster shrinks) or SIGHUP (its terminal is closed) it accepts no more tasks, finishes running ones, hands
@@ -23,9 +24,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from distributed import Nanny, Status, Worker
+from distributed import Nanny, Scheduler, Status, Worker
 
 from hrrr_dask.errors import ConfigError
+from hrrr_dask.telemetry.logs import configure_from_environment
 
 __all__ = ["GRACE_VARIABLE", "Drain", "dask_setup", "dask_teardown", "grace_s"]
 
@@ -50,8 +52,11 @@ _DRAIN: Final = "hrrr_dask_drain"
 _log = logging.getLogger("distributed.hrrr_dask")  # the logger of workers
 
 
-async def dask_setup(server: Worker | Nanny) -> None:
-    """Load the decoder in a worker, and install the handlers of signals."""
+async def dask_setup(server: Worker | Nanny | Scheduler) -> None:
+    """Configure the logs, load the decoder in a worker, and install the handlers of signals."""
+    configure_from_environment()
+    if isinstance(server, Scheduler):
+        return
     if not isinstance(server, Worker):
         _on_hangup(signal.raise_signal, signal.SIGTERM)
         return
@@ -80,7 +85,7 @@ def _load_writing() -> None:
     pa.array([0])
 
 
-async def dask_teardown(server: Worker | Nanny) -> None:
+async def dask_teardown(server: Worker | Nanny | Scheduler) -> None:
     """Let a nanny's worker drain before the nanny stops it."""
     if not isinstance(server, Nanny) or not server.is_alive() or not server.worker_address:
         return

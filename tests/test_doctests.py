@@ -36,6 +36,7 @@ from hrrr_dask.demo import POINTS
 from hrrr_dask.grid.points import Points
 from hrrr_dask.planning.result import Plan
 from hrrr_dask.records import GribFile
+from hrrr_dask.telemetry.logs import reset_logs
 from hrrr_dask.testing import delete, truncate, write_archive
 
 ROOT = Path(hrrr_dask.__file__).parent
@@ -109,6 +110,7 @@ def test_examples_in_docstrings_give_what_they_say(name, request):
     with mpl.rc_context({"backend": "agg"}):
         for test in find_examples(name, names):
             runner.run(test)  # prints what differs
+    reset_logs()
     assert not runner.failures
 
 

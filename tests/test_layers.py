@@ -48,6 +48,7 @@ ALLOWED = {
     "pyiceberg": {"tables"},
     "prometheus_client": {"telemetry"},
     "obstore": {"archive", "audit", "objects"},
+    "structlog": {"telemetry"},
     "eccodes": {"audit", "decode", "testing"},
     "llvmlite": {"decode"},
     "numba": {"decode"},

@@ -32,8 +32,11 @@ from hrrr_dask.archive.policy import FetchSettings
 from hrrr_dask.archive.sources import Source
 from hrrr_dask.errors import UnreachableError
 from hrrr_dask.telemetry import metrics
+from hrrr_dask.telemetry.logs import get_log
 
 __all__ = ["Breaker", "Outage", "find_outage", "get_breaker"]
+
+_log = get_log("hrrr_dask.archive.breaker")
 
 SILENT: Final = 3
 """Requests in a row without a response that open the breaker."""
@@ -168,6 +171,7 @@ class Breaker:
             self._record_speed(n_bytes, seconds)
             self._responded = True
             if self._cause:
+                _log.info("source responds again", source=self._name, seconds=round(self._clock() - self._opened_at, 3))
                 self._cause, self._closed_at, self._probing = "", self._clock(), False
                 metrics.note_source(self._name, down=False)
             self._reset()
@@ -242,6 +246,7 @@ class Breaker:
             again = self._opened_at - self._closed_at < 2 * self._pause_s
             self._wait(2 * self._pause_s if again else FIRST_PAUSE_S)
             metrics.note_source(self._name, down=True)
+            _log.warning("source is skipped", source=self._name, cause=cause)
         self._cause = cause
 
     def _again(self) -> None:

@@ -38,6 +38,7 @@ from hrrr_dask.objects.forks import refuse_if_lost
 from hrrr_dask.objects.locations import local_path
 from hrrr_dask.objects.rate_limit import RateLimit
 from hrrr_dask.records import ByteRange
+from hrrr_dask.telemetry.logs import get_log
 
 __all__ = [
     "INVENTORY_LIMIT_BYTES",
@@ -48,6 +49,8 @@ __all__ = [
     "get_client",
     "max_pause_s",
 ]
+
+_log = get_log("hrrr_dask.archive.fetch")
 
 LATE_POLL_S: Final = 0.1
 """Interval at which requests are looked at that wait for a response [s]."""
@@ -301,6 +304,7 @@ class Client:
                 if isinstance(error, ArchiveError):
                     raise
                 cause = str(error)
+                _log.debug("request failed", source=self.source.name, url=request.url, attempt=attempt + 1, error=cause)
                 if error.overloaded and self.settings.backoff_s:
                     self._ask_retry_after(request, tally)
             except BaseException:

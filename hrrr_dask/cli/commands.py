@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from hrrr_dask.cli.group import cli, run, to_json
+from hrrr_dask.cli.logs import progress_of, tell
 from hrrr_dask.cli.metrics import metrics_option
 from hrrr_dask.cli.noted import note_report
 from hrrr_dask.cli.notify import notify_option
@@ -59,7 +60,7 @@ def plan_command(*, as_json: bool, calibrate: bool, **given: Any) -> None:
 def _calibrate(engine: str) -> Any:
     from hrrr_dask.job.calibrate import calibrate  # noqa: PLC0415  it writes a message with ecCodes
 
-    click.echo(f"measuring the decoding speed of this machine with {engine}", err=True)
+    tell(f"measuring the decoding speed of this machine with {engine}")
     return calibrate(engine)
 
 
@@ -170,7 +171,7 @@ def quality_command(*, store: str, store_option: tuple[str, ...], fail_on: str, 
     from hrrr_dask.cli.tables import print_tables  # noqa: PLC0415
 
     fatal = parse_flags(fail_on)
-    found = assess(store, progress=True, **given, **pairs("--store-option", store_option))
+    found = assess(store, progress=progress_of(True, "partitions"), **given, **pairs("--store-option", store_option))
     if as_json:
         click.echo(to_json(assessment_answer(found)))
     else:
@@ -179,7 +180,7 @@ def quality_command(*, store: str, store_option: tuple[str, ...], fail_on: str, 
             if given[name]:
                 click.echo(f"{name:8} {given[name]}")
     if there := found.found(fatal):
-        click.echo(f"found {', '.join(there)}", err=True)
+        tell(f"found {', '.join(there)}")
         click.get_current_context().exit(3)
 
 
@@ -218,7 +219,8 @@ def verify_command(*, checksums: bool, as_json: bool, **given: Any) -> None:
     wanted = settings(given)
     if checksums:
         del wanted["every_file"]
-    report = verify_checksums(progress=True, **wanted) if checksums else verify(progress=True, **wanted)
+    wanted["progress"] = progress_of(True, "arrays" if checksums else "files")
+    report = verify_checksums(**wanted) if checksums else verify(**wanted)
     note_report(report)
     if as_json:
         click.echo(to_json({"outcome": report.outcome, **dataclasses.asdict(report)}))

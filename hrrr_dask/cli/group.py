@@ -15,28 +15,37 @@ import click
 from rich.console import Console
 
 import hrrr_dask
+from hrrr_dask.cli.logs import add_log_options, progress_of, tell
 from hrrr_dask.cli.noted import note_report
 from hrrr_dask.errors import HrrrDaskError
+from hrrr_dask.telemetry.logs import is_configured
 
 __all__ = ["cli", "run", "to_json"]
 
 
 class _Group(click.Group):
-    """Prints errors of hrrr_dask as a short text and exits with their exit code."""
+    """Gives each command the options of logs, and ends errors of hrrr_dask as a short text with their exit code."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        add_log_options(cmd)
+        super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except HrrrDaskError as error:
             _print_failure(ctx, error.code, str(error))
-            click.echo(f"error: {error}", err=True)
+            tell(str(error), "error", code=error.code)
             ctx.exit(error.exit_code)
         except click.UsageError as error:
             _print_failure(ctx, "usage", error.format_message())
-            raise
+            if not is_configured():
+                raise
+            tell(error.format_message(), "error", code="usage")
+            ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             _print_failure(ctx, "interrupted", "stopped before anything was read")
-            click.echo("stopped; the same command again does the rest", err=True)
+            tell("stopped; the same command again does the rest")
             ctx.exit(1)
 
 
@@ -55,7 +64,7 @@ def cli() -> None:
     """
 
 
-def run(action: Any, given: dict[str, Any], *, as_json: bool, progress: bool | None = True) -> None:
+def run(action: Any, given: dict[str, Any], *, as_json: bool, progress: bool | None = True, counted: str = "") -> None:
     """Run a command that reads files: show its progress, print its report, exit with its code."""
     if given.pop("dry_run"):
         _print_manifest(given)
@@ -63,7 +72,7 @@ def run(action: Any, given: dict[str, Any], *, as_json: bool, progress: bool | N
     from hrrr_dask.cli.tables import print_tables  # noqa: PLC0415  --help should not wait for Dask
 
     with _silence_dask_client():
-        report = action(progress=progress, **given)
+        report = action(progress=progress_of(progress, counted), **given)
     note_report(report)
     if as_json:
         click.echo(to_json({"outcome": report.outcome, **dataclasses.asdict(report)}))

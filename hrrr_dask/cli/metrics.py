@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from hrrr_dask.cli.logs import tell
 from hrrr_dask.cli.noted import noted_report
 from hrrr_dask.errors import HrrrDaskError
 
@@ -41,7 +42,7 @@ def metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 target.publish(code, describe(noted_report()))
             except OSError as error:  # the work is done, and its result is on stdout
-                click.echo(f"warning: no metrics at {target.url}: {error}", err=True)
+                tell(f"no metrics at {target.url}: {error}", "warning")
         return None
 
     return click.option(

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from hrrr_dask.cli.logs import tell
 from hrrr_dask.cli.noted import noted_report
 from hrrr_dask.errors import HrrrDaskError
 
@@ -60,7 +61,7 @@ def tell_change(text: str, *, well: bool = False) -> None:
     """Send a message to those who are to be told of the running command, if any; warn of one that is not accepted."""
     notifier = click.get_current_context().meta.get(_NOTIFIER)
     for warning in [] if notifier is None else notifier.send(text, well=well):
-        click.echo(f"warning: {warning}", err=True)
+        tell(warning, "warning")
 
 
 def _complaint(report: Any) -> str:

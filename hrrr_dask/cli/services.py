@@ -22,6 +22,7 @@ from hrrr_dask.cli.options import (
     source_options,
     store_options,
 )
+from hrrr_dask.telemetry.logs import is_configured
 
 __all__ = ["check_command", "export_command", "watch_command"]
 
@@ -40,7 +41,8 @@ def watch_command(*, as_json: bool, **given: Any) -> None:
     """
     from hrrr_dask.events.watch import watch  # noqa: PLC0415  --help should not wait for Dask
 
-    given["say"] = lambda line: click.echo(f"{datetime.now():%Y-%m-%dT%H:%M:%S} {line}", err=True)
+    if not is_configured():
+        given["say"] = lambda line: click.echo(f"{datetime.now():%Y-%m-%dT%H:%M:%S} {line}", err=True)
     given["on_change"] = lambda text, well: tell_change(text, well=well)
     given["queue_options"] = pairs("--queue-option", given.pop("queue_option"))
     run(watch, settings(given), as_json=as_json, progress=None)
@@ -74,7 +76,7 @@ def export_command(*, as_json: bool, **given: Any) -> None:
 
     given["to_options"] = pairs("--to-option", given.pop("to_option")) or None
     given["catalog"] = pairs("--catalog", given["catalog"]) or None
-    run(export, settings(given), as_json=as_json)
+    run(export, settings(given), as_json=as_json, counted="days")
 
 
 @cli.command("check")

@@ -36,11 +36,23 @@ def start_cluster(spec: LocalSpec) -> Iterator[Client]:
         If the workers do not start.
     """
     one_heap = {"distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": HEAPS}  # glibc reads it at process start
-    with dask.config.set(one_heap), _cluster(spec) as local, Client(local) as client:
+    with dask.config.set(one_heap), _silent_dask(), _cluster(spec) as local, Client(local) as client:
         client.register_plugin(IgnoreInterrupts())  # for workers that start later
         if spec.workers is not None and spec.workers.adaptive:
             local.adapt(minimum=spec.workers.minimum, maximum=spec.workers.maximum, interval="2s")
         yield client
+
+
+@contextmanager
+def _silent_dask() -> Iterator[None]:
+    """Silence Dask's own log: ``silence_logs`` changes its handlers only, not those of a program or of ours."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextmanager
@@ -80,6 +92,7 @@ class IgnoreInterrupts(WorkerPlugin):  # type: ignore[misc]  # distributed says 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002
         for number in signals.stop_signals():
             signal.signal(number, signal.SIG_IGN)
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # an interrupt cancels tasks: see _start
 
 
 def _is_free(port: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,10 +12,11 @@ from urllib.parse import urlsplit
 
 from hrrr_dask.config.duration import parse_duration
 from hrrr_dask.errors import ConfigError, RunError
+from hrrr_dask.telemetry.logs import get_log
 
 __all__ = ["Message", "Queue", "QueueSpec", "open_queue", "parse_queue"]
 
-_log = logging.getLogger("hrrr_dask")
+_log = get_log()
 
 AT_ONCE: Final = 10
 """Most messages that one request to SQS receives, extends or deletes."""
@@ -151,9 +151,8 @@ class Queue:
         found = self._call("get_queue_attributes", AttributeNames=["RedrivePolicy"])
         if "RedrivePolicy" not in found.get("Attributes", {}):
             _log.warning(
-                "queue %s has no dead-letter queue: a message whose file never appears comes again until it expires; "
-                "give the queue a redrive policy",
-                self.spec.url,
+                f"queue {self.spec.url} has no dead-letter queue: a message whose file never appears comes again until "
+                "it expires; give the queue a redrive policy"
             )
 
     def receive(self, wait_s: int = 0) -> list[Message]:
@@ -228,7 +227,7 @@ class Queue:
                     },
                 )
             except (ConfigError, RunError) as error:  # they come again, and their files are then found done
-                _log.warning("the visibility of messages was not extended: %s", error)
+                _log.warning(f"the visibility of messages was not extended: {error}")
 
     def _in_tens(self, call: str, messages: Iterable[Message], entry: Callable[[Message], dict[str, Any]]) -> None:
         """Change messages, and no longer keep them hidden."""
@@ -244,7 +243,7 @@ class Queue:
             entries = [{"Id": str(number), **entry(message)} for number, message in enumerate(some)]
             for failed in self._call(call, Entries=entries).get("Failed", []):
                 # Such as a receipt that has expired: the message comes again, and its file is then found done.
-                _log.info("%s of a message failed: %s", call, failed.get("Message") or failed.get("Code"))
+                _log.info(f"{call} of a message failed: {failed.get('Message') or failed.get('Code')}")
 
     def _call(self, name: str, **arguments: Any) -> dict[str, Any]:
         import botocore.exceptions  # noqa: PLC0415  slow to import

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import os
 import time
@@ -34,10 +33,11 @@ from hrrr_dask.job.request import open_store, requested_period, resolve_client, 
 from hrrr_dask.records import GribFile
 from hrrr_dask.report.watched import WatchReport
 from hrrr_dask.store.spec import StoreSpec
+from hrrr_dask.telemetry.logs import get_log
 
 __all__ = ["watch"]
 
-_log = logging.getLogger("hrrr_dask")
+_log = get_log()
 
 POLL_S: Final = 5
 """Longest time that a request waits for a message; a signal is noticed after it at the latest [s]."""
@@ -204,7 +204,7 @@ class _Watcher:
         try:
             self._queue.postpone(self._queue.held, lambda _: 0)
         except (ConfigError, RunError) as error:
-            _log.warning("messages come again only after %s s: %s", self._queue.spec.visibility_s, error)
+            _log.warning(f"messages come again only after {self._queue.spec.visibility_s} s: {error}")
 
     def report(self) -> WatchReport:
         """Return what was done."""
@@ -260,7 +260,7 @@ class _Watcher:
                     objects = parse_message(message.body)
                 except UnreadableMessageError as error:
                     self._counts["unreadable"] += 1
-                    _log.warning("a message is left to the queue's redrive policy: %s", error)
+                    _log.warning(f"a message is left to the queue's redrive policy: {error}")
                     continue
                 objects = tuple(new for new in objects if wants(self._spec, new.file, now))
                 if not objects:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from collections import Counter
@@ -41,6 +40,8 @@ from hrrr_dask.report.results import Report
 from hrrr_dask.store.published import repair_status
 from hrrr_dask.store.spec import Growth, StoreSpec
 from hrrr_dask.store.store import Store, read_states
+from hrrr_dask.telemetry.logs import context as log_context
+from hrrr_dask.telemetry.logs import get_log
 
 __all__ = [
     "connect",
@@ -53,7 +54,7 @@ __all__ = [
     "run_backfill",
 ]
 
-_log = logging.getLogger("hrrr_dask")
+_log = get_log()
 
 MAX_NAMED_FILES: Final = 20
 """Most files with gaps that a report names; the ledger has all."""
@@ -147,9 +148,14 @@ def read_missing(
     store = store.make_or_grow(Growth(asked_from=first_day, n_days=n_days, known=surface))
     progress.dashboard = client.dashboard_link or ""
     partitions = iter_partitions(request.plan, request.axis, missing_values)
-    show = show or _LogNotices()
-    show(progress)
-    return store, run(client, _job(request, store), partitions, progress, show)
+    show, job = show or _LogNotices(), _job(request, store)
+    with log_context(job=job.job_id):
+        _log.info("run started", store=job.store_url, files=progress.files_total)
+        show(progress)
+        result = run(client, job, partitions, progress, show)
+        files = sum(report.files for report in result.reports)
+        _log.info("run interrupted" if result.interrupted else "run ended", store=job.store_url, files=files)
+    return store, result
 
 
 def open_or_describe(request: Request) -> Store:
@@ -309,4 +315,4 @@ class _LogNotices:
     def __call__(self, progress: Progress) -> None:
         if progress.notice != self._said:
             self._said = progress.notice
-            _log.warning("%s", self._said or "the run continues")
+            _log.warning(self._said or "the run continues")

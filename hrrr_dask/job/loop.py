@@ -39,8 +39,11 @@ from hrrr_dask.job.tasks import (
 from hrrr_dask.job.waiting import LOST, Watch
 from hrrr_dask.planning.memory import extract_bytes
 from hrrr_dask.records import Partition, Reading
+from hrrr_dask.telemetry.logs import get_log
 
 __all__ = ["RunResult", "run"]
+
+_log = get_log("hrrr_dask.job.loop")
 
 _WRITE_PRIORITY: Final = 1_000_000_000
 """Priority of writing over extracting: a step that is complete frees memory."""
@@ -285,6 +288,7 @@ class _Loop:
         assert write is not None, "only a write ends a step"
         if write.status == "finished":
             report: PartitionReport = write.result()
+            _log_commit(report)
             return report
         if write.status != "error":  # only the client cancels, when it loses its connection
             raise RunError(LOST)
@@ -309,3 +313,16 @@ class _Loop:
         if time.monotonic() - self._last_file_at >= self._job.fetch.outage_limit_s:
             self._source_error = error
             self._stop.set()
+
+
+def _log_commit(report: PartitionReport) -> None:
+    _log.info(
+        "partition committed",
+        partition=report.number,
+        files=report.files,
+        gaps=report.gaps,
+        bytes_read=report.bytes_read,
+        bytes_written=report.bytes_written,
+        requests=report.requests,
+        seconds=round(report.seconds, 3),
+    )

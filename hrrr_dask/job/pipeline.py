@@ -39,8 +39,11 @@ from hrrr_dask.store.published import publish_ledger, publish_status
 from hrrr_dask.store.spec import StoreSpec
 from hrrr_dask.store.store import Store, count
 from hrrr_dask.telemetry import metrics
+from hrrr_dask.telemetry.logs import get_log
 
 __all__ = ["Job", "PartitionReport", "extract_file", "failed_extracts", "write_partition"]
+
+_log = get_log("hrrr_dask.job.pipeline")
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,7 @@ def _extract_from_source(source: Source, reading: Reading, job: Job) -> list[Ext
         client = get_client(source, job.fetch)
         found = read_messages(client, reading.file, wanted, job.spec.grid, tally, job.merge_gap_bytes, job.prefixes)
     except ArchiveError as error:
+        _log.debug("file is not readable", source=source.name, code=error.code, error=str(error))
         found = {lead: _all_missing(reading.file, own, error) for lead, own in wanted.items()}
     fetched = time.perf_counter()
     extracts = [_extract(source, reading, lead, found[lead], job) for lead, _ in reading.by_lead]

@@ -6,7 +6,6 @@ command fails because of them.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -29,10 +28,11 @@ from hrrr_dask.job.request import Request
 from hrrr_dask.planning.plan import all_values_of, iter_partitions
 from hrrr_dask.records import Cells, GribFile
 from hrrr_dask.store.spec import Growth, StoreSpec
+from hrrr_dask.telemetry.logs import get_log
 
 __all__ = ["add_surface", "probe_files", "read_surface", "read_unknown_surface", "warn_of_odd_cells"]
 
-_log = logging.getLogger("hrrr_dask")
+_log = get_log()
 
 ELEVATION: Final = Selector.parse("HGT:surface")
 LAND: Final = Selector.parse("LAND:surface")
@@ -73,7 +73,7 @@ def read_surface(probed: ProbedFile, grid: Grid, cells: Cells, request: Request)
         client = get_client(probed.source, request.fetch)
         found = read_messages(client, probed.file, {lead: (ELEVATION, LAND)}, grid, Tally(), gap_bytes)[lead]
     except ArchiveError as error:
-        _log.info("elevation and land mask of the cells are unknown: %s", error)
+        _log.info(f"elevation and land mask of the cells are unknown: {error}")
         return CellSurface.unknown(len(cells.y))
     wanted, position = np.unique(cells.y.astype(np.int64) * grid.nx + cells.x, return_inverse=True)
     elevation, land = (
@@ -91,7 +91,7 @@ def _decode(found: FileMessages, selector: Selector, wanted: NDArray[np.int64], 
             return get_engine(engine).engine_for(message).points(message, wanted)
         except DecodeError as failure:
             error = failure
-    _log.info("%s of the cells is unknown: %s", selector, error)
+    _log.info(f"{selector} of the cells is unknown: {error}")
     return np.full(len(wanted), np.nan, dtype=np.float32)
 
 
@@ -152,7 +152,7 @@ def _read_from_one_file(spec: StoreSpec, cells: Cells, request: Request) -> Cell
     try:
         probed = find_file(islice(probe_files(request), MAX_PROBED_FILES), request.sources, request.fetch)
     except ArchiveError as error:
-        _log.info("elevation and land mask of the cells are unknown: %s", error)
+        _log.info(f"elevation and land mask of the cells are unknown: {error}")
         return None
     return read_surface(probed, spec.grid, cells, request)
 
@@ -160,4 +160,4 @@ def _read_from_one_file(spec: StoreSpec, cells: Cells, request: Request) -> Cell
 def warn_of_odd_cells(points: Points, surface: CellSurface | None) -> None:
     """Log a warning of points in water, or far higher or lower than their cells."""
     for line in describe_odd_cells(points, surface) if surface is not None else ():
-        _log.warning("%s; check their coordinates", line)
+        _log.warning(f"{line}; check their coordinates")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Mapping
@@ -30,6 +29,7 @@ from hrrr_dask.planning.plan import Plan, make_plan
 from hrrr_dask.store.existing import check_same, load_spec_url
 from hrrr_dask.store.spec import StoreSpec
 from hrrr_dask.store.store import Store
+from hrrr_dask.telemetry.logs import get_log
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ __all__ = [
     "warn_of_other_columns",
 ]
 
-_log = logging.getLogger("hrrr_dask")
+_log = get_log()
 
 
 def utc_now() -> datetime:
@@ -178,7 +178,7 @@ def warn_of_other_columns(known: Points, given: Points) -> None:
         for points in (known, given)
     )
     for line in describe_differences(there, here, set(known.point_id)):
-        _log.warning("%s", line)
+        _log.warning(line)
 
 
 def _layout(selection: Selection, n_points: int, settings: Mapping[str, Any]) -> Layout:

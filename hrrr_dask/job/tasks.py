@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -22,8 +23,8 @@ from hrrr_dask.errors import SourceDownError, StoreError, UsageError
 from hrrr_dask.job import pipeline
 from hrrr_dask.job.pipeline import Job, PartitionReport, failed_extracts
 from hrrr_dask.malloc import keep_freed_memory
-from hrrr_dask.records import Extract, Partition, Reading, one_of_each_file
-from hrrr_dask.telemetry import metrics
+from hrrr_dask.records import Extract, FileOutcome, Partition, Reading, one_of_each_file
+from hrrr_dask.telemetry import logs, metrics
 
 __all__ = [
     "Counts",
@@ -37,6 +38,8 @@ __all__ = [
     "topic_of",
     "write_step",
 ]
+
+_log = logs.get_log("hrrr_dask.job.tasks")
 
 _WRITING: Final = threading.Lock()
 
@@ -109,6 +112,7 @@ class WarmStart(WorkerPlugin):  # type: ignore[misc]  # distributed says Any
 
     async def setup(self, worker: Worker) -> None:  # noqa: ARG002
         """Load the decoder in a thread, so that the worker continues to respond."""
+        logs.configure_from_environment()
         keep_freed_memory()
         metrics.prepare()
         await asyncio.to_thread(_load, self._engine)
@@ -157,7 +161,7 @@ def write_step(
     partition: Partition, extracts: Iterable[Iterable[Extract]], work: Work, attempt: int
 ) -> PartitionReport:
     """Commit a step of a partition. One step at a time in a process, because memory is planned for one."""
-    with _WRITING:
+    with _WRITING, logs.context(job=work.job.job_id, partition=partition.number):
         return work.stages.write_partition(partition, list(chain.from_iterable(extracts)), work.job, attempt)
 
 
@@ -165,9 +169,26 @@ def read_file(
     extract_file: Callable[[Reading, Job], Sequence[Extract]], reading: Reading, job: Job
 ) -> Sequence[Extract]:
     """Read one file, and count it. While no source responds, wait; what our own code does wrong is in the outcome."""
-    extracts = _extract(extract_file, reading, job)
-    metrics.count_file([extract.outcome for extract in extracts])
+    partition = job.spec.axis.index(reading.file.init_time) // job.spec.span
+    with logs.context(job=job.job_id, partition=partition, file=reading.file.label):
+        extracts = _extract(extract_file, reading, job)
+        outcomes = [extract.outcome for extract in extracts]
+        metrics.count_file(outcomes)
+        if _log.is_on("debug"):
+            _log_file(outcomes)
     return extracts
+
+
+def _log_file(outcomes: Sequence[FileOutcome]) -> None:
+    (first,) = one_of_each_file(outcomes)
+    _log.debug(
+        "file read",
+        source=first.origin.source,
+        seconds=round(first.seconds, 6),
+        requests=first.requests,
+        bytes_read=first.bytes_read,
+        gaps=dict(Counter(reason for outcome in outcomes for reason in outcome.reasons.values())),
+    )
 
 
 def _extract(
@@ -183,6 +204,7 @@ def _extract(
         except (StoreError, UsageError):
             raise  # not a problem of this file
         except Exception:  # noqa: BLE001  a bug that one file triggers must not stop the run: the ledger records it
+            _log.error("file is not read: our own code fails on it", code="internal-error", exc_info=True)
             return failed_extracts(reading, job, traceback.format_exc(limit=-5))
 
 
@@ -242,6 +264,7 @@ def _run_in_child(reading: Reading, job: Job, pickled_stages: bytes) -> Sequence
     if child.returncode:
         last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         detail = f"reading this file crashes its process with code {child.returncode}: {last}"
+        _log.error(detail, code="poisoned")
         return failed_extracts(reading, job, detail, "poisoned")
     found: Sequence[Extract] | Exception
     found, kept = pickle.loads(child.stdout)  # noqa: S301  written by our own child

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import logging
 import os
 import re
@@ -23,7 +25,7 @@ NOTIFY_VARIABLE: Final = "HRRR_DASK_NOTIFY"
 MAX_TEXT: Final = 2000
 """Longest text; chats cut longer ones, or refuse them [character]."""
 
-_URL: Final = re.compile(r"\w[\w+.-]*://[^\s'\",;)]+")
+_URL: Final = re.compile(r"\w[\w+.-]*://[^\s'\",;)\x1b]+")
 _SECRET_NAME: Final = re.compile(r"secret|token|passw|credential|(^|_)(key|keys|sas|pwd|auth|dsn)(_|$)", re.IGNORECASE)
 _PLACE_NAME: Final = re.compile(r"_(FILE|PATH|DIR|URI|ENDPOINT)$", re.IGNORECASE)
 """Names of variables that say where a secret is, not what it is."""
@@ -100,23 +102,25 @@ class Notifier:
 
 
 def remove_secrets(text: str) -> str:
-    """Remove what may be a secret: users, passwords and queries of URLs, and secrets of the environment.
+    """Remove what may be a secret: users, passwords and queries of URLs, and secrets of the environment, also quoted.
 
     Examples
     --------
     >>> remove_secrets("cannot read https://me:hunter2@example.org/x?sig=hunter2, which is needed")
     'cannot read https://…@example.org/x?…, which is needed'
     """
-    for name, value in os.environ.items():
-        values = value.split() if name == NOTIFY_VARIABLE else [value] if _is_secret(name) else []
-        for each in values:
+    for name in filter(_is_secret, os.environ):
+        value = os.environ.get(name, "")
+        for each in value.split() if name == NOTIFY_VARIABLE else [value]:
             if len(each) >= SHORTEST_SECRET:
-                text = text.replace(each, "…")
+                for spelling in (each, json.dumps(each)[1:-1], repr(each)[1:-1]):
+                    text = text.replace(spelling, "…")
     return _URL.sub(lambda match: redact_url(match[0]), text)
 
 
+@functools.lru_cache(maxsize=4096)
 def _is_secret(name: str) -> bool:
-    return bool(_SECRET_NAME.search(name)) and not _PLACE_NAME.search(name)
+    return name == NOTIFY_VARIABLE or (bool(_SECRET_NAME.search(name)) and not _PLACE_NAME.search(name))
 
 
 def _scheme(url: str) -> str:

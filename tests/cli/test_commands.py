@@ -292,7 +292,16 @@ def test_a_value_may_hold_an_equals_sign(calls):
 def test_every_flag_of_the_settings_is_a_setting():
     names = {option for command in ("plan", "backfill", "update") for option in options_of(command)}
     of_the_call = {"points", "start", "end", "store", "json", "retry-gaps", "source-option", "store-option", "help"}
-    of_the_call |= {"calibrate", "kubernetes-option", "dry-run", "metrics", "notify", "until-complete"}
+    of_the_call |= {
+        "calibrate",
+        "kubernetes-option",
+        "dry-run",
+        "metrics",
+        "notify",
+        "until-complete",
+        "log-format",
+        "log-level",
+    }
     assert names - of_the_call <= set(DEFAULTS)
     assert set(DEFAULTS) - names == {"fetch", "kubernetes", "source-options", "store-options"}
 

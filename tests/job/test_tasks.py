@@ -36,7 +36,8 @@ def test_steps_are_written_one_at_a_time_in_a_process():
         writing.remove(partition.number)
         return partition.number
 
-    work = SimpleNamespace(stages=SimpleNamespace(write_partition=write), job=None)
+    job = SimpleNamespace(job_id="a")
+    work = SimpleNamespace(stages=SimpleNamespace(write_partition=write), job=job)
     with ThreadPoolExecutor(4) as pool:
         written = list(pool.map(lambda number: write_step(Partition(number, ()), [], work, 1), range(8)))
     assert (written, max(most)) == (list(range(8)), 1)
