@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import cold_start, metrics_cost
+from benchmarks import cold_start, telemetry_cost
 from benchmarks.__main__ import main
 from benchmarks.one_file import CONTENDERS, PEER_KEYS, compare
 from benchmarks.readme import BEGIN, END, README
@@ -131,13 +131,17 @@ def test_a_start_is_measured_for_each_engine_with_and_without_compiled_code(caps
     assert all(row.what.startswith("start to first points") for row in cold_start.readme_rows(answer))
 
 
-def test_the_cost_of_metrics_is_that_of_counting(tmp_path, monkeypatch):
+def test_the_cost_of_telemetry_is_that_of_counting_and_logging(tmp_path, monkeypatch):
     counted = []
-    monkeypatch.setattr(metrics_cost.metrics, "count_file", lambda _: counted.append(bool(metrics_cost.metrics._made)))
-    found = metrics_cost.measure(100, metrics_cost.GridWindow(288, 794, 8, 10), "eccodes", tmp_path)
+    monkeypatch.setattr(
+        telemetry_cost.metrics, "count_file", lambda _: counted.append(bool(telemetry_cost.metrics._made))
+    )
+    found = telemetry_cost.measure(100, telemetry_cost.GridWindow(288, 794, 8, 10), "eccodes", "debug", tmp_path)
     assert found["files"] == 100
     assert counted.count(False) == 50, "half of the files"
     assert counted.count(True) == 51, "the first one prepares"
+    events = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert len([event for event in events if event["event"] == "file read"]) == 50
     assert found["without_s"] > 0
     assert found["with_s"] > 0
 

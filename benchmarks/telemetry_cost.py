@@ -1,7 +1,8 @@
-"""CPU time of a file with and without metrics, in turn, in one process.
+"""CPU time of a file with and without metrics and JSON logs, in turn, in one process.
 
-Run ``python -m benchmarks.metrics_cost --files 2000``. Half of the files are read with metrics and half without, in
-short blocks, so that both see the same machine. In a small window the rest of a file is cheap: the worst ratio.
+Run ``python -m benchmarks.telemetry_cost --files 2000``. Half of the files are read with both and half without, in
+short blocks, so that both see the same machine. In a small window the rest of a file is cheap: the worst ratio. At the
+level debug, each file is an event of the log.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from benchmarks.running import make_parser, working
 from hrrr_dask.job import tasks
 from hrrr_dask.job.pipeline import Job, extract_file
 from hrrr_dask.records import Reading
-from hrrr_dask.telemetry import metrics
+from hrrr_dask.telemetry import logs, metrics
 from hrrr_dask.testing import GridWindow
 
 BLOCK: Final = 25
@@ -29,15 +30,15 @@ GOAL: Final = 0.03
 """Largest share of a file's CPU time."""
 
 
-def measure(files: int, window: GridWindow, engine: str, work: Path) -> dict[str, Any]:
-    """Read a file again and again, and return the CPU time of one with and without metrics [s], from medians."""
+def measure(files: int, window: GridWindow, engine: str, level: str, work: Path) -> dict[str, Any]:
+    """Read a file again and again, and return the CPU time of one with and without telemetry [s], from medians."""
     reading, job = pickle.loads((prepare(work, window, engine) / "job.pickle").read_bytes())
     metrics.prepare()
     _read(reading, job)
     blocks: dict[bool, list[float]] = {True: [], False: []}
     for pair in range(max(files // (2 * BLOCK), 1)):
         for counted in (True, False) if pair % 2 else (False, True):
-            blocks[counted].append(_block(reading, job, counted=counted))
+            blocks[counted].append(_block(reading, job, work, level if counted else ""))
     differences = [on - off for on, off in zip(blocks[True], blocks[False], strict=True)]
     off_s = statistics.median(blocks[False])
     error_s = statistics.stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else 0.0
@@ -50,9 +51,15 @@ def measure(files: int, window: GridWindow, engine: str, work: Path) -> dict[str
     }
 
 
-def _block(reading: Reading, job: Job, *, counted: bool) -> float:
-    """CPU time of a file, all threads [s]."""
-    with patch.object(metrics, "_made", metrics._made if counted else {}):  # noqa: SLF001  as without prometheus_client
+def _block(reading: Reading, job: Job, work: Path, level: str) -> float:
+    """CPU time of a file, all threads, with logs of that level and metrics, or without both [s]."""
+    with (
+        patch.object(metrics, "_made", metrics._made if level else {}),  # noqa: SLF001  as without prometheus_client
+        (work / "log").open("a") as stream,
+    ):
+        logs.reset_logs()
+        if level:
+            logs.configure_logs("json", level, stream=stream)
         began = time.process_time()
         for _ in range(BLOCK):
             _read(reading, job)
@@ -66,9 +73,10 @@ def _read(reading: Reading, job: Job) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Give the options."""
-    made = make_parser("metrics_cost", __doc__, work="the file")
+    made = make_parser("telemetry_cost", __doc__, work="the file")
     made.add_argument("--files", type=int, default=2000)
     made.add_argument("--engine", default="numba")
+    made.add_argument("--log-level", choices=logs.LEVELS, default="info")
     made.add_argument("--window", type=int, nargs=4, default=(288, 794, 24, 32), help="row, column, rows, columns")
     return made
 
@@ -77,10 +85,10 @@ def main() -> None:
     """Measure and print."""
     given = parser().parse_args()
     with working(given.work) as work:
-        found = measure(given.files, GridWindow(*given.window), given.engine, work)
+        found = measure(given.files, GridWindow(*given.window), given.engine, given.log_level, work)
     without_ms, with_ms = (found[f"{name}_s"] * 1e3 for name in ("without", "with"))
     print(
-        f"{found['files']:,} files, CPU a file: {without_ms:.3f} ms without metrics, {with_ms:.3f} ms with them: "
+        f"{found['files']:,} files, CPU a file: {without_ms:.3f} ms without metrics and logs, {with_ms:.3f} ms with: "
         f"{found['share']:+.2%} (standard error {found['standard_error']:.2%}, goal {GOAL:.0%})"
     )
 
