@@ -4,7 +4,7 @@ Run it on a machine with access to the scheduler, the archive and the store:
 
     python cluster/backfill.py tcp://10.0.0.5:8786 farms.csv 2024-01-01 2024-01-31 s3://my-bucket/farms.zarr
 
-It prints the report as JSON to stdout, and its progress to stderr. After an interruption, run the same command again to
+It prints the report as JSON to stdout, and its log to stderr. After an interruption, run the same command again to
 do the rest. On Kubernetes it is the command of ``backfill/job.yaml``, which may start before the scheduler and the
 first worker.
 """
@@ -17,11 +17,12 @@ import time
 from typing import TYPE_CHECKING
 
 from distributed import Client
-from pods import LogLines, parse_settings, run_and_report
+from pods import parse_settings, run_and_report
 
 import hrrr_dask
 from hrrr_dask.clusters import check_workers
 from hrrr_dask.errors import RunError
+from hrrr_dask.telemetry.log_progress import LogProgress
 
 if TYPE_CHECKING:
     from hrrr_dask.report.results import Report
@@ -45,7 +46,7 @@ def _backfill(given: argparse.Namespace) -> Report:
             given.end,
             given.store,
             client=client,
-            progress=LogLines(),
+            progress=LogProgress(),
             **parse_settings(given.setting),
         )
 

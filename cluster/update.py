@@ -2,7 +2,7 @@
 
     python cluster/update.py s3://my-bucket/farms.zarr --workers 1
 
-It is ``hrrr-dask update`` with progress as log lines and an exit code for Kubernetes.
+It is ``hrrr-dask update`` with JSON logs and an exit code for Kubernetes.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pods import LogLines, parse_settings, run_and_report
+from pods import parse_settings, run_and_report
 
 import hrrr_dask
+from hrrr_dask.telemetry.log_progress import LogProgress
 
 
 def main() -> int:
@@ -23,7 +24,7 @@ def main() -> int:
         return hrrr_dask.update(
             given.store,
             workers=given.workers,
-            progress=LogLines(),
+            progress=LogProgress(),
             until_complete=given.until_complete,
             **parse_settings(given.setting),
         )

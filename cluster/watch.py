@@ -2,7 +2,7 @@
 
     python cluster/watch.py s3://my-bucket/farms.zarr https://sqs.us-east-1.amazonaws.com/123456789012/hrrr-new-files
 
-It is ``hrrr-dask watch`` with progress as log lines. SIGTERM commits what is read and ends it with exit code 0.
+It is ``hrrr-dask watch`` with JSON logs. SIGTERM commits what is read and ends it with exit code 0.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pods import LogLines, parse_settings, run_and_report
+from pods import parse_settings, run_and_report
 
 import hrrr_dask
+from hrrr_dask.telemetry.log_progress import LogProgress
 
 
 def main() -> int:
@@ -26,17 +27,11 @@ def main() -> int:
             batch_wait=given.batch_wait,
             sweep=given.sweep,
             workers=given.workers,
-            progress=LogLines(),
-            say=_say,
+            progress=LogProgress(),
             **parse_settings(given.setting),
         )
 
     return run_and_report(watch, gaps_are_done=False)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 def _parser() -> argparse.ArgumentParser:

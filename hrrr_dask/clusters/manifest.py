@@ -6,6 +6,7 @@ Pods are not root, write to ``/tmp`` only, and contain no secret: see :func:`hrr
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, Final
@@ -166,6 +167,8 @@ def _worker_pod(spec: KubernetesSpec) -> dict[str, Any]:
 
 def _scheduler_pod(spec: KubernetesSpec) -> dict[str, Any]:
     args = ["dask", "scheduler", "--host", "0.0.0.0", "--port", "8786", "--dashboard-address", ":8787"]  # noqa: S104
+    if find_spec(PRELOAD) is not None:
+        args += ["--preload", PRELOAD]
     routes = {"DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES": json.dumps(_ROUTES)}
     container = _container(spec, "scheduler", args, spec.scheduler_cpu, spec.scheduler_memory, routes)
     container["ports"] = [
@@ -177,11 +180,17 @@ def _scheduler_pod(spec: KubernetesSpec) -> dict[str, Any]:
     return _pod(spec, container, 30)
 
 
+def _log_env() -> dict[str, str]:
+    """Return the variables by which pods write logs as this process does, if it does; Dask waits with chatter."""
+    own = {name: value for name, value in os.environ.items() if name.startswith("HRRR_DASK_LOG_")}
+    return {**own, "DASK_LOGGING__DISTRIBUTED": "warning"} if own else {}
+
+
 def _container(
     spec: KubernetesSpec, name: str, args: list[str], cpu: str, memory: str, env: Mapping[str, str]
 ) -> dict[str, Any]:
     """Build a container without a command: an image may have an entrypoint, which runs the arguments."""
-    env = {**_ENV, **env, **spec.env}
+    env = {**_ENV, **_log_env(), **env, **spec.env}
     container: dict[str, Any] = {
         "name": name,
         "image": spec.image,

@@ -122,6 +122,19 @@ def test_workers_preload_the_drain_module_if_it_exists(exists, monkeypatch):
     assert ("--preload" in worker()["containers"][0]["args"]) == exists
 
 
+def test_pods_write_logs_as_the_command_does(monkeypatch):
+    def environment(pod):
+        return {item["name"]: item["value"] for item in pod["containers"][0]["env"]}
+
+    monkeypatch.delenv("HRRR_DASK_LOG_FORMAT", raising=False)
+    assert not [name for name in environment(worker()) if "LOG" in name]
+    monkeypatch.setenv("HRRR_DASK_LOG_FORMAT", "json")
+    for pod in (worker(), cluster()["scheduler"]["spec"]):
+        assert environment(pod)["HRRR_DASK_LOG_FORMAT"] == "json"
+        assert environment(pod)["DASK_LOGGING__DISTRIBUTED"] == "warning"
+        assert "--preload hrrr_dask.preload" in " ".join(pod["containers"][0]["args"])
+
+
 def test_a_range_of_workers_adds_an_autoscaler():
     first, scaler = build_manifest(spec(adapt="2:200"), "x")
     assert first["spec"]["worker"]["replicas"] == 2

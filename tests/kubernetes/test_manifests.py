@@ -305,6 +305,7 @@ def test_all_settings_exist_in_dask_or_hrrr_dask():
             or (isinstance(defaults[name], dict) and unknown(given[key], defaults[name], f"{path}{key}."))
         ]
 
+    assert found.pop("logging") == {"distributed": "warning"}  # read by distributed; it has no default
     assert not unknown(found, dask.config.config)
     routes = found["distributed"]["scheduler"]["http"]["routes"]
     assert set(dask.config.get("distributed.scheduler.http.routes")) < set(routes)

@@ -1,14 +1,12 @@
-"""Scripts of ``cluster/``: waiting for a cluster, log lines, exit codes, signals and health checks."""
+"""Scripts of ``cluster/``: waiting for a cluster, logs, exit codes, signals and health checks."""
 
 from __future__ import annotations
 
 import dataclasses
 import http.server
 import importlib
-import io
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -21,8 +19,8 @@ from support.paths import ROOT
 
 import hrrr_dask
 from hrrr_dask.config.settings import resolve_settings
-from hrrr_dask.display.progress import Progress
 from hrrr_dask.errors import ConfigError, RunError
+from hrrr_dask.telemetry.log_progress import LogProgress
 
 CLUSTER = ROOT / "cluster"
 
@@ -40,25 +38,6 @@ def script(monkeypatch):
 def report():
     made = hrrr_dask.Report(**dict.fromkeys(hrrr_dask.Report.__dataclass_fields__, 0))
     return dataclasses.replace(made, gaps={})
-
-
-def test_progress_lines_are_rare_but_report_lost_workers_and_the_stop_at_once(script):
-    out = io.StringIO()
-    lines = script("pods").LogLines(out, interval_s=1000)
-    progress = Progress(files_total=166_440)
-    for _ in range(3):
-        progress.files_done += 1234
-        lines(progress)
-    assert re.match(r"1,234 of 166,440 files, \d+\.\d files/s, 0\.00 GB in 0 s$", out.getvalue().strip())
-    progress.waiting, progress.notice = True, "no worker is connected"
-    lines(progress)
-    progress.waiting, progress.notice, progress.gaps = False, "", 7
-    progress.interrupted = progress.draining = True
-    lines(progress)
-    _, notice, lost, stop = out.getvalue().splitlines()
-    assert notice == "no worker is connected"
-    assert lost.startswith("no workers; 3,702 of")
-    assert stop.startswith("committing what is read; 3,702 of 166,440 files, 7 values missing, ")
 
 
 def test_settings_are_parsed_to_numbers_or_text(script):
@@ -90,7 +69,9 @@ def test_an_error_is_one_line_with_its_exit_code(script, capsys):
         raise ConfigError("no such thing")
 
     assert script("pods").run_and_report(fail, gaps_are_done=True) == 2
-    assert capsys.readouterr() == ("", "error: no such thing\n")
+    out, err = capsys.readouterr()
+    (event,) = map(json.loads, err.splitlines())
+    assert (out, event["level"], event["event"], event["code"]) == ("", "error", "no such thing", ConfigError.code)
 
 
 def test_sigterm_stops_a_script_before_it_reads(script, capsys):
@@ -152,7 +133,7 @@ def test_update_passes_its_options_on(script, monkeypatch, report, more):
     assert script("update").main() == report.exit_code
     show = seen.pop("progress")
     assert seen == {"store": "s3://b/x.zarr", "workers": 2, "deadline": "9min", "until_complete": bool(more)}
-    assert isinstance(show, script("pods").LogLines)
+    assert isinstance(show, LogProgress)
 
 
 def test_watch_passes_its_options_on(script, monkeypatch, report):
@@ -165,11 +146,10 @@ def test_watch_passes_its_options_on(script, monkeypatch, report):
     monkeypatch.setattr(hrrr_dask, "watch", watch)
     monkeypatch.setattr(sys, "argv", ["watch.py", "s3://b/x.zarr", "https://q", "--sweep=0", "--setting=engine=numba"])
     assert script("watch").main() == report.exit_code
-    show, say = seen.pop("progress"), seen.pop("say")
+    show = seen.pop("progress")
     expected = {"store": "s3://b/x.zarr", "queue": "https://q", "workers": 1, "engine": "numba"}
     assert seen == expected | {"batch_wait": "60s", "sweep": "0"}
-    assert isinstance(show, script("pods").LogLines)
-    assert callable(say)
+    assert isinstance(show, LogProgress)
 
 
 @pytest.fixture
