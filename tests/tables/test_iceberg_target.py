@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
@@ -255,8 +257,11 @@ def test_no_secret_of_the_catalogue_is_told():
 
 def test_a_damaged_catalogue_is_an_error_of_ours(tmp_path):
     (tmp_path / CATALOG_FILE).write_bytes(b"no database, but long enough to be looked at" * 100)
-    with pytest.raises(StoreAccessError, match="file is not a database"):
-        open_target(tmp_path)
+    with warnings.catch_warnings():  # SQLAlchemy leaves this connection to the garbage collector
+        warnings.simplefilter("ignore", ResourceWarning)
+        with pytest.raises(StoreAccessError, match="file is not a database"):
+            open_target(tmp_path)
+        gc.collect()
 
 
 def test_a_catalogue_that_does_not_answer_is_an_error_of_ours():
