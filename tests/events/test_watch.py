@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
 import time
 from datetime import datetime
 
 import numpy as np
 import pytest
-from support.oracle import NoCluster, run_cli, without_dask, write_points
+from support.oracle import NoCluster, cli_command, run_cli, without_dask, write_points
 from support.queues import make_queue, s3_event
 
 import hrrr_dask
@@ -462,3 +464,41 @@ def test_the_command_watches(server, store):
     assert queue.counts() == (0, 0)
     code, answer, err = run_cli("watch", store=store, queue="new", json=True, environment=environment)
     assert (code, answer["error"]["code"]) == (2, "bad-setting")
+
+
+def test_sigterm_commits_what_is_being_read_and_lets_others_have_the_rest(server, store):
+    """A pod that is stopped: what waits for its run is visible at once, not when the visibility ends."""
+    queue = make_queue(server)
+    queue.publish(*keys_of(NIGHT))
+    options = {"queue": queue.url, "queue_option": "visibility=10min", "batch_wait": "1h", "sweep": 0, "workers": 1}
+    command = cli_command("watch", store=store, log_format="json", json=True, **options)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        until(lambda: set(lead_minutes(store, NIGHT)) == {0, 60}, "the run is whole and committed")
+        queue.publish(*keys_of(NOON, leads=[0]))
+        until(lambda: queue.counts() == (0, 2), "an incomplete run is waited for")
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    report = json.loads(out)
+    assert (report["files_read"], report["messages"], report["interrupted"]) == (2, 6, True)
+    assert queue.counts() == (2, 0)
+    assert [event["level"] for event in map(json.loads, err.splitlines()) if event["level"] != "info"] == []
+    report = watch(store, queue)
+    assert (report.files_read, queue.counts()) == (1, (0, 0))
+    check_values(store, NIGHT)
+    check_values(store, NOON, leads=[0])
+
+
+def lead_minutes(store, init_time):
+    ledger = to_dataframe(store)
+    return ledger[ledger.init_time == init_time].lead_minutes
+
+
+def until(condition, what):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
