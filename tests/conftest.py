@@ -27,9 +27,13 @@ LONG = (
     "tests/end_to_end/",
     "tests/events/",
     "tests/faults/",
+    "tests/job/test_loop.py",
     "tests/kubernetes/",
+    "tests/read/test_forks.py",
+    "tests/read/test_plain_xarray.py",
     "tests/tables/",
     "tests/telemetry/",
+    "tests/test_demo.py",
     "tests/test_notebooks.py",
 )
 """Tests with clusters, servers, kernels, kills and measurements, and the notebooks: most of the time of all tests."""
@@ -41,8 +45,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the tests that take long, unless they are wanted."""
-    if not config.getoption("--all"):
+    """Skip the tests that take long, unless they are wanted; then they come first, so that none is late at the end."""
+    if config.getoption("--all"):
+        items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+    else:
         for item in items:
             if item.nodeid.startswith(LONG):
                 item.add_marker(pytest.mark.skip(reason=needs.LONG))
