@@ -242,19 +242,55 @@ def _formatter(format: str, *, colors: bool) -> logging.Formatter:  # noqa: A002
     if format == "json":
         last: list[Any] = [
             structlog.processors.format_exc_info,
+            _remove_secrets,
             _order,
-            structlog.processors.JSONRenderer(default=str),
+            structlog.processors.JSONRenderer(),
         ]
     else:
-        plain = structlog.dev.plain_traceback  # without the values of variables
-        last = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
-
-    class Formatter(structlog.stdlib.ProcessorFormatter):
-        def format(self, record: logging.LogRecord) -> str:
-            return remove_secrets(super().format(record))
-
+        last = [structlog.processors.format_exc_info, _remove_secrets, structlog.dev.ConsoleRenderer(colors=colors)]
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    return Formatter(foreign_pre_chain=before, processors=[remove_meta, _drop_formatted, *last])
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=before, processors=[remove_meta, _drop_formatted, *last]
+    )
+
+
+def _remove_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    """Remove secrets from all texts of an event, together, as each call looks through the environment."""
+    plain: dict[str, Any] = _plain(event)
+    texts = [*_texts(plain)]
+    safe = remove_secrets("\n".join(texts)).split("\n")
+    if safe == texts:
+        return plain
+    if len(safe) != len(texts):  # a text has several lines
+        safe = [remove_secrets(text) for text in texts]
+    replaced: dict[str, Any] = _replaced(plain, iter(safe))
+    return replaced
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can have; text for all else."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def _replaced(value: Any, texts: Iterator[str]) -> Any:
+    """Return the value with other texts, in the order of :func:`_texts`."""
+    if isinstance(value, dict):
+        return {key: _replaced(item, texts) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replaced(item, texts) for item in value]
+    return next(texts) if isinstance(value, str) else value
 
 
 def _drop_formatted(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

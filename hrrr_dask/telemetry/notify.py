@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import os
 import re
@@ -25,10 +24,24 @@ NOTIFY_VARIABLE: Final = "HRRR_DASK_NOTIFY"
 MAX_TEXT: Final = 2000
 """Longest text; chats cut longer ones, or refuse them [character]."""
 
-_URL: Final = re.compile(r"\w[\w+.-]*://[^\s'\",;)\x1b]+")
+_URL: Final = re.compile(r"\w[\w+.-]*://[^\s'\",;)]+")
 _SECRET_NAME: Final = re.compile(r"secret|token|passw|credential|(^|_)(key|keys|sas|pwd|auth|dsn)(_|$)", re.IGNORECASE)
-_PLACE_NAME: Final = re.compile(r"_(FILE|PATH|DIR|URI|ENDPOINT)$", re.IGNORECASE)
-"""Names of variables that say where a secret is, not what it is."""
+_PLACE_NAME: Final = re.compile(r"_(FILE|PATH|DIR|URI|ENDPOINT)$|^PWD$", re.IGNORECASE)
+"""Names of variables that say where a secret is, not what it is; PWD is the current directory."""
+
+_MIXED: Final = r"(?=[A-Z\d+/]{0,39}[a-z])(?=[a-z\d+/]{0,39}[A-Z])(?=[A-Za-z+/]{0,39}\d)[A-Za-z\d+/]{40}"
+_TOKEN: Final = re.compile(
+    r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"  # a key of AWS
+    rf"|(?<![\w+/]){_MIXED}(?![\w+/=])"  # its secret, which has capitals, unlike a commit's digest
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # a JSON Web Token
+    r"|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bxox[abprs]-[\w-]+"
+    r"|(?<=[Bb]earer )[\w.~+/-]+|-----BEGIN [A-Z ]+-----[\s\S]*"
+)
+_ASSIGNED: Final = re.compile(
+    r"((?:secret|token|passw|credential|signature|(?:api|access|account)_?key)\w*['\"]?\s*[=:]\s*)['\"]?[^\s'\",;&)]+",
+    re.IGNORECASE,
+)
+"""A name that sounds like a secret, and its value."""
 
 SHORTEST_SECRET: Final = 6
 """Shorter values of variables with a secret's name are words such as ``true`` [character]."""
@@ -102,7 +115,7 @@ class Notifier:
 
 
 def remove_secrets(text: str) -> str:
-    """Remove what may be a secret: users, passwords and queries of URLs, and secrets of the environment, also quoted.
+    """Remove what may be a secret: users, passwords and queries of URLs, secrets of the environment, keys and tokens.
 
     Examples
     --------
@@ -113,9 +126,9 @@ def remove_secrets(text: str) -> str:
         value = os.environ.get(name, "")
         for each in value.split() if name == NOTIFY_VARIABLE else [value]:
             if len(each) >= SHORTEST_SECRET:
-                for spelling in (each, json.dumps(each)[1:-1], repr(each)[1:-1]):
-                    text = text.replace(spelling, "…")
-    return _URL.sub(lambda match: redact_url(match[0]), text)
+                text = text.replace(each, "…")
+    text = _URL.sub(lambda match: redact_url(match[0]), text)
+    return _ASSIGNED.sub(r"\1…", _TOKEN.sub("…", text))
 
 
 @functools.lru_cache(maxsize=4096)

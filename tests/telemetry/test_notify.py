@@ -314,6 +314,26 @@ def test_secrets_are_removed_and_places_are_kept(monkeypatch):
     assert remove_secrets(text) == "… … … https://…@h/p?… /var/run/token true"
 
 
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("the key AKIAABCDEFGHIJKLMNOP is unknown", "the key … is unknown"),
+        ("with wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "with …"),
+        ("header Authorization: Bearer abc.def-1, 401", "header Authorization: Bearer …, 401"),
+        ("{'aws_secret_access_key': 'abcdef', 'region': 'x'}", "{'aws_secret_access_key': …', 'region': 'x'}"),
+        ("password=abc&token=abc; access_key: abc", "password=…&token=…; access_key: …"),
+        ("xoxb-123-abc ghp_0123456789abcdefghijABCD", "… …"),
+        ("eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl of it", "… of it"),
+        ("a\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\n", "a\n…"),
+        ("commit 9d8b9a1f3c5e7a9b1d3f5a7c9e1b3d5f7a9c1e3b", "commit 9d8b9a1f3c5e7a9b1d3f5a7c9e1b3d5f7a9c1e3b"),
+        ("/work-directory/x.zarr is full", "/work-directory/x.zarr is full"),
+    ],
+)
+def test_keys_and_tokens_are_removed_wherever_they_come_from(monkeypatch, text, safe):
+    monkeypatch.setenv("PWD", "/work-directory")
+    assert remove_secrets(text) == safe
+
+
 def test_a_long_text_is_cut(sink):
     assert fail(url_of(sink), "word " * 5000) == []
     assert len(told(sink)[0]["message"]) < 2200
