@@ -54,6 +54,7 @@ ALLOWED = {
     "numba": {"decode"},
     "cfgrib": {"decode"},
     "apprise": {"telemetry"},
+    "sentry_sdk": {"telemetry"},
     "click": {"cli"},
     "IPython": {"display"},
     "rich": {"cli", "display"},

@@ -18,19 +18,25 @@ import hrrr_dask
 from hrrr_dask.cli.logs import add_log_options, progress_of, tell
 from hrrr_dask.cli.noted import note_report
 from hrrr_dask.errors import HrrrDaskError
+from hrrr_dask.telemetry import faults
 from hrrr_dask.telemetry.logs import is_configured
 
 __all__ = ["cli", "run", "to_json"]
 
 
 class _Group(click.Group):
-    """Gives each command the options of logs, and ends errors of hrrr_dask as a short text with their exit code."""
+    """Gives each command the options of logs, and ends errors of hrrr_dask as a short text with their exit code.
+
+    Other exceptions are faults of our own.
+    """
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         add_log_options(cmd)
         super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:
+        if complaint := faults.prepare():
+            tell(complaint, "warning")
         try:
             return super().invoke(ctx)
         except HrrrDaskError as error:
@@ -46,6 +52,20 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             _print_failure(ctx, "interrupted", "stopped before anything was read")
             tell("stopped; the same command again does the rest")
+            ctx.exit(1)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends the command as it should
+        except Exception as error:
+            kind = type(error).__name__
+            _print_failure(ctx, "internal-error", f"{kind}: {error}")
+            faults.report(error, stage="command", command=ctx.invoked_subcommand)
+            fault = (
+                f"{kind} is a fault of hrrr_dask {hrrr_dask.__version__}, not of your request: please report it with "
+            )
+            if not is_configured():
+                tell(f"{fault}the traceback below. What is committed stays", "error")
+                raise
+            tell(f"{fault}its traceback. What is committed stays", "error", code="internal-error", exc_info=True)
             ctx.exit(1)
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from hrrr_dask.config.duration import parse_duration
 from hrrr_dask.errors import ConfigError, RunError
+from hrrr_dask.telemetry import faults
 from hrrr_dask.telemetry.logs import get_log
 
 __all__ = ["Message", "Queue", "QueueSpec", "open_queue", "parse_queue"]
@@ -215,6 +216,7 @@ class Queue:
             stop.set()
             thread.join()
 
+    @faults.reported("watch")
     def _extend(self, stop: threading.Event) -> None:
         while not stop.wait(self.spec.visibility_s / 3):
             try:

@@ -24,7 +24,7 @@ from hrrr_dask.job import pipeline
 from hrrr_dask.job.pipeline import Job, PartitionReport, failed_extracts
 from hrrr_dask.malloc import keep_freed_memory
 from hrrr_dask.records import Extract, FileOutcome, Partition, Reading, one_of_each_file
-from hrrr_dask.telemetry import logs, metrics
+from hrrr_dask.telemetry import faults, logs, metrics
 
 __all__ = [
     "Counts",
@@ -116,6 +116,8 @@ class WarmStart(WorkerPlugin):  # type: ignore[misc]  # distributed says Any
         keep_freed_memory()
         metrics.prepare()
         await asyncio.to_thread(_load, self._engine)
+        if complaint := await asyncio.to_thread(faults.prepare):
+            _log.info(complaint)
 
 
 def _load(engine: str) -> None:
@@ -161,7 +163,11 @@ def write_step(
     partition: Partition, extracts: Iterable[Iterable[Extract]], work: Work, attempt: int
 ) -> PartitionReport:
     """Commit a step of a partition. One step at a time in a process, because memory is planned for one."""
-    with _WRITING, logs.context(job=work.job.job_id, partition=partition.number):
+    with (
+        _WRITING,
+        logs.context(job=work.job.job_id, partition=partition.number),
+        faults.reported("write", job=work.job.job_id, store=work.job.store_url),
+    ):
         return work.stages.write_partition(partition, list(chain.from_iterable(extracts)), work.job, attempt)
 
 
@@ -203,9 +209,17 @@ def _extract(
                 raise
         except (StoreError, UsageError):
             raise  # not a problem of this file
-        except Exception:  # noqa: BLE001  a bug that one file triggers must not stop the run: the ledger records it
+        except Exception as error:  # noqa: BLE001  a bug with one file must not stop the run: the ledger records it
             _log.error("file is not read: our own code fails on it", code="internal-error", exc_info=True)
+            faults.report(error, stage="read", **_tags(reading, job))
             return failed_extracts(reading, job, traceback.format_exc(limit=-5))
+
+
+def _tags(reading: Reading, job: Job) -> dict[str, object]:
+    """Tags of a fault: what was read, and for which command."""
+    file = reading.file
+    where = {"file": file.label, "product": file.product, "domain": file.domain}
+    return {"job": job.job_id, "store": job.store_url, "engine": job.engine, **where}
 
 
 def _wait_for_source(job: Job, waited_s: float) -> bool:
@@ -265,6 +279,7 @@ def _run_in_child(reading: Reading, job: Job, pickled_stages: bytes) -> Sequence
         last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         detail = f"reading this file crashes its process with code {child.returncode}: {last}"
         _log.error(detail, code="poisoned")
+        faults.report_message(detail, kind=f"poisoned-{child.returncode}", stage="read", **_tags(reading, job))
         return failed_extracts(reading, job, detail, "poisoned")
     found: Sequence[Extract] | Exception
     found, kept = pickle.loads(child.stdout)  # noqa: S301  written by our own child

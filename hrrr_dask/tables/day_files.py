@@ -26,6 +26,7 @@ from hrrr_dask.tables.ledger_days import DayRows
 from hrrr_dask.tables.rows import Block, make_rows
 from hrrr_dask.tables.schema import TableSpec
 from hrrr_dask.tables.targets import DayFile
+from hrrr_dask.telemetry import faults
 
 __all__ = ["days_per_task", "write_day_files"]
 
@@ -50,6 +51,7 @@ def days_per_task(spec: TableSpec) -> int:
     return max(min(TASK_BYTES // day_bytes, most), 1)
 
 
+@faults.reported("export")
 def write_day_files(spec: TableSpec, days: Sequence[DayRows], url: str, options: dict[str, str]) -> list[DayFile]:
     """Write one file for each of some days of one partition.
 
