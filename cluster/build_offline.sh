@@ -24,7 +24,7 @@ pod() {
 
 say "wheels"
 mkdir -p "$work/wheels"
-python3 -m pip download -q -d "$work/wheels" -c "$root/constraints.txt" "$root[icechunk,kubernetes]" hatchling
+python3 -m pip download -q -d "$work/wheels" -c "$root/constraints.txt" "$root[icechunk,kubernetes,sentry]" hatchling
 printf '[global]\nno-index = true\nfind-links = /wheels\n' > "$work/pip.conf"
 
 import_base() { # name of the image, packages

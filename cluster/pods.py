@@ -9,9 +9,11 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrrr_dask.errors import HrrrDaskError
+from hrrr_dask.telemetry import faults
 from hrrr_dask.telemetry.logs import FORMAT_VARIABLE, LEVEL_VARIABLE, configure_logs, get_log, reset_logs
 
 if TYPE_CHECKING:
@@ -37,8 +39,11 @@ def run_and_report(action: Callable[[], Report | WatchReport], *, gaps_are_done:
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the first process of a container ignores it by default
     configure_logs(os.environ.get(FORMAT_VARIABLE, "json"), os.environ.get(LEVEL_VARIABLE, "info"))
+    if complaint := faults.prepare():
+        _log.warning(complaint)
     try:
-        report = action()
+        with faults.reported("command", command=Path(sys.argv[0]).name):
+            report = action()
     except HrrrDaskError as error:
         _log.error(str(error), code=error.code)
         return error.exit_code

@@ -86,7 +86,11 @@ class Environment:
     def _contents(self, source):
         for kind, key in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
             if key in source:
-                return self._data(kind, source[key]["name"])
+                try:
+                    return self._data(kind, source[key]["name"])
+                except MissingError:
+                    if not source[key].get("optional"):
+                        raise
         return {}
 
     def _resolve_reference(self, container, source):

@@ -104,7 +104,8 @@ def test_the_references_of_a_pod_exist(pod):
     volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
     assert {mount["name"] for mount in pod.container["volumeMounts"]} == set(volumes)
     maps = [volume["configMap"]["name"] for volume in volumes.values() if "configMap" in volume]
-    maps += [one["configMapRef"]["name"] for one in pod.container["envFrom"]]
+    required = [one for one in pod.container["envFrom"] if not one.get("secretRef", {}).get("optional")]
+    maps += [one["configMapRef"]["name"] for one in required]
     for name in maps:
         get_object("ConfigMap", name)
     given = {*SETTINGS, *(one["name"] for one in pod.container.get("env", []))}
@@ -492,6 +493,7 @@ def test_the_readme_names_existing_files_and_objects():
     assert not [path for path in paths if not (CLUSTER.parent / path).exists()]
     names = {one["metadata"]["name"] for one in OBJECTS}
     created = {f"{cluster['metadata']['name']}-scheduler" for cluster in CLUSTERS} | {"hrrr-backfill-runner"}
+    created |= {one["secretRef"]["name"] for pod in PODS for one in pod.container["envFrom"] if "secretRef" in one}
     assert set(re.findall(r"\bhrrr-(?!dask\b|control-plane)[a-z-]+", text)) <= names | created
     account = set(re.findall(r"\d{12}", text))
     assert account == set(re.findall(r"\d{12}", (CLUSTER / "aws" / "trust-policy.json").read_text()))

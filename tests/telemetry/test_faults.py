@@ -18,7 +18,8 @@ from click.testing import CliRunner
 from distributed import Client, LocalCluster
 from support import needs
 from support.jobs import fake_extract, make_job, make_readings, write_locally
-from support.paths import pythonpath_for
+from support.paths import ROOT, pythonpath_for
+from support.scripts import load_script
 from support.secrets import MARK
 from support.sinks import HttpSink
 
@@ -38,6 +39,7 @@ from hrrr_dask.telemetry.faults import DSN_VARIABLE, MAX_TEXT, MOST_EVENTS, MOST
 
 sentry_sdk = needs.extra("sentry_sdk")
 
+CLUSTER = ROOT / "cluster"
 KEY = f"{MARK}key"
 IN_ENVIRONMENT = f"{MARK}-in-the-environment"
 ACCESS_KEY = "AKIA" + "HUNTER2HUNTER2HU"
@@ -326,6 +328,21 @@ def test_a_failing_write_is_sent_and_raised(sink):
     assert (event["tags"]["stage"], event["tags"]["job"]) == ("write", "the-job")
     assert event["exception"]["values"][0]["value"] == "of the write"
     assert "hrrr_dask.job.tasks" in {frame["module"] for frame in frames_of(event)}
+
+
+def test_the_scripts_of_the_pods_report_bugs_and_warn(sink, monkeypatch, capsys):
+    run_and_report = load_script(CLUSTER / "pods.py").run_and_report
+    monkeypatch.setattr(sys, "argv", ["/opt/hrrr/update.py"])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(KeyError):
+        run_and_report(fail, gaps_are_done=True)
+    faults.flush(10)
+    (event,) = events_of(sink)
+    assert event["tags"] == {"stage": "command", "command": "update.py"}
+    monkeypatch.setattr(faults, "_reporters", {})
+    monkeypatch.setenv(DSN_VARIABLE, KEY)
+    assert run_and_report(lambda: fail_with(StoreAccessError("full")), gaps_are_done=True) == 1
+    assert capsys.readouterr().err.startswith("warning: SENTRY_DSN is not the address")
 
 
 @pytest.mark.parametrize(
