@@ -175,7 +175,8 @@ def read_file(
     extract_file: Callable[[Reading, Job], Sequence[Extract]], reading: Reading, job: Job
 ) -> Sequence[Extract]:
     """Read one file, and count it. While no source responds, wait; what our own code does wrong is in the outcome."""
-    partition = job.spec.axis.index(reading.file.init_time) // job.spec.span
+    days_of_axis = (reading.file.init_time - job.spec.axis.first_day).days
+    partition = days_of_axis // job.spec.layout.partition_days
     with logs.context(job=job.job_id, partition=partition, file=reading.file.label):
         extracts = _extract(extract_file, reading, job)
         outcomes = [extract.outcome for extract in extracts]

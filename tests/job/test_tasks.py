@@ -36,7 +36,7 @@ def test_steps_are_written_one_at_a_time_in_a_process():
         writing.remove(partition.number)
         return partition.number
 
-    job = SimpleNamespace(job_id="a")
+    job = SimpleNamespace(job_id="a", store_url="x.zarr")
     work = SimpleNamespace(stages=SimpleNamespace(write_partition=write), job=job)
     with ThreadPoolExecutor(4) as pool:
         written = list(pool.map(lambda number: write_step(Partition(number, ()), [], work, 1), range(8)))

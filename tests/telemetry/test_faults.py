@@ -342,7 +342,9 @@ def test_the_scripts_of_the_pods_report_bugs_and_warn(sink, monkeypatch, capsys)
     monkeypatch.setattr(faults, "_reporters", {})
     monkeypatch.setenv(DSN_VARIABLE, KEY)
     assert run_and_report(lambda: fail_with(StoreAccessError("full")), gaps_are_done=True) == 1
-    assert capsys.readouterr().err.startswith("warning: SENTRY_DSN is not the address")
+    warning, error = map(json.loads, capsys.readouterr().err.splitlines())
+    assert warning["event"].startswith("SENTRY_DSN is not the address")
+    assert (warning["level"], error["event"]) == ("warning", "full")
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def test_a_file_on_which_our_code_fails_is_an_error_with_its_place(written):
 
     events = written()
     spec = make_spec(4)
-    job = SimpleNamespace(job_id="a1", spec=spec)
+    job = SimpleNamespace(job_id="a1", spec=spec, store_url="x.zarr", engine="auto")
     file = GribFile(spec.axis.init_time(spec.span + 1), 0)
 
     def fail(reading, job):
