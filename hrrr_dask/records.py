@@ -224,6 +224,8 @@ class FileOutcome:
     """Requests made for the whole file, including retries."""
     seconds: float = 0.0
     """Wall time of the extraction of the whole file [s]."""
+    fetch_s: float = 0.0
+    """The part of it before the messages were there, for requests and their checks [s]."""
     first_point: int = 0
     """First point that was read."""
     n_points: int = 0

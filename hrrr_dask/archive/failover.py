@@ -58,6 +58,7 @@ def fill_gaps(first: Sequence[Extract], again: Sequence[Extract]) -> list[Extrac
             bytes_read=extract.outcome.bytes_read + tried.bytes_read,
             requests=extract.outcome.requests + tried.requests,
             seconds=extract.outcome.seconds + tried.seconds,
+            fetch_s=extract.outcome.fetch_s + tried.fetch_s,
         )
         return replace(filled, outcome=outcome)
 

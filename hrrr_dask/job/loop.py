@@ -16,7 +16,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, Final
 
-from distributed import Client, Future
+from distributed import Client, Future, span
 from distributed.comm import CommClosedError
 
 from hrrr_dask.clusters import retry_worker_calls, signals
@@ -106,7 +106,7 @@ def run(
     client.subscribe_topic(topic_of(job), loop.on_event)
     try:
         retry_worker_calls(lambda: client.register_plugin(WarmStart(job.engine)))
-        with signals.call_on_stop(loop.interrupt):
+        with signals.call_on_stop(loop.interrupt), span("hrrr-dask", job.job_id):
             return loop.drive(partitions)
     except (CommClosedError, TimeoutError, CancelledError) as error:  # cancelled only if it is lost
         raise RunError(LOST) from error
@@ -129,7 +129,7 @@ class _Loop:
         self._watch = Watch(client, work.job.worker_timeout_s, progress.dashboard)
         self._recent_s: deque[float] = deque(maxlen=_RECENT_TASKS)
         self._down: dict[str, dict[str, str]] = {}
-        self._last_file_at = time.monotonic()
+        self._last_file_at = self._counted_at = time.monotonic()
         self._source_error: SourceDownError | None = None
         self._submitted, self._files_left = 0, progress.files_total
         self._suspects = SuspectFiles()
@@ -153,7 +153,7 @@ class _Loop:
             report = self._finish(step)
             if report is not None:
                 reports.append(report)
-                self._progress.partitions_done += 1
+                self._note_commit(report)
                 self._show(self._progress)
             self._start_writes()
             self._submit_steps(partitions)
@@ -173,13 +173,35 @@ class _Loop:
         _, counts = event
         with self._progress.lock:
             self._progress.files_done += int(counts["files"])
-            self._progress.gaps += int(counts["gaps"])
+            self._progress.gaps += sum(counts["gaps"].values())
+            self._progress.gaps_by_reason.update(counts["gaps"])
             self._progress.bytes_read += int(counts["bytes_read"])
+            self._progress.requests += int(counts["requests"])
+            self._progress.fetch_s += counts["fetch_s"]
+            self._progress.decode_s += counts["decode_s"]
             self._note_sources(counts["worker"], counts["sources_down"])
             if counts["files"]:
                 self._last_file_at = time.monotonic()
                 self._recent_s.append(counts["seconds"] / counts["files"])
         self._show(self._progress)
+
+    def _note_commit(self, report: PartitionReport) -> None:
+        progress = self._progress
+        with progress.lock:
+            progress.partitions_done += 1
+            progress.write_s += report.write_s
+            committed = progress.committed
+            committed.files += report.files
+            committed.gaps.update(report.gaps)
+            committed.bytes_read += report.bytes_read
+            committed.requests += report.requests
+            committed.bytes_written += report.bytes_written
+
+    def _count_core_time(self) -> None:
+        now, threads = time.monotonic(), self._watch.paid_threads
+        self._progress.threads = threads
+        self._progress.core_s += threads * (now - self._counted_at)
+        self._counted_at = now
 
     def _note_sources(self, worker: str, down: dict[str, str]) -> None:
         self._down[worker] = down
@@ -187,6 +209,7 @@ class _Loop:
         self._progress.skipped_sources = self._progress.sources_down | self._progress.skipped_sources
 
     def abandon(self) -> None:
+        self._count_core_time()
         for step in self._steps.values():
             if self._client.status == "running":
                 writes = [] if step.write is None else [step.write]
@@ -209,6 +232,7 @@ class _Loop:
 
     def _look(self) -> None:
         """Look at the cluster, and show why nothing happens."""
+        self._count_core_time()
         if self._watch.look(self._progress.files_done, self._progress.partitions_done):
             self._progress.waiting, self._progress.notice = self._watch.no_worker, self._watch.notice
             self._show(self._progress)

@@ -127,6 +127,8 @@ class PartitionReport:
     """Total worker time of the extractions [s]."""
     decoded_by: dict[str, int] = field(default_factory=dict)
     """Engine to the number of values that it decoded."""
+    write_s: float = 0.0
+    """Time that a thread of a worker was busy with the commit, or waited for the one before [s]."""
 
 
 def extract_file(reading: Reading, job: Job) -> list[Extract]:
@@ -191,11 +193,11 @@ def _extract_from_source(source: Source, reading: Reading, job: Job) -> list[Ext
         found = {lead: _all_missing(reading.file, own, error) for lead, own in wanted.items()}
     fetched = time.perf_counter()
     extracts = [_extract(source, reading, lead, found[lead], job) for lead, _ in reading.by_lead]
-    seconds = time.perf_counter() - started
-    metrics.count_reading(source.name, tally.counts, fetch_s=fetched - started, decode_s=seconds - fetched + started)
+    seconds, fetch_s = time.perf_counter() - started, fetched - started
+    metrics.count_reading(source.name, tally.counts, fetch_s=fetch_s, decode_s=seconds - fetch_s)
 
-    def with_figures(outcome: FileOutcome) -> FileOutcome:
-        return replace(outcome, bytes_read=tally.bytes_read, requests=tally.requests, seconds=seconds)
+    def with_figures(own: FileOutcome) -> FileOutcome:
+        return replace(own, bytes_read=tally.bytes_read, requests=tally.requests, seconds=seconds, fetch_s=fetch_s)
 
     return [replace(extract, outcome=with_figures(extract.outcome)) for extract in extracts]
 

@@ -11,11 +11,12 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
 
 from distributed import Worker, WorkerPlugin, get_worker
+from distributed.metrics import context_meter
 
 from hrrr_dask.archive.breaker import find_outage
 from hrrr_dask.decode import COMPILED_ENGINES, get_engine
@@ -54,8 +55,11 @@ _MIN_CHILD_BYTES: Final = 256 << 20
 """Memory of a process that reads one ordinary file [B]."""
 
 Counts = dict[str, Any]
-"""What a worker publishes: its address, counts of files, gaps and bytes_read, the seconds that the files took, and
-the sources that are down for it."""
+"""What a worker publishes: its address, counts of files, gaps by reason, requests and bytes_read, the seconds that the
+files took, those of them in each stage, and the sources that are down for it."""
+
+SOURCE, DECODE, STORE = "source", "decode", "store"
+"""Activities of Dask's page *Fine Performance Metrics*: what a thread is busy with, or waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +172,11 @@ def write_step(
         logs.context(job=work.job.job_id, partition=partition.number),
         faults.reported("write", job=work.job.job_id, store=work.job.store_url),
     ):
-        return work.stages.write_partition(partition, list(chain.from_iterable(extracts)), work.job, attempt)
+        began = time.perf_counter()
+        report = work.stages.write_partition(partition, list(chain.from_iterable(extracts)), work.job, attempt)
+        write_s = time.perf_counter() - began
+    context_meter.digest_metric(STORE, write_s, "seconds")
+    return replace(report, write_s=write_s)
 
 
 def read_file(
@@ -228,21 +236,30 @@ def _wait_for_source(job: Job, waited_s: float) -> bool:
 
     The file itself counts, too: a child process that reads it finds the outage, and this process knows nothing of it.
     """
-    _publish_counts((), 0.0, job)
     outage = find_outage(job.sources, job.fetch)
-    time.sleep(min(max(outage.retry_in_s, OUTAGE_PAUSE_S), OUTAGE_POLL_S))
+    pause_s = min(max(outage.retry_in_s, OUTAGE_PAUSE_S), OUTAGE_POLL_S)
+    _publish_counts((), 0.0, job, pause_s=pause_s)
+    time.sleep(pause_s)
     return max(outage.down_s, waited_s) < job.fetch.outage_limit_s
 
 
-def _publish_counts(extracts: Sequence[Extract], seconds: float, job: Job) -> None:
+def _publish_counts(extracts: Sequence[Extract], seconds: float, job: Job, *, pause_s: float = 0.0) -> None:
     worker = get_worker()
     files = one_of_each_file(extract.outcome for extract in extracts)
+    fetch_s = sum(file.fetch_s for file in files)
+    decode_s = sum(file.seconds for file in files) - fetch_s
+    fetch_s += pause_s
+    context_meter.digest_metric(SOURCE, fetch_s, "seconds")
+    context_meter.digest_metric(DECODE, decode_s, "seconds")
     counts: Counts = {
         "worker": worker.address,
         "files": len(files),
-        "gaps": sum(len(extract.outcome.reasons) for extract in extracts),
+        "gaps": dict(Counter(reason for extract in extracts for reason in extract.outcome.reasons.values())),
         "bytes_read": sum(file.bytes_read for file in files),
+        "requests": sum(file.requests for file in files),
         "seconds": seconds,
+        "fetch_s": fetch_s,
+        "decode_s": decode_s,
         "sources_down": find_outage(job.sources, job.fetch).causes,
     }
     worker.log_event(topic_of(job), counts)

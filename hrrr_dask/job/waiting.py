@@ -117,6 +117,8 @@ class Watch:
         self._idle_since: float | None = None
         self.threads = 1
         """Threads of all workers, at least one."""
+        self.paid_threads = 0
+        """Threads of all workers, also of those that cannot work."""
         self.no_worker = False
         """Whether no worker can work."""
         self.notice = ""
@@ -172,7 +174,8 @@ class Watch:
             return None
         except OSError as error:
             raise RunError(LOST) from error
-        self.threads = max(sum(threads.values()), 1)
+        self.paid_threads = sum(threads.values())
+        self.threads = max(self.paid_threads, 1)
         if not threads or quiet_s < QUIET_S:
             return ["running"] * len(threads)
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
