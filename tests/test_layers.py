@@ -23,7 +23,7 @@ FLOORS = (
     "errors malloc outcomes records",
     "catalog clusters display objects",
     "config grid telemetry",
-    "grib planning quality",
+    "dashboard grib planning quality",
     "decode ledger testing",
     "archive report",
     "store",
@@ -41,7 +41,7 @@ MOST_FILES_IN_A_PACKAGE = 14
 
 ALLOWED = {
     "dask": {"clusters", "config"},
-    "distributed": {"api", "clusters", "events", "job", "preload", "tables"},
+    "distributed": {"api", "clusters", "dashboard", "events", "job", "preload", "tables"},
     "botocore": {"events", "objects", "tables", "testing"},
     "zarr": {"objects", "read", "store"},
     "icechunk": {"objects"},

@@ -120,6 +120,8 @@ class _RunBar:
             if not self._bar.tasks:
                 if progress.dashboard:
                     self._place.say("Dask dashboard:", link=progress.dashboard)
+                if progress.page:
+                    self._place.say("What is slow, what it costs:", link=progress.page)
                 self._bar.add_task("files", total=progress.files_total, rate="", gaps="")
                 self._bar.start()
             self._say_news(progress)

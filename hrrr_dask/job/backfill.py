@@ -23,6 +23,7 @@ import hrrr_dask
 from hrrr_dask.archive.breaker import find_outage
 from hrrr_dask.archive.grid_probe import find_point_cells, probe_grid
 from hrrr_dask.clusters import check_workers, open_client, parse_cluster
+from hrrr_dask.dashboard.publish import shown_on_page
 from hrrr_dask.display.progress import Progress, Show
 from hrrr_dask.grid.definition import read_grid
 from hrrr_dask.job.batching import parse_files_per_task
@@ -149,7 +150,8 @@ def read_missing(
     progress.dashboard = client.dashboard_link or ""
     partitions = iter_partitions(request.plan, request.axis, missing_values)
     show, job = show or _LogNotices(), _job(request, store)
-    with log_context(job=job.job_id):
+    page = shown_on_page(client, progress, store.url, request.settings["dollars-per-core-hour"])
+    with log_context(job=job.job_id), page:
         _log.info("run started", store=job.store_url, files=progress.files_total)
         show(progress)
         result = run(client, job, partitions, progress, show)
