@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -86,7 +87,7 @@ class _Publisher(threading.Thread):
             while not self._ended.wait(INTERVAL_S if self._seen else 0.0):
                 self._publish("")
             self._publish(self._ending or _last_state(self._progress))
-        except Exception as error:  # noqa: BLE001  as for registering: the run tells of a lost scheduler itself
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  the run tells of a lost scheduler itself
             _log.debug("the figures of the run were not published: %s: %s", type(error).__name__, error)
 
     def end(self, ending: str) -> None:

@@ -29,6 +29,7 @@ def extracts(origin: Origin, names=NAMES, value=0.0, **reasons: str) -> list[Ext
         bytes_read=10,
         requests=2,
         seconds=1.0,
+        fetch_s=0.75,
         engines=dict.fromkeys(there, "numba"),
         checksums=dict.fromkeys(there, int(value)),
         flags=dict.fromkeys(there[:1], 4),
@@ -54,7 +55,7 @@ def test_a_value_of_the_next_source_stands_in_and_says_what_was_wrong_before():
         "wind": "wind is bad; then message-not-found (google/key): wind is bad",
     }
     assert [outcome.origin_of(name) for name in NAMES] == [AWS, GOOGLE, AWS]
-    assert (outcome.bytes_read, outcome.requests, outcome.seconds) == (20, 4, 2.0)
+    assert (outcome.bytes_read, outcome.requests, outcome.seconds, outcome.fetch_s) == (20, 4, 2.0, 1.5)
     assert outcome.engines == {"t": "numba", "rain": "numba"}
     assert outcome.checksums == {"t": 1, "rain": 2}
     assert outcome.flags == {"t": 4, "rain": 4}

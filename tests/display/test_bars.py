@@ -31,6 +31,14 @@ def test_progress_is_silent_until_the_first_file():
     assert console.file.getvalue() == ""  # type: ignore[attr-defined]
 
 
+def test_the_page_of_the_run_is_linked_once_if_there_is_one():
+    console = Console(file=StringIO(), width=160)
+    with run_bar(console) as show:
+        for _ in range(2):
+            show(Progress(files_total=1, dashboard="http://h:8787/status", page="http://h:8787/hrrr"))
+    assert console.file.getvalue().count("What is slow, what it costs: http://h:8787/hrrr") == 1  # type: ignore[attr-defined]
+
+
 def test_progress_counts_files_bytes_and_gaps():
     console = Console(file=StringIO(), width=200, force_terminal=True)
     progress = Progress(files_total=10, dashboard="http://127.0.0.1:8787/status")

@@ -198,6 +198,10 @@ def test_progress_counts_files_however_many_a_task_has(client):
             break
         time.sleep(0.02)
     assert (progress.files_done, progress.bytes_read, progress.gaps) == (48, 7 * 48, 0)
+    assert progress.fetch_s + progress.decode_s == pytest.approx(48 * 0.001)
+    assert (progress.committed.files, progress.partitions_done, progress.threads) == (48, 1, 2)
+    assert progress.write_s >= 0.02
+    assert progress.core_s >= 2 * 0.02
     assert seen == sorted(seen)
 
 
