@@ -8,6 +8,7 @@ import os
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import numpy as np
@@ -96,15 +97,32 @@ def test_the_page_needs_nothing_from_elsewhere(client):
     assert "innerHTML" not in text
 
 
-def test_dask_knows_the_page_and_keeps_its_own(client):
+def test_dask_keeps_its_own_pages_and_a_prefix_may_come_before_ours(client):
     with shown_on_page(client, Progress(files_total=1), "/data/x.zarr", 0.05):
         pass
     root = address_of(client).removesuffix("/hrrr")
+    assert read_url(f"{root}/team/dask/hrrr").partition("nonce")[0] == read_url(f"{root}/hrrr/").partition("nonce")[0]
+    assert "/data/x.zarr" in read_url(f"{root}/team/dask/hrrr/data.json")
     assert "ok" in read_url(f"{root}/health")
     assert "Dask" in read_url(f"{root}/status")
 
 
-def test_two_runs_at_once_are_both_shown_and_the_page_says_how_each_ended(client):
+def test_two_backfills_at_once_have_the_figures_of_their_own_reports(client, archive, tmp_path):
+    hours = {"a": 5, "b": 3}
+
+    def work(name):
+        (tmp_path / name).mkdir()
+        return backfill(client, archive, tmp_path / name, tmp_path / f"{name}.zarr", last_hour=hours[name])
+
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(work, hours))
+    assert [report.files_read for report in reports] == [12, 8]
+    runs = [shown(client)[str(tmp_path / f"{name}.zarr")] for name in hours]
+    wanted = [(report.files_read, report.bytes_read, report.gaps) for report in reports]
+    assert [(run["files_done"], run["bytes_read"], run["gaps"]) for run in runs] == wanted
+
+
+def test_the_page_says_of_each_run_what_it_does_and_how_it_ended(client):
     slow, quick = Progress(files_total=10), Progress(files_total=4)
     slow.dashboard = client.dashboard_link
     with shown_on_page(client, slow, "/data/slow.zarr", 0.05):
