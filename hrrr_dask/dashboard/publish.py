@@ -51,7 +51,7 @@ def shown_on_page(client: Client, progress: Progress, store: str, dollars_per_co
     """
     try:
         client.register_plugin(RunsPage())
-    except Exception as error:  # noqa: BLE001  a page is never a reason to fail: old, foreign and strict schedulers
+    except Exception as error:  # noqa: BLE001  a page is never a reason to fail, as where hrrr_dask is older
         _log.info("the scheduler does not show the page of hrrr_dask: %s: %s", type(error).__name__, error)
         yield
         return
