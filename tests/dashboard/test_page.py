@@ -262,17 +262,25 @@ def test_dasks_own_page_tells_the_stages_apart(client, archive, tmp_path):
     assert any(name[0] == "hrrr-dask" for name in client.run_on_scheduler(spans))
 
 
+def grow_silent(dask_scheduler, figures):
+    page = dask_scheduler.plugins[RunsPage.name]
+    page.log_event(TOPIC, figures)
+    page._runs[figures["run"]]["heard"] -= 125
+
+
 @needs.program("chromium")
-def test_a_browser_draws_names_as_text(client, tmp_path):
+def test_a_browser_draws_names_as_text_and_says_which_run_is_silent(client, tmp_path):
     progress = Progress(files_total=8, files_done=4, notice=HOSTILE)
     progress.sources_down = {HOSTILE: HOSTILE}
     progress.gaps_by_reason.update({HOSTILE: 3, "not-published": 2})
     profile, home = tmp_path / "profile", {**os.environ, "HOME": str(tmp_path)}
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", "--dump-dom"]
     with shown_on_page(client, progress, f"/data/{HOSTILE}.zarr", 0.05):
+        client.run_on_scheduler(grow_silent, figures=describe(Progress(9), "/data/killed.zarr", 0.05))
         command = ["chromium", *flags, "--virtual-time-budget=4000", address_of(client)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=home, check=True)
     assert "<img" not in done.stdout
     assert f"/data/{HOSTILE}.zarr".replace("<", "&lt;").replace(">", "&gt;") in done.stdout
     assert "4 of 8" in done.stdout
+    assert done.stdout.count("no news for 2 min") == 1
     assert OUTCOMES["not-published"].meaning in done.stdout
