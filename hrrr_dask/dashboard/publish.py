@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections import deque
@@ -17,12 +16,13 @@ from hrrr_dask.dashboard.page import PATH, TOPIC, RunsPage
 from hrrr_dask.display.progress import Progress
 from hrrr_dask.objects.locations import plain_url
 from hrrr_dask.outcomes import OUTCOMES
+from hrrr_dask.telemetry.logs import get_log
 from hrrr_dask.telemetry.metrics import safe_label
 from hrrr_dask.telemetry.notify import remove_secrets
 
 __all__ = ["describe", "shown_on_page"]
 
-_log = logging.getLogger("hrrr_dask")
+_log = get_log("hrrr_dask.dashboard")
 
 INTERVAL_S: Final = 1.0
 """Interval at which a run publishes its figures [s]."""
@@ -52,7 +52,7 @@ def shown_on_page(client: Client, progress: Progress, store: str, dollars_per_co
     try:
         client.register_plugin(RunsPage())
     except Exception as error:  # noqa: BLE001  a page is never a reason to fail, as where hrrr_dask is older
-        _log.info("the scheduler does not show the page of hrrr_dask: %s: %s", type(error).__name__, error)
+        _log.info("the scheduler does not show the page of hrrr_dask", error=f"{type(error).__name__}: {error}")
         yield
         return
     if progress.dashboard.endswith("/status"):
@@ -88,7 +88,7 @@ class _Publisher(threading.Thread):
                 self._publish("")
             self._publish(self._ending or _last_state(self._progress))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  the run tells of a lost scheduler itself
-            _log.debug("the figures of the run were not published: %s: %s", type(error).__name__, error)
+            _log.debug("the figures of the run were not published", error=f"{type(error).__name__}: {error}")
 
     def end(self, ending: str) -> None:
         """Publish the last figures; do not wait for long."""
