@@ -167,14 +167,14 @@ def write_step(
     partition: Partition, extracts: Iterable[Iterable[Extract]], work: Work, attempt: int
 ) -> PartitionReport:
     """Commit a step of a partition. One step at a time in a process, because memory is planned for one."""
+    began = time.perf_counter()
     with (
         _WRITING,
         logs.context(job=work.job.job_id, partition=partition.number),
         faults.reported("write", job=work.job.job_id, store=work.job.store_url),
     ):
-        began = time.perf_counter()
         report = work.stages.write_partition(partition, list(chain.from_iterable(extracts)), work.job, attempt)
-        write_s = time.perf_counter() - began
+    write_s = time.perf_counter() - began
     context_meter.digest_metric(STORE, write_s, "seconds")
     return replace(report, write_s=write_s)
 
