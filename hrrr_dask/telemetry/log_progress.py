@@ -39,7 +39,7 @@ class LogProgress:
             now, state = time.monotonic() - self._began, (progress.waiting, progress.interrupted)
             if progress.dashboard != self._dashboard:
                 self._dashboard = progress.dashboard
-                _log.info("Dask dashboard", url=progress.dashboard)
+                _log.info("Dask dashboard", url=progress.dashboard, page=progress.page)
             if progress.notice != self._notice:
                 self._notice = progress.notice
                 _log.warning(progress.notice or "the run continues")
