@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hrrr_dask.tables.report import ExportReport
     from hrrr_dask.telemetry.logs import configure_logs
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Assessment",

@@ -28,7 +28,7 @@ NOTHING_MORE = k8s.V1SecurityContext(
 
 POD: dict[str, Any] = {
     "namespace": os.environ.get("HRRR_NAMESPACE", "hrrr"),
-    "image": os.environ.get("HRRR_IMAGE", "registry.example.com/hrrr-dask:0.1.0"),
+    "image": os.environ.get("HRRR_IMAGE", "registry.example.com/hrrr-dask:0.2.0"),
     "service_account_name": "hrrr-dask",
     "automount_service_account_token": False,
     "env_from": [k8s.V1EnvFromSource(config_map_ref=k8s.V1ConfigMapEnvSource(name="hrrr-settings"))],
