@@ -269,7 +269,6 @@ def grow_silent(dask_scheduler, figures):
     page._runs[figures["run"]]["heard"] -= 125
 
 
-@needs.program("chromium")
 def test_a_browser_draws_names_as_text_and_says_which_run_is_silent(client, tmp_path):
     progress = Progress(files_total=8, files_done=4, notice=HOSTILE)
     progress.sources_down = {HOSTILE: HOSTILE}
@@ -278,7 +277,7 @@ def test_a_browser_draws_names_as_text_and_says_which_run_is_silent(client, tmp_
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", "--dump-dom"]
     with shown_on_page(client, progress, f"/data/{HOSTILE}.zarr", 0.05):
         client.run_on_scheduler(grow_silent, figures=describe(Progress(9), "/data/killed.zarr", 0.05))
-        command = ["chromium", *flags, "--virtual-time-budget=4000", address_of(client)]
+        command = [needs.browser(), *flags, "--virtual-time-budget=4000", address_of(client)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=home, check=True)
     assert "<img" not in done.stdout
     assert f"/data/{HOSTILE}.zarr".replace("<", "&lt;").replace(">", "&gt;") in done.stdout
