@@ -23,12 +23,14 @@ field              meaning
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from numbers import Integral
 from types import MappingProxyType
 from typing import Any, Final, TextIO
 
@@ -261,7 +263,7 @@ def _remove_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[st
     safe = remove_secrets("\n".join(texts)).split("\n")
     if safe == texts:
         return plain
-    if len(safe) != len(texts):  # a text has several lines
+    if len(safe) != len(texts) or any("\n" in text for text in texts):  # then each by itself
         safe = [remove_secrets(text) for text in texts]
     replaced: dict[str, Any] = _replaced(plain, iter(safe))
     return replaced
@@ -273,7 +275,11 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return value if isinstance(value, str | int | float | None) else str(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, str | bool | float | None) else str(value)
 
 
 def _texts(value: Any) -> Iterator[str]:

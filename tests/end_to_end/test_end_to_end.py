@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import random
 import shutil
 import tempfile
@@ -14,7 +15,7 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
-from distributed import Client, LocalCluster, WorkerPlugin
+from distributed import Client, LocalCluster
 from support.oracle import (
     as_bits,
     content_digests,
@@ -340,25 +341,14 @@ def test_a_file_that_kills_its_worker_and_then_its_own_process_is_the_only_gap(
     few, places, points, client, whole, tmp_path
 ):
     deadly = few.files[5]
-    (tmp_path / "sitecustomize.py").write_text(POISON)
-
-    class Poison(WorkerPlugin):  # local, so that it is pickled by value; set up again in every worker that starts
-        def __init__(self, label, directory, code):
-            self.label, self.directory, self.code = label, directory, code
-
-        def setup(self, worker):
-            import os
-
-            os.environ |= {"POISON": self.label, "PYTHONPATH": self.directory}  # for the child process
-            exec(self.code, {})
-
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster,
-        Client(cluster) as poisoned,
-    ):
-        poisoned.register_plugin(Poison(deadly.label, str(tmp_path), POISON))
-        report = fill(few, points, tmp_path / "x.zarr", poisoned)
+    (tmp_path / "sitecustomize.py").write_text(POISON)  # run by each process that starts, so also in new workers
+    path = os.pathsep.join([str(tmp_path), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    with pytest.MonkeyPatch.context() as patch, dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+        patch.setenv("POISON", deadly.label)
+        patch.setenv("PYTHONPATH", path)
+        here = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
+        with LocalCluster(**here) as cluster, Client(cluster) as poisoned:
+            report = fill(few, points, tmp_path / "x.zarr", poisoned)
     rows = to_dataframe(str(tmp_path / "x.zarr"))
     lost = rows[rows.outcome != "complete"]
     assert set(lost.detail) == {"reading this file crashes its process with code 139: "}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -60,15 +61,15 @@ def test_an_event_is_one_json_object_with_its_context(written):
     events, log = written(), logs.get_log("hrrr_dask.somewhere")
     with logs.context(job="a1", partition=3):
         with logs.context(file="20240102T12-f18", partition=np.int64(4)):
-            log.warning("two\nlines", source="aws", seconds=0.25, gaps={"truncated": 2}, first=("x", 1))
+            log.warning("two\nlines", source="aws", seconds=0.25, gaps={"truncated": 2}, first=("x", True, math.nan))
         log.info("outside the file")
     log.info("outside")
     first, second, third = events()
     assert [*first][:8] == ["timestamp", "level", "event", "job", "partition", "file", "source", "seconds"]
     assert first["timestamp"].endswith("Z")
     assert (first["level"], first["logger"], first["event"]) == ("warning", "hrrr_dask.somewhere", "two\nlines")
-    assert (first["job"], first["partition"], first["file"]) == ("a1", "4", "20240102T12-f18")
-    assert (first["gaps"], first["first"]) == ({"truncated": 2}, ["x", 1])
+    assert (first["job"], first["partition"], first["file"]) == ("a1", 4, "20240102T12-f18")
+    assert (first["gaps"], first["first"]) == ({"truncated": 2}, ["x", True, "nan"])
     assert (second["partition"], "file" in second, "job" in third) == (3, False, False)
 
 
@@ -96,6 +97,14 @@ def test_no_secret_is_written(kind, written, monkeypatch):
     text = json.dumps(events())
     assert "https://\\u2026@host/x?\\u2026" in text
     assert not any(secret in text for secret in ("pass1word", "pass2word", "pass3word", "ter\\"))
+
+
+def test_a_secret_is_removed_from_its_own_field_however_many_lines_there_are(written):
+    events = written()
+    key = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----"
+    logs.get_log().warning("two\nlines", a=key, b="s3://me:hunter2@bucket", c="three")
+    (event,) = events()
+    assert (event["event"], event["a"], event["b"], event["c"]) == ("two\nlines", "…", "s3://…@bucket", "three")
 
 
 def test_lines_for_people_name_level_logger_and_fields(written):
