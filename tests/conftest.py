@@ -22,6 +22,8 @@ MUST_RUN_ALL = "HRRR_DASK_MUST_RUN_ALL_TESTS"
 """Environment variable: a skipped test is a failure. For CI, which has all that tests need."""
 
 LONG = (
+    "tests/archive/test_messages.py",
+    "tests/audit/test_verify.py",
     "tests/benchmark_scripts/",
     "tests/decode/test_numba_engine.py",
     "tests/end_to_end/",
@@ -31,6 +33,7 @@ LONG = (
     "tests/kubernetes/",
     "tests/read/test_forks.py",
     "tests/read/test_plain_xarray.py",
+    "tests/report/test_heatmap.py",
     "tests/tables/",
     "tests/telemetry/",
     "tests/test_demo.py",
